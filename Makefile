@@ -1,0 +1,60 @@
+# Each target prepares what it needs: python3 (3.10 or newer) and make are enough.
+PYTHON ?= python3
+BIN = .venv/bin
+INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
+SOURCES = src tests parity benchmarks training main.py
+
+.PHONY: demo serve test check parity golden data lock clean
+
+demo: .venv/runtime ## start on a small model, print a first request
+	$(BIN)/python -m openclip_api.demo
+
+serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-32 laion2b_s34b_b79k)
+	$(BIN)/openclip-api serve
+
+test: .venv/test ## the tests: offline, without torch
+	$(BIN)/python -m pytest
+
+check: .venv/check ## format, lint, types, import directions, dead code
+	$(BIN)/ruff format --check $(wildcard $(SOURCES))
+	$(BIN)/ruff check $(wildcard $(SOURCES))
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+
+parity: .venv-parity/installed ## equality with open_clip, in a venv with torch
+	.venv-parity/bin/python -m pytest parity
+
+golden: .venv-parity/installed ## write the golden files of the tests anew
+	.venv-parity/bin/python -m parity.write_golden
+
+data: .venv-parity/installed ## write registry.json and the BPE merges anew from open_clip
+	.venv-parity/bin/python parity/write_data.py
+
+lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
+	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade \
+		pyproject.toml --extra test --extra check -o requirements.lock
+
+clean:
+	rm -rf .venv .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+
+.venv/runtime: .venv/bin/python pyproject.toml requirements.lock
+	$(BIN)/python $(INSTALL) -e .
+	touch $@
+
+.venv/test: .venv/bin/python pyproject.toml requirements.lock
+	$(BIN)/python $(INSTALL) -e '.[test]'
+	touch $@
+
+.venv/check: .venv/bin/python pyproject.toml requirements.lock
+	$(BIN)/python $(INSTALL) -e '.[test,check]'
+	touch $@
+
+.venv-parity/installed: pyproject.toml parity/requirements.txt
+	$(PYTHON) -m venv .venv-parity
+	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check -r parity/requirements.txt -e '.[test]'
+	touch $@

@@ -1,0 +1,22 @@
+"""The seam between what is asked and what computes it."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]  # [B, embed_dim]
+
+
+class Engine(Protocol):
+    """Both towers, compiled. One call at a time."""
+
+    precision: str
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
+        """pixels [B, size, size, 3] → [B, embed_dim], not normalised."""
+
+    def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
+        """ids [B, context_length] → [B, embed_dim], not normalised."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,59 @@
+"""Towers compiled for this machine's CPU by OpenVINO."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+
+from ..errors import InvalidSetting
+from ..models.build import Towers
+from .base import Vectors
+
+ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoEngine:
+    """One infer request per tower: each call uses all threads for its one batch.
+
+    precision: "fp32", "bf16", or "auto" (bf16 where the CPU computes in it, else fp32).
+    threads: how many cores to use, 0 for all.
+    """
+
+    def __init__(self, towers: Towers, precision: str = "auto", threads: int = 0) -> None:
+        core = ov.Core()
+        self.precision = native_precision(core) if precision == "auto" else precision
+        options = {
+            "INFERENCE_PRECISION_HINT": ELEMENT_TYPES[self.precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        self._text_feeds = towers.text_feeds
+        self._image = core.compile_model(towers.image, "CPU", options).create_infer_request()
+        self._text = core.compile_model(towers.text, "CPU", options).create_infer_request()
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
+        return self._infer(self._image, {"pixels": pixels})
+
+    def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
+        return self._infer(self._text, self._text_feeds(ids))
+
+    def close(self) -> None:
+        del self._image, self._text
+
+    @staticmethod
+    def _infer(request: ov.InferRequest, feeds: dict[str, NDArray[np.generic]]) -> Vectors:
+        vectors: Vectors = request.infer(feeds, share_inputs=True, share_outputs=True)[0]
+        return vectors.copy()  # the request's own memory is overwritten by the next batch
+
+
+def native_precision(core: ov.Core) -> str:
+    """What OpenVINO would choose: bf16 only on CPUs with instructions for it."""
+    return "bf16" if core.get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16 else "fp32"
+
+
+def check_precision(precision: str) -> None:
+    """Raises InvalidSetting for a precision that this CPU cannot compute in."""
+    if precision == "bf16" and "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise InvalidSetting("PRECISION=bf16: this CPU has no bfloat16; allowed here: auto, fp32")

@@ -1,0 +1,92 @@
+"""Every error a user can meet, in one tree.
+
+OpenClipApiError
+├── StartupError            ends start-up: one line, exit code 1
+│   ├── InvalidSetting      a setting's value is not allowed
+│   ├── UnknownModel        no such name, tag, folder or hub repository
+│   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
+│   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
+│   └── HubUnreachable      a download is needed and cannot be made
+└── RequestError            ends one request: carries the field that is wrong
+    ├── InvalidRequest      the body is not JSON
+    ├── InvalidInput        a field is missing, of the wrong type or empty
+    ├── InvalidImage        the bytes are no image this server reads
+    ├── TooLarge            over a limit of bytes, items, characters or pixels
+    ├── UnsupportedMedia    a media type that is not served here
+    ├── QueueFull           too much is waiting already
+    ├── DeadlineExceeded    the answer did not come in time
+    └── NotReady            the model is still loading, or the server is stopping
+"""
+
+
+class OpenClipApiError(Exception):
+    """The root: catch this to catch everything this package raises on purpose."""
+
+
+class StartupError(OpenClipApiError):
+    """The server cannot start; the message says what to change."""
+
+
+class InvalidSetting(StartupError):
+    pass
+
+
+class UnknownModel(StartupError):
+    pass
+
+
+class UnsupportedModel(StartupError):
+    pass
+
+
+class CorruptCheckpoint(StartupError):
+    pass
+
+
+class HubUnreachable(StartupError):
+    pass
+
+
+class RequestError(OpenClipApiError):
+    """One request cannot be answered.
+
+    `message` is a sentence for the caller; it never holds what the caller sent.
+    `param` names the field, with its index in a list: "image[1]".
+    """
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class InvalidRequest(RequestError):
+    pass
+
+
+class InvalidInput(RequestError):
+    pass
+
+
+class InvalidImage(RequestError):
+    pass
+
+
+class TooLarge(RequestError):
+    pass
+
+
+class UnsupportedMedia(RequestError):
+    pass
+
+
+class QueueFull(RequestError):
+    pass
+
+
+class DeadlineExceeded(RequestError):
+    pass
+
+
+class NotReady(RequestError):
+    pass

@@ -1,0 +1,123 @@
+"""The layers that the towers share, as small functions over OpenVINO nodes.
+
+Shapes: B images or texts, T tokens, W width, E embedding dimension. Weights keep the type they
+have in the checkpoint (float32, float16, bfloat16) and the memory it is mapped to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as op
+from numpy.typing import NDArray
+
+from ..checkpoints.weights import Weights
+
+Node = ov.Node
+Activation = Callable[[Node], Node]
+
+QUICK_GELU_BETA = 1.702  # open_clip/transformer.py, QuickGELU
+
+
+def constant(tensor: NDArray[np.generic]) -> Node:
+    """The tensor as float32 node; a half-precision one is stored as it is and widened by the graph."""
+    if tensor.dtype == np.float32:
+        return op.constant(tensor, shared_memory=True)
+    if tensor.dtype == np.uint16:  # see Weights: bfloat16
+        bits = ov.Tensor(tensor, ov.Shape(tensor.shape), ov.Type.bf16)
+        return op.convert(op.constant(bits, shared_memory=True), "f32")
+    return op.convert(op.constant(tensor, shared_memory=True), "f32")
+
+
+def integers(*values: int) -> Node:
+    return op.constant(np.array(values, np.int64))
+
+
+def parameter(name: str, shape: list[int], dtype: type[np.generic]) -> Node:
+    node = op.parameter(shape, dtype)
+    node.output(0).set_names({name})
+    return node
+
+
+def reshape(x: Node, *shape: int) -> Node:
+    """0 keeps a dimension, -1 infers one."""
+    return op.reshape(x, integers(*shape), True)
+
+
+def transpose(x: Node, *order: int) -> Node:
+    return op.transpose(x, integers(*order))
+
+
+def batch_size(x: Node) -> Node:
+    """[1] int64."""
+    return op.gather(op.shape_of(x), integers(0), integers(0))
+
+
+def linear(x: Node, w: Weights, n_in: int, n_out: int) -> Node:
+    """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and, where there is one, w.bias [n_out]."""
+    y = op.matmul(x, constant(w.tensor("weight", n_out, n_in)), False, True)
+    return op.add(y, constant(w.tensor("bias", n_out))) if "bias" in w else y
+
+
+def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:
+    y = op.mvn(x, integers(-1), True, eps, "inside_sqrt")
+    return op.add(op.multiply(y, constant(w.tensor("weight", width))), constant(w.tensor("bias", width)))
+
+
+def quick_gelu(x: Node) -> Node:
+    return op.swish(x, op.constant(np.float32(QUICK_GELU_BETA)))
+
+
+def gelu(x: Node) -> Node:
+    return op.gelu(x, "erf")
+
+
+def gelu_tanh(x: Node) -> Node:
+    return op.gelu(x, "tanh")
+
+
+def split_heads(x: Node, heads: int, head_width: int) -> Node:
+    return transpose(reshape(x, 0, -1, heads, head_width), 0, 2, 1, 3)  # [B, heads, T, head_width]
+
+
+def merge_heads(x: Node) -> Node:
+    return reshape(transpose(x, 0, 2, 1, 3), 0, 0, -1)  # [B, T, W]
+
+
+def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool) -> Node:
+    """torch.nn.MultiheadAttention on itself: one projection whose rows are the queries', keys' and values'."""
+    qkv = op.matmul(x, constant(w.tensor("in_proj_weight", 3 * width, width)), False, True)
+    qkv = op.add(qkv, constant(w.tensor("in_proj_bias", 3 * width)))  # [B, T, 3W]
+    q, k, v = (split_heads(part, heads, width // heads) for part in op.split(qkv, op.constant(2), 3).outputs())
+    attended = op.scaled_dot_product_attention(q, k, v, causal=causal)
+    return linear(merge_heads(attended), w.at("out_proj."), width, width)
+
+
+def mlp(x: Node, w: Weights, width: int, hidden: int, activation: Activation) -> Node:
+    x = activation(linear(x, w.at("c_fc."), width, hidden))
+    return linear(x, w.at("c_proj."), hidden, width)
+
+
+def residual_attention_block(
+    x: Node,
+    w: Weights,
+    *,
+    width: int,
+    heads: int,
+    mlp_width: int,
+    activation: Activation,
+    eps: float,
+    layer_scale: bool,
+    causal: bool,
+) -> Node:
+    """open_clip/transformer.py, ResidualAttentionBlock (3.3.0)."""
+
+    def scaled(y: Node, key: str) -> Node:
+        return op.multiply(y, constant(w.tensor(key, width))) if layer_scale else y
+
+    attended = self_attention(layer_norm(x, w.at("ln_1."), width, eps), w.at("attn."), width, heads, causal)
+    x = op.add(x, scaled(attended, "ls_1.gamma"))
+    hidden = mlp(layer_norm(x, w.at("ln_2."), width, eps), w.at("mlp."), width, mlp_width, activation)
+    return op.add(x, scaled(hidden, "ls_2.gamma"))
