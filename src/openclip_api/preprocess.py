@@ -112,7 +112,7 @@ def _resize(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
 
 def _centre_crop(image: Image.Image, size: int) -> Image.Image:
     # Python's round, as in torchvision: a half goes to the even side
-    left, top = (int(round((side - size) / 2.0)) for side in image.size)
+    left, top = (round((side - size) / 2.0) for side in image.size)
     return image.crop((left, top, left + size, top + size))
 
 

@@ -94,7 +94,7 @@ def _clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
     Ids count: 256 byte symbols, the same at a word's end, the merges in their order, the special tokens.
     """
     packed = resources.files(__package__).joinpath("bpe_merges.txt.gz").read_bytes()
-    merges = [tuple(line.split(" ")) for line in gzip.decompress(packed).decode().splitlines()]
+    merges = [(left, right) for left, right in map(str.split, gzip.decompress(packed).decode().splitlines())]
     symbols = _byte_symbols()
     names = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
     vocabulary = {name: index for index, name in enumerate(names)}

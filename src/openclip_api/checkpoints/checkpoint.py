@@ -189,7 +189,9 @@ def _weights_in(folder: Path) -> Path:
     if found:
         return found[0]
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
-        raise UnsupportedModel(f"{folder} has its weights only as a pickle; convert it (docs/models.md, 'From a pickle')")
+        raise UnsupportedModel(
+            f"{folder} has its weights only as a pickle; convert it (docs/models.md, 'From a pickle')"
+        )
     raise UnknownModel(f"{folder} has no .safetensors file")
 
 
@@ -200,7 +202,9 @@ def _hub_tokenizer(config: dict[str, Any], cache_dir: Path | None, report: hub.R
     try:
         paths = [hub.download(repo, [name], cache_dir=cache_dir, report=report) for name in TOKENIZER_FILES]
     except hub.EntryNotFoundError as error:
-        raise UnsupportedModel(f"tokenizer {repo}: {error}; only tokenizers saved as tokenizer.json are read") from error
+        raise UnsupportedModel(
+            f"tokenizer {repo}: {error}; only tokenizers saved as tokenizer.json are read"
+        ) from error
     return paths[0].parent
 
 
@@ -228,9 +232,13 @@ def _preprocess(config: dict[str, Any], facts: dict[str, Any]) -> PreprocessConf
     if preprocess.interpolation == "random":  # open_clip evaluates such models with bicubic
         preprocess = PreprocessConfig(**{**asdict(preprocess), "interpolation": "bicubic"})
     if preprocess.interpolation not in ("bicubic", "bilinear"):
-        raise UnsupportedModel(f"preprocess_cfg.interpolation {preprocess.interpolation!r}: expected bicubic or bilinear")
+        raise UnsupportedModel(
+            f"preprocess_cfg.interpolation {preprocess.interpolation!r}: expected bicubic or bilinear"
+        )
     if preprocess.resize_mode not in ("shortest", "squash", "longest"):
-        raise UnsupportedModel(f"preprocess_cfg.resize_mode {preprocess.resize_mode!r}: expected shortest, squash, longest")
+        raise UnsupportedModel(
+            f"preprocess_cfg.resize_mode {preprocess.resize_mode!r}: expected shortest, squash, longest"
+        )
     return preprocess
 
 

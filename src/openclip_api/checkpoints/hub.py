@@ -78,7 +78,9 @@ def download(
     except (HfHubHTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
         raise HubUnreachable(f"cannot fetch {repo} from the hub ({_reason(error)}): {WAYS_OUT}") from error
     except OSError as error:
-        raise HubUnreachable(f"cannot store {repo} in the cache ({_reason(error)}): free space or set CACHE_DIR") from error
+        raise HubUnreachable(
+            f"cannot store {repo} in the cache ({_reason(error)}): free space or set CACHE_DIR"
+        ) from error
     raise EntryNotFoundError(f"{repo} has none of {', '.join(filenames)}")
 
 

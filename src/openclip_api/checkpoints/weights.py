@@ -14,7 +14,11 @@ from safetensors import SafetensorError, safe_open
 from ..errors import CorruptCheckpoint
 
 # bfloat16 has no NumPy type: its bits travel as uint16 and the graph names the type again.
-DTYPES = {"F32": np.dtype(np.float32), "F16": np.dtype(np.float16), "BF16": np.dtype(np.uint16)}
+DTYPES: dict[str, np.dtype[np.generic]] = {
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(np.uint16),
+}
 
 # Facts that ride along in some checkpoints and take no part in either tower's forward pass.
 NOT_IN_A_TOWER = {"logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size"}

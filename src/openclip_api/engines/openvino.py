@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
@@ -43,7 +45,7 @@ class OpenVinoEngine:
         del self._image, self._text
 
     @staticmethod
-    def _infer(request: ov.InferRequest, feeds: dict[str, NDArray[np.generic]]) -> Vectors:
+    def _infer(request: ov.InferRequest, feeds: Mapping[str, NDArray[np.generic]]) -> Vectors:
         vectors: Vectors = request.infer(feeds, share_inputs=True, share_outputs=True)[0]
         return vectors.copy()  # the request's own memory is overwritten by the next batch
 

@@ -41,7 +41,7 @@ class Towers:
 
 
 def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, weights: Weights) -> Towers:
-    """Raises UnsupportedModel (a flag that is not built) and CorruptCheckpoint (tensors missing, unused or misshapen)."""
+    """Raises UnsupportedModel (a flag that is not built), CorruptCheckpoint (tensors missing, unused, misshapen)."""
     unknown = [key for key in model_cfg if key not in TOWERS | NO_PART_IN_FORWARD and model_cfg[key]]
     if unknown:
         raise UnsupportedModel(f"model_cfg.{unknown[0]} is not supported")
@@ -49,7 +49,9 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
     text, config = _text_tower(model_cfg, weights)
     unused = list(weights.unused())
     if unused:
-        raise CorruptCheckpoint(f"{len(unused)} tensors of the checkpoint have no place in its config, first {unused[0]!r}")
+        raise CorruptCheckpoint(
+            f"{len(unused)} tensors of the checkpoint have no place in its config, first {unused[0]!r}"
+        )
 
     def text_feeds(ids: NDArray[np.int32]) -> TextFeeds:
         pooled_at = pooled_positions(ids, config)

@@ -7,6 +7,7 @@ have in the checkpoint (float32, float16, bfloat16) and the memory it is mapped 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 import openvino as ov
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..checkpoints.weights import Weights
 
-Node = ov.Node
-Activation = Callable[[Node], Node]
+Node: TypeAlias = Any  # ov.Node: the package has no types
+Activation: TypeAlias = Callable[[Node], Node]
 
 QUICK_GELU_BETA = 1.702  # open_clip/transformer.py, QuickGELU
 

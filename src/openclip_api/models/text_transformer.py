@@ -89,7 +89,7 @@ def _project(x: Node, config: TextConfig, w: Weights, embed_dim: int) -> Node:
 def pooled_positions(ids: NDArray[np.int32], config: TextConfig) -> NDArray[np.int32]:
     """ids [B, context_length] → [B]: the first end-of-text, the first or the last token."""
     if config.pool_type == "argmax":
-        return ids.argmax(axis=1).astype(np.int32)
+        return np.asarray(ids.argmax(axis=1), np.int32)
     if config.pool_type == "eos":
-        return (ids == config.eos_id).argmax(axis=1).astype(np.int32)
+        return np.asarray((ids == config.eos_id).argmax(axis=1), np.int32)
     return np.full(len(ids), 0 if config.pool_type == "first" else ids.shape[1] - 1, np.int32)

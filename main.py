@@ -1,0 +1,3 @@
+from openclip_api.cli import main
+
+raise SystemExit(main(["serve"]))

@@ -1,0 +1,95 @@
+"""The command line: openclip-api serve | models | info."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import __version__
+from .errors import StartupError
+from .settings import Settings, read_settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    try:
+        if command == "models":
+            return _models(options["filter"])
+        settings = read_settings(**options)
+        return _serve(settings) if command == "serve" else _info(settings)
+    except StartupError as error:
+        print(f"openclip-api: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="openclip-api", description="OpenCLIP embeddings over HTTP, without torch.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    serve = commands.add_parser("serve", help="start the server")
+    info = commands.add_parser("info", help="load the model and print what it is, as JSON")
+    models = commands.add_parser("models", help="list OpenCLIP's models and their tags")
+    models.add_argument("filter", nargs="?", default="", help="show only lines that contain this")
+    for command in (serve, info):
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """A flag for each setting; what is not given on the command line stays with the environment."""
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f" (default {_shown(field.default)})"
+        command.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            metavar="VALUE",
+            help=f"{field.description}{default}; environment: {name.upper()}".replace("%", "%%"),
+        )
+
+
+def _shown(default: Any) -> str:
+    return ",".join(default) if isinstance(default, list) else str(default)
+
+
+def _serve(settings: Settings) -> int:
+    from .server.run import run  # a listing of models need not import a web server
+
+    return run(settings)
+
+
+def _info(settings: Settings) -> int:
+    from .embedder import load
+
+    embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id,
+                    precision=settings.precision, threads=settings.threads, cache_dir=settings.cache_dir)  # fmt: skip
+    print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
+    embedder.close()
+    return 0
+
+
+def _models(wanted: str) -> int:
+    from .checkpoints.registry import all_pretrained
+
+    rows = [
+        (
+            entry.name,
+            entry.tag,
+            str(entry.config["embed_dim"]),
+            str(entry.config["vision_cfg"].get("image_size", 224)),
+            entry.repo,
+        )
+        for entry in all_pretrained()
+    ]
+    header = ("MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "REPOSITORY")
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    for row in [header, *(row for row in rows if wanted.lower() in " ".join(row).lower())]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0

@@ -1,0 +1,228 @@
+"""Images and texts → vectors: preprocessing in a pool, batching, one engine."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .batching import Batcher, Job
+from .checkpoints.checkpoint import Checkpoint, find
+from .checkpoints.hub import Report
+from .checkpoints.weights import Weights, read_weights, sha256
+from .engines.base import Engine
+from .engines.openvino import OpenVinoEngine, check_precision
+from .errors import CorruptCheckpoint, QueueFull
+from .models.build import build_towers
+from .preprocess import Preprocess, image_preprocess
+from .tokenizer import Tokenizer, build_tokenizer
+
+Vector = NDArray[np.float32]  # [embed_dim]
+
+IMAGE, TEXT = "image", "text"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a client may want to know of the model that answers it.
+
+    logit_scale is the factor on cosines before a softmax or sigmoid (the exponential of the
+    checkpoint's tensor), logit_bias what is then added; None where the model has none.
+    """
+
+    model_id: str
+    name: str
+    tag: str | None
+    fingerprint: str
+    embed_dim: int
+    image_size: int
+    context_length: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    resize_mode: str
+    precision: str
+    engine: str
+    device: str
+    logit_scale: float | None
+    logit_bias: float | None
+
+
+class Embedder:
+    """One model, ready. Safe to use from several threads.
+
+    max_batch: most items in one forward pass. max_queue: most items on their way at once.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        engine: Engine,
+        preprocess: Preprocess,
+        tokenizer: Tokenizer,
+        *,
+        max_batch: int = 32,
+        max_queue: int = 1024,
+    ) -> None:
+        self.info = info
+        self.max_queue = max_queue
+        self._engine = engine
+        self._prepare: dict[str, Callable[[Any], Any]] = {IMAGE: preprocess, TEXT: tokenizer}
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
+        self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch)
+        self._lock = threading.Lock()
+        self._underway = 0
+
+    def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
+        """Encoded images (JPEG, PNG, WebP, GIF, BMP) → [N, embed_dim].
+
+        Raises InvalidImage, TooLarge for the first image that cannot be read.
+        """
+        return self._embed([(IMAGE, image) for image in images], normalize)
+
+    def embed_texts(self, texts: Sequence[str], *, normalize: bool = False) -> NDArray[np.float32]:
+        """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
+        return self._embed([(TEXT, text) for text in texts], normalize)
+
+    def submit(self, texts: Sequence[str], images: Sequence[bytes]) -> list[Job[Vector]]:
+        """Start on all texts, then all images; each job's future gives its vector.
+
+        All or none are taken. Raises QueueFull.
+        """
+        items = [(TEXT, text) for text in texts] + [(IMAGE, image) for image in images]
+        with self._lock:
+            if self._underway + len(items) > self.max_queue:
+                raise QueueFull(f"{self._underway} items are waiting, at most {self.max_queue} may: try again shortly")
+            self._underway += len(items)
+        return [self._start(kind, item) for kind, item in items]
+
+    def close(self) -> None:
+        """Finish what was submitted and release the engine's memory."""
+        self._pool.shutdown()
+        self._batcher.close()
+        self._engine.close()
+
+    def _embed(self, items: list[tuple[str, Any]], normalize: bool) -> NDArray[np.float32]:
+        vectors: list[Vector] = []
+        for start in range(0, len(items), self.max_queue):
+            part = items[start : start + self.max_queue]
+            jobs = self.submit(
+                [item for kind, item in part if kind == TEXT], [item for kind, item in part if kind == IMAGE]
+            )
+            vectors += [job.future.result() for job in jobs]
+        stacked = np.array(vectors, np.float32).reshape(len(vectors), self.info.embed_dim)
+        return unit_length(stacked) if normalize else stacked
+
+    def _start(self, kind: str, item: Any) -> Job[Vector]:
+        job: Job[Vector] = Job(kind)
+        job.future.add_done_callback(self._done)
+        self._pool.submit(self._prepare_job, job, item)
+        return job
+
+    def _done(self, _: Future[Vector]) -> None:
+        with self._lock:
+            self._underway -= 1
+
+    def _prepare_job(self, job: Job[Vector], item: Any) -> None:
+        if job.future.cancelled():
+            return
+        started = time.perf_counter()
+        try:
+            job.item = self._prepare[str(job.key)](item)
+        except Exception as error:
+            # a future cancelled in the meantime takes no result
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(error)
+            return
+        job.seconds["decode"] = time.perf_counter() - started
+        self._batcher.put(job)
+
+    def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
+        batch = np.stack(items)
+        return list(self._engine.encode_images(batch) if kind == IMAGE else self._engine.encode_texts(batch))
+
+
+def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[N, E] → [N, E] with each row's L2 norm 1; a zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
+
+
+def load(
+    name: str = "ViT-B-32",
+    tag: str | None = None,
+    *,
+    model_id: str | None = None,
+    precision: str = "auto",
+    threads: int = 0,
+    cache_dir: Path | None = None,
+    max_megapixels: float = 40,
+    max_batch: int = 32,
+    max_queue: int = 1024,
+    report: Report = lambda stage, done, total: None,
+) -> Embedder:
+    """Find (and download) a checkpoint, build its graphs, compile them.
+
+    name, tag: see checkpoints.find. precision: "auto" (bf16 where the CPU has it), "fp32", "bf16".
+    threads: cores to use, 0 for all. report: told each stage, and bytes while downloading.
+
+    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting.
+    """
+    check_precision(precision)
+    report("finding", 0, 0)
+    checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
+    report("reading", 0, 0)
+    weights = read_weights(checkpoint.weights)
+    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+    # The digest of some hundred megabytes costs as long as compiling: let both run.
+    with ThreadPoolExecutor(1) as hashing:
+        digest = hashing.submit(sha256, checkpoint.weights)
+        towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, weights)
+        report("compiling", 0, 0)
+        engine = OpenVinoEngine(towers, precision, threads)
+        weights_sha256 = digest.result()
+    _verify(checkpoint, weights_sha256)
+    info = _describe(checkpoint, weights, engine, towers.embed_dim, towers.context_length, weights_sha256)
+    if model_id:
+        info = replace(info, model_id=model_id)
+    preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
+    return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
+
+
+def _verify(checkpoint: Checkpoint, weights_sha256: str) -> None:
+    if checkpoint.sha256 not in (None, weights_sha256):
+        raise CorruptCheckpoint(
+            f"{checkpoint.weights.resolve()} is damaged (its SHA-256 is not the hub's): delete it and start again"
+        )
+
+
+def _describe(
+    checkpoint: Checkpoint, weights: Weights, engine: OpenVinoEngine, embed_dim: int, context_length: int, digest: str
+) -> ModelInfo:
+    log_scale = weights.scalar("logit_scale")
+    return ModelInfo(
+        model_id=checkpoint.model_id,
+        name=checkpoint.name,
+        tag=checkpoint.tag,
+        fingerprint=checkpoint.fingerprint(digest, engine.precision),
+        embed_dim=embed_dim,
+        image_size=checkpoint.preprocess.size,
+        context_length=context_length,
+        mean=checkpoint.preprocess.mean,
+        std=checkpoint.preprocess.std,
+        interpolation=checkpoint.preprocess.interpolation,
+        resize_mode=checkpoint.preprocess.resize_mode,
+        precision=engine.precision,
+        engine="openvino",
+        device="cpu",
+        logit_scale=None if log_scale is None else float(np.exp(log_scale)),
+        logit_bias=weights.scalar("logit_bias"),
+    )

@@ -1,0 +1,50 @@
+"""A request's body as a pydantic model; what is wrong is named, never echoed."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from ..errors import InvalidInput, InvalidRequest, RequestError, UnsupportedMedia
+
+Body = TypeVar("Body", bound=BaseModel)
+
+# pydantic's names for what went wrong, in words that fit a client's view
+REASONS = {
+    "list_type": "expected a string or a list of strings",
+    "string_type": "expected a string",
+    "string_unicode": "not valid Unicode",
+    "bool_type": "expected true or false",
+    "model_type": "expected a JSON object",
+    "missing": "this field is needed",
+}
+
+
+async def request_body(request: Request, model: type[Body]) -> Body:
+    """Raises InvalidRequest (not JSON), InvalidInput (a field is wrong), UnsupportedMedia, TooLarge."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMedia("compressed bodies are not read: send it without Content-Encoding")
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise UnsupportedMedia("send JSON (Content-Type: application/json)")
+    content = await request.body()
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise _told(error) from error
+
+
+def _told(error: ValidationError) -> RequestError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return InvalidRequest(f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}", "body")
+    field, *indices = first["loc"] or ("body",)
+    param = str(field) + "".join(f"[{index}]" for index in indices if isinstance(index, int))
+    reason = REASONS.get(first["type"], first["msg"].lower())
+    return InvalidInput(f"{param}: {reason}", param)
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The OpenAPI part for a body that is parsed here and not by FastAPI."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}

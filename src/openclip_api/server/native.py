@@ -1,0 +1,96 @@
+"""POST /embeddings as the original OpenCLIP-API has it: texts and images in, vectors out."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from ..embedder import unit_length
+from ..errors import InvalidInput, TooLarge
+from .answer import embedding_headers, json_response
+from .base64_field import decode_image
+from .body import request_body, schema_of
+from .vectors import item_name, wait_for_vectors
+
+MAX_TEXT_CHARACTERS = 100_000
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+StringOrList = Annotated[
+    list[str],
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class EmbeddingsRequest(BaseModel):
+    """One or more texts, one or more images, or both."""
+
+    model_config = ConfigDict(strict=True)
+
+    text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
+    image: StringOrList | None = Field(
+        None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
+    )
+    normalize: bool = Field(False, description="scale each vector to length 1")
+
+
+class EmbeddingsResponse(BaseModel):
+    """A vector for each text, then one for each image, in the order asked."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str
+    device: str
+    embeddings: list[list[float]]
+    duration: float = Field(description="seconds the server spent on this request")
+
+
+router = APIRouter(tags=["embeddings"])
+DOCS: dict[str, Any] = {
+    "openapi_extra": schema_of(EmbeddingsRequest),
+    "responses": {200: {"model": EmbeddingsResponse}},
+}
+
+
+@router.post("/embeddings", summary="Embed texts and images", **DOCS)
+@router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
+async def embeddings(request: Request) -> Any:
+    started = time.perf_counter()
+    state = request.app.state
+    embedder = state.loading.embedder
+    asked = await request_body(request, EmbeddingsRequest)
+    texts, images = _items(asked, state.settings.max_items)
+    vectors, stages = await wait_for_vectors(embedder, texts, images, state.settings.request_timeout)
+    return json_response(
+        {
+            "model": embedder.info.model_id,
+            "device": embedder.info.device,
+            "embeddings": unit_length(vectors) if asked.normalize else vectors,
+            "duration": time.perf_counter() - started,
+        },
+        headers=embedding_headers(embedder.info, stages),
+    )
+
+
+def _items(asked: EmbeddingsRequest, max_items: int) -> tuple[list[str], list[bytes]]:
+    """The request's texts and its images' bytes. Raises InvalidInput, TooLarge."""
+    if asked.text is None and asked.image is None:
+        raise InvalidInput("give 'text', 'image' or both")
+    for field, values in (("text", asked.text), ("image", asked.image)):
+        if values == []:
+            raise InvalidInput(f"{field}: the list is empty", field)
+    texts, images = asked.text or [], asked.image or []
+    if len(texts) + len(images) > max_items:
+        raise TooLarge(f"{len(texts) + len(images)} items in one request, at most {max_items} are allowed")
+    for i, text in enumerate(texts):
+        if len(text) > MAX_TEXT_CHARACTERS:
+            param = item_name("text", i, len(texts))
+            raise TooLarge(f"{param}: longer than {MAX_TEXT_CHARACTERS} characters", param)
+    return texts, [decode_image(image, item_name("image", i, len(images))) for i, image in enumerate(images)]

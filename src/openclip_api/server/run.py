@@ -1,0 +1,76 @@
+"""The running server: bind, answer while the model loads, stop when told."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+
+import uvicorn
+
+from ..embedder import load
+from ..settings import Settings
+from .app import create_app
+from .loading import Loading
+
+GRACE_SECONDS = 20
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code: 1 where the model could not be loaded."""
+    log = logging.getLogger("openclip_api")
+    log.addHandler(logging.StreamHandler())
+    log.setLevel(settings.log_level.upper())
+    loading = Loading(
+        lambda report: load(
+            settings.model_name,
+            settings.tag,
+            model_id=settings.served_model_id,
+            precision=settings.precision,
+            threads=settings.threads,
+            cache_dir=settings.cache_dir,
+            max_megapixels=settings.max_image_megapixels,
+            max_batch=settings.max_batch,
+            max_queue=settings.max_queue,
+            report=report,
+        )
+    )
+
+    def on_loaded() -> None:
+        if loading.error is None:
+            print(_greeting(loading, url), file=sys.stderr, flush=True)
+        else:
+            print(f"openclip-api: {loading.error}", file=sys.stderr, flush=True)
+            server.should_exit = True
+
+    app = create_app(settings, loading, on_loaded)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning" if settings.log_level == "info" else settings.log_level,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        server_header=False,
+    )
+    server = uvicorn.Server(config)
+    socket = config.bind_socket()  # before the model loads: a taken port is told at once
+    host, port = socket.getsockname()[:2]
+    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
+    print(f"openclip-api: loading {settings.model_name}; {url}/ready tells how far", file=sys.stderr, flush=True)
+    # uvicorn raises the signal that stopped it once more when it is done: a graceful stop is no failure.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    server.run(sockets=[socket])
+    return 1 if loading.error else 0
+
+
+def _greeting(loading: Loading, url: str) -> str:
+    info = loading.embedder.info
+    body = json.dumps({"text": "red sofa"})
+    return (
+        f"openclip-api: {info.model_id} is ready after {loading.seconds:.1f} s ({info.precision}, "
+        f"{info.embed_dim} dimensions, fingerprint {info.fingerprint})\n\n"
+        f"Try it:  curl {url}/embeddings -H 'Content-Type: application/json' -d '{body}'\n"
+        f"Docs:    {url}/docs\n"
+    )

@@ -1,0 +1,59 @@
+"""/, /health, /ready, /info: what runs here and whether it can answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse, Response
+
+from ..preprocess import FORMATS, MAX_ASPECT_RATIO
+from .answer import json_response
+from .native import MAX_TEXT_CHARACTERS
+
+router = APIRouter(tags=["status"])
+
+
+@router.get("/", summary="A page for a browser, JSON for a program")
+async def root(request: Request) -> Response:
+    if "text/html" in request.headers.get("accept", ""):
+        page = resources.files(__package__).joinpath("page", "index.html").read_text(encoding="utf-8")
+        return HTMLResponse(page)
+    links = {"docs": "/docs", "health": "/health", "ready": "/ready", "info": "/info", "embeddings": "/embeddings"}
+    return json_response({"name": "OpenCLIP API", "version": request.app.version, **_status(request), "links": links})
+
+
+@router.get("/health", summary="200 while the process is alive")
+async def health() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@router.get("/ready", summary="200 once the model answers, 503 before", responses={503: {"description": "loading"}})
+async def ready(request: Request) -> Response:
+    status = _status(request)
+    is_ready = status["status"] == "ready"
+    return json_response(status, 200 if is_ready else 503, None if is_ready else {"Retry-After": "2"})
+
+
+@router.get("/info", summary="The model and the limits")
+async def info(request: Request) -> Response:
+    settings, model = request.app.state.settings, request.app.state.loading.embedder.info
+    limits = {
+        "max_body_mb": settings.max_body_mb,
+        "max_items": settings.max_items,
+        "max_queue": settings.max_queue,
+        "max_batch": settings.max_batch,
+        "max_image_megapixels": settings.max_image_megapixels,
+        "max_aspect_ratio": MAX_ASPECT_RATIO,
+        "max_text_characters": MAX_TEXT_CHARACTERS,
+        "image_formats": FORMATS,
+        "request_timeout": settings.request_timeout,
+    }
+    return json_response({**dataclasses.asdict(model), "limits": limits})
+
+
+def _status(request: Request) -> dict[str, Any]:
+    status: dict[str, Any] = request.app.state.loading.status()
+    return status

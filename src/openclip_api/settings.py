@@ -1,0 +1,89 @@
+"""Every setting once: environment variable, default, allowed values, one line of help.
+
+A setting comes from a command-line flag, else the environment, else a `.env` file, else its default.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from .errors import InvalidSetting
+
+DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
+DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", protected_namespaces=(), frozen=True
+    )
+
+    model_name: str = Field(
+        DEFAULT_MODEL[0],
+        description="an OpenCLIP name, 'emoji' (built in), hf-hub:org/repo[@revision] or local-dir:/path",
+    )
+    model_pretrained: str | None = Field(
+        None,
+        description="a tag of that name, or the path of a .safetensors file "
+        f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
+    )
+    model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
+    device: Annotated[Literal["auto", "cpu"], BeforeValidator(_lower)] = Field(
+        "auto", description="what computes: auto or cpu"
+    )
+    precision: Annotated[Literal["auto", "fp32", "bf16"], BeforeValidator(_lower)] = Field(
+        "auto", description="auto (bf16 where the CPU has it, else fp32), fp32 or bf16"
+    )
+    threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
+    max_batch: int = Field(32, ge=1, description="most items in one forward pass")
+    max_queue: int = Field(1024, ge=1, description="most items on their way at once; beyond it requests get 429")
+    max_items: int = Field(256, ge=1, description="most texts and images in one request")
+    max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
+    max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
+    request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
+    )
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+        "info", description="debug, info, warning or error"
+    )
+
+    @property
+    def tag(self) -> str | None:
+        """MODEL_PRETRAINED, or the default model's own tag."""
+        if self.model_pretrained is None and self.model_name == DEFAULT_MODEL[0]:
+            return DEFAULT_MODEL[1]
+        return self.model_pretrained
+
+    @property
+    def served_model_id(self) -> str | None:
+        """MODEL_ID, the original's name for the default model, or None: derive it from the checkpoint."""
+        if self.model_id is None and (self.model_name, self.tag) == DEFAULT_MODEL:
+            return DEFAULT_MODEL_ID
+        return self.model_id
+
+
+def read_settings(**flags: Any) -> Settings:
+    """Settings from flags, environment, `.env` and defaults. Raises InvalidSetting with one line."""
+    try:
+        return Settings(**flags)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        name = ".".join(map(str, first["loc"][:1])).upper()
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise InvalidSetting(f"{name}={first['input']!r}: {message}") from error
