@@ -78,7 +78,7 @@ class Embedder:
         self._prepare: dict[str, Callable[[Any], Any]] = {IMAGE: preprocess, TEXT: tokenizer}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
         self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch)
-        self._lock = threading.Lock()
+        self._places = threading.Condition()
         self._underway = 0
 
     def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
@@ -86,23 +86,22 @@ class Embedder:
 
         Raises InvalidImage, TooLarge for the first image that cannot be read.
         """
-        return self._embed([(IMAGE, image) for image in images], normalize)
+        return self._embed(IMAGE, images, normalize)
 
     def embed_texts(self, texts: Sequence[str], *, normalize: bool = False) -> NDArray[np.float32]:
         """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
-        return self._embed([(TEXT, text) for text in texts], normalize)
+        return self._embed(TEXT, texts, normalize)
 
     def submit(self, texts: Sequence[str], images: Sequence[bytes]) -> list[Job[Vector]]:
         """Start on all texts, then all images; each job's future gives its vector.
 
         All or none are taken. Raises QueueFull.
         """
-        items = [(TEXT, text) for text in texts] + [(IMAGE, image) for image in images]
-        with self._lock:
-            if self._underway + len(items) > self.max_queue:
+        with self._places:
+            if self._underway + len(texts) + len(images) > self.max_queue:
                 raise QueueFull(f"{self._underway} items are waiting, at most {self.max_queue} may: try again shortly")
-            self._underway += len(items)
-        return [self._start(kind, item) for kind, item in items]
+            self._underway += len(texts) + len(images)
+        return [self._start(TEXT, text) for text in texts] + [self._start(IMAGE, image) for image in images]
 
     def close(self) -> None:
         """Finish what was submitted and release the engine's memory."""
@@ -110,14 +109,19 @@ class Embedder:
         self._batcher.close()
         self._engine.close()
 
-    def _embed(self, items: list[tuple[str, Any]], normalize: bool) -> NDArray[np.float32]:
-        vectors: list[Vector] = []
-        for start in range(0, len(items), self.max_queue):
-            part = items[start : start + self.max_queue]
-            jobs = self.submit(
-                [item for kind, item in part if kind == TEXT], [item for kind, item in part if kind == IMAGE]
-            )
-            vectors += [job.future.result() for job in jobs]
+    def _embed(self, kind: str, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
+        jobs: list[Job[Vector]] = []
+        for item in items:
+            with self._places:  # a caller with a long list waits here, so that memory stays bounded
+                self._places.wait_for(lambda: self._underway < self.max_queue)
+                self._underway += 1
+            jobs.append(self._start(kind, item))
+        try:
+            vectors = [job.future.result() for job in jobs]
+        except Exception:
+            for job in jobs:
+                job.future.cancel()
+            raise
         stacked = np.array(vectors, np.float32).reshape(len(vectors), self.info.embed_dim)
         return unit_length(stacked) if normalize else stacked
 
@@ -128,8 +132,9 @@ class Embedder:
         return job
 
     def _done(self, _: Future[Vector]) -> None:
-        with self._lock:
+        with self._places:
             self._underway -= 1
+            self._places.notify_all()
 
     def _prepare_job(self, job: Job[Vector], item: Any) -> None:
         if job.future.cancelled():

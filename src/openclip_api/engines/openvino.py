@@ -56,6 +56,8 @@ def native_precision(core: ov.Core) -> str:
 
 
 def check_precision(precision: str) -> None:
-    """Raises InvalidSetting for a precision that this CPU cannot compute in."""
+    """Raises InvalidSetting for a precision that there is not, or that this CPU cannot compute in."""
+    if precision not in ("auto", *ELEMENT_TYPES):
+        raise InvalidSetting(f"PRECISION={precision!r}: allowed are auto, {', '.join(ELEMENT_TYPES)}")
     if precision == "bf16" and "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise InvalidSetting("PRECISION=bf16: this CPU has no bfloat16; allowed here: auto, fp32")

@@ -54,7 +54,9 @@ def run(settings: Settings) -> int:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    socket = config.bind_socket()  # before the model loads: a taken port is told at once
+    # Before the model loads: a taken port is told at once, and early clients wait instead of being refused.
+    socket = config.bind_socket()
+    socket.listen(config.backlog)
     host, port = socket.getsockname()[:2]
     url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
     print(f"openclip-api: loading {settings.model_name}; {url}/ready tells how far", file=sys.stderr, flush=True)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError
+
+import pytest
+
+from openclip_api.batching import Batcher, Job
+
+
+class Engine:
+    """Doubles its items, waiting at a gate when there is one; remembers its batches."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[str, list[int]]] = []
+        self.gate: threading.Event | None = None
+        self.running = threading.Event()
+
+    def __call__(self, key, items):
+        self.batches.append((key, list(items)))
+        self.running.set()
+        if self.gate is not None:
+            assert self.gate.wait(10)
+        if -1 in items:
+            raise ValueError("poison")
+        return [2 * item for item in items] if 0 not in items else []
+
+
+@pytest.fixture
+def engine():
+    return Engine()
+
+
+@pytest.fixture
+def batcher(engine):
+    batcher = Batcher(engine, max_batch=4)
+    yield batcher
+    batcher.close()
+
+
+def put(batcher, item, key="text"):
+    job = Job(key, item)
+    batcher.put(job)
+    return job
+
+
+def hold(engine, batcher):
+    """Keep the engine busy with one item, so that what is put next has to wait."""
+    engine.gate = threading.Event()
+    busy = put(batcher, 100)
+    assert engine.running.wait(10)
+    return busy
+
+
+def test_an_idle_engine_starts_at_once(engine, batcher):
+    job = put(batcher, 3)
+    assert job.future.result(10) == 6
+    assert engine.batches == [("text", [3])]
+    assert set(job.seconds) == {"queue", "compute"}
+
+
+def test_what_waits_is_the_next_batch_up_to_the_limit(engine, batcher):
+    busy = hold(engine, batcher)
+    jobs = [put(batcher, i) for i in range(1, 7)]
+    engine.gate.set()
+    assert [job.future.result(10) for job in [busy, *jobs]] == [200, 2, 4, 6, 8, 10, 12]
+    assert [items for _, items in engine.batches] == [[100], [1, 2, 3, 4], [5, 6]]
+
+
+def test_keys_never_mix_and_the_oldest_goes_first(engine, batcher):
+    hold(engine, batcher)
+    jobs = [put(batcher, 1, "image"), put(batcher, 2, "text"), put(batcher, 3, "image")]
+    engine.gate.set()
+    assert [job.future.result(10) for job in jobs] == [2, 4, 6]
+    assert engine.batches[1:] == [("image", [1, 3]), ("text", [2])]
+
+
+def test_an_error_belongs_to_its_batch(engine, batcher):
+    hold(engine, batcher)
+    poisoned = [put(batcher, 1), put(batcher, -1)]
+    engine.gate.set()
+    for job in poisoned:
+        with pytest.raises(ValueError, match="poison"):
+            job.future.result(10)
+    assert put(batcher, 5).future.result(10) == 10
+
+
+def test_a_wrong_number_of_results_fails_the_batch_instead_of_shifting_it(engine, batcher):
+    with pytest.raises(RuntimeError, match="0 results for 1 items"):
+        put(batcher, 0).future.result(10)
+
+
+def test_a_cancelled_job_never_reaches_the_engine(engine, batcher):
+    hold(engine, batcher)
+    kept, dropped = put(batcher, 1), put(batcher, 2)
+    assert dropped.future.cancel()
+    engine.gate.set()
+    assert kept.future.result(10) == 2
+    with pytest.raises(CancelledError):
+        dropped.future.result(10)
+    batcher.close()
+    assert not any(2 in items for _, items in engine.batches)
+
+
+def test_close_finishes_what_waits(engine):
+    batcher = Batcher(engine, max_batch=1)
+    hold(engine, batcher)
+    jobs = [put(batcher, i) for i in range(1, 4)]
+    engine.gate.set()
+    batcher.close()
+    assert [job.future.result(0) for job in jobs] == [2, 4, 6]

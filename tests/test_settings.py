@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from openclip_api.errors import InvalidSetting
+from openclip_api.settings import Settings, read_settings
+
+from .process import OURS
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    """No variable of the developer's shell and no .env counts."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_are_the_original_s():
+    settings = read_settings()
+    assert (settings.model_name, settings.tag) == ("ViT-B-32", "laion2b_s34b_b79k")
+    assert settings.served_model_id == "OpenCLIP-ViT-B-32-laion2B"
+    assert (settings.host, settings.port) == ("127.0.0.1", 7860)
+    assert settings.cors_origins == ["*"]
+
+
+def test_another_model_derives_its_id_and_tag():
+    settings = read_settings(model_name="ViT-L-14")
+    assert settings.tag is None
+    assert settings.served_model_id is None
+    assert read_settings(model_pretrained="openai").served_model_id is None
+    assert read_settings(model_name="ViT-L-14", model_id="mine").served_model_id == "mine"
+
+
+def test_flag_beats_environment_beats_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path):
+    (tmp_path / ".env").write_text("PORT=1\nMODEL_ID=from-file\nLOG_LEVEL=error\nUNKNOWN=x\n")
+    assert read_settings().port == 1
+    monkeypatch.setenv("PORT", "2")
+    assert read_settings().port == 2
+    assert read_settings(port="3").port == 3
+    assert read_settings().model_id == "from-file"
+
+
+def test_empty_variables_count_as_unset(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PORT", "")
+    assert read_settings().port == 7860
+
+
+def test_case_of_words_does_not_matter(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PRECISION", "FP32")
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    settings = read_settings()
+    assert (settings.precision, settings.log_level) == ("fp32", "warning")
+
+
+def test_origins_are_split_at_commas(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example, https://b.example")
+    assert read_settings().cors_origins == ["https://a.example", "https://b.example"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ({"precision": "fp8"}, ["PRECISION", "'fp8'", "'auto'", "'fp32'", "'bf16'"]),
+        ({"device": "tpu"}, ["DEVICE", "'tpu'", "'auto'", "'cpu'"]),
+        ({"port": "seven"}, ["PORT", "'seven'", "integer"]),
+        ({"port": "70000"}, ["PORT", "70000", "65535"]),
+        ({"max_batch": "0"}, ["MAX_BATCH", "greater than or equal to 1"]),
+        ({"log_level": "loud"}, ["LOG_LEVEL", "'debug'", "'error'"]),
+    ],
+)
+def test_a_wrong_value_is_one_line_with_name_and_allowed_values(flags, parts):
+    with pytest.raises(InvalidSetting) as caught:
+        read_settings(**flags)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_every_setting_has_help_and_is_hidden_from_the_tests_server():
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert OURS.match(name.upper()), f"{name}: tests would inherit it from the shell"
