@@ -4,10 +4,13 @@ BIN = .venv/bin
 INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: demo serve test check parity golden data lock clean
+.PHONY: help demo serve test check package parity golden data lock clean
 
-demo: .venv/runtime ## start on a small model, print a first request
-	$(BIN)/python -m openclip_api.demo
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: .venv/runtime ## start on the built-in model, print a first request
+	MODEL_NAME=emoji $(BIN)/openclip-api serve
 
 serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-32 laion2b_s34b_b79k)
 	$(BIN)/openclip-api serve
@@ -21,6 +24,9 @@ check: .venv/check ## format, lint, types, import directions, dead code
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
+
+package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
+	$(BIN)/python -m pytest -m package
 
 parity: .venv-parity/installed ## equality with open_clip, in a venv with torch
 	.venv-parity/bin/python -m pytest parity

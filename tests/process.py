@@ -21,14 +21,18 @@ OURS = re.compile(
 
 
 class ServerProcess:
-    """`python -m openclip_api serve` on a free port; `ready=False` does not wait for the model."""
+    """A command that serves (by default this package) on a free port; ready=False does not wait for the model."""
 
-    def __init__(self, ready: bool = True, command: tuple[str, ...] = ("-m", "openclip_api", "serve"), **settings: Any):
+    def __init__(self, *command: str, ready: bool = True, **settings: Any) -> None:
         environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
         environment |= {"PORT": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
         environment |= {key: str(value) for key, value in settings.items()}
         self.process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            command or (sys.executable, "-m", "openclip_api", "serve"),
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
         )
         self.stderr: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -51,7 +55,7 @@ class ServerProcess:
 
     def wait_until_listening(self) -> str:
         """The server's URL, as its first line tells it."""
-        return self._wait(lambda: next(iter(re.findall(r"http://[\d.]+:\d+", self.output)), None))
+        return self._wait(lambda: next(iter(re.findall(r"http://[\w.]+:\d+", self.output)), None))
 
     def wait_until_ready(self) -> None:
         self.http.base_url = httpx.URL(self.wait_until_listening())

@@ -111,6 +111,10 @@ def _byte_symbols() -> list[str]:
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
 
 
+# Where tokenizer_config.json leaves them out, as bert-base-uncased's does, transformers takes those of the class.
+USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>")}
+
+
 class FileTokenizer:
     """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer adds around it."""
 
@@ -122,18 +126,29 @@ class FileTokenizer:
             config = json.loads((folder / "tokenizer_config.json").read_bytes())
         except Exception as error:  # the library raises bare Exception
             raise CorruptCheckpoint(f"{folder}: the tokenizer's files cannot be read ({error})") from error
-        if "pad_token" not in config:
-            raise UnsupportedModel(f"{folder}/tokenizer_config.json names no pad_token")
-        pad = _token_name(config["pad_token"])
-        self._tokenizer.enable_truncation(context_length)
-        self._tokenizer.enable_padding(length=context_length, pad_token=pad, pad_id=self._id(pad))
-        self._stripped = self._id(_token_name(config.get("sep_token"))) if strip_sep_token else None
+        pad = self._special_token("pad_token", config)
+        self._tokenizer.enable_truncation(context_length, direction=config.get("truncation_side", "right"))
+        self._tokenizer.enable_padding(
+            length=context_length,
+            pad_token=pad,
+            pad_id=self._id(pad),
+            direction=config.get("padding_side", "right"),
+        )
+        self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
 
     def __call__(self, text: str) -> TokenIds:
         ids = np.array(self._tokenizer.encode(self._clean(text)).ids, np.int32)
         if self._stripped is not None:
             ids[ids == self._stripped] = 0
         return ids
+
+    def _special_token(self, role: str, config: Mapping[str, Any]) -> str:
+        if config.get(role):
+            return _token_name(config[role])
+        for token in USUAL_TOKENS[role]:
+            if self._tokenizer.token_to_id(token) is not None:
+                return token
+        raise UnsupportedModel(f"the tokenizer's config names no {role!r}, and it has none of the usual ones")
 
     def _id(self, token: str) -> int:
         index = self._tokenizer.token_to_id(token)

@@ -32,6 +32,7 @@ class OpenVinoEngine:
             "INFERENCE_NUM_THREADS": threads,
         }
         self._text_feeds = towers.text_feeds
+        self._weights = towers.weights  # OpenVINO itself holds on to float32 and float16 arrays, not to bfloat16 ones
         self._image = core.compile_model(towers.image, "CPU", options).create_infer_request()
         self._text = core.compile_model(towers.text, "CPU", options).create_infer_request()
 

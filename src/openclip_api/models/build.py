@@ -31,6 +31,7 @@ class Towers:
 
     image: pixels uint8 [B, size, size, 3] → embeddings float32 [B, embed_dim]
     text:  what `text_feeds` makes of ids int32 [B, context_length] → embeddings float32 [B, embed_dim]
+    weights: the memory that both graphs point into; it must live as long as anything compiled from them
     """
 
     image: ov.Model
@@ -38,6 +39,7 @@ class Towers:
     text_feeds: Callable[[NDArray[np.int32]], TextFeeds]
     embed_dim: int
     context_length: int
+    weights: Weights
 
 
 def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, weights: Weights) -> Towers:
@@ -59,7 +61,7 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
             ids = np.ascontiguousarray(ids[:, : int(pooled_at.max()) + 1])
         return {"ids": ids, "pooled_at": pooled_at}
 
-    return Towers(image, text, text_feeds, int(model_cfg["embed_dim"]), config.context_length)
+    return Towers(image, text, text_feeds, int(model_cfg["embed_dim"]), config.context_length, weights)
 
 
 def _image_tower(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, weights: Weights) -> ov.Model:

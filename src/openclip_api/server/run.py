@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import socket
 import sys
 
 import uvicorn
 
 from ..embedder import load
+from ..errors import InvalidSetting
 from ..settings import Settings
 from .app import create_app
 from .loading import Loading
@@ -55,16 +57,30 @@ def run(settings: Settings) -> int:
     )
     server = uvicorn.Server(config)
     # Before the model loads: a taken port is told at once, and early clients wait instead of being refused.
-    socket = config.bind_socket()
-    socket.listen(config.backlog)
-    host, port = socket.getsockname()[:2]
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104
+    listening = _listen(settings.host, settings.port, config.backlog)
+    url = _url(listening)
     print(f"openclip-api: loading {settings.model_name}; {url}/ready tells how far", file=sys.stderr, flush=True)
     # uvicorn raises the signal that stopped it once more when it is done: a graceful stop is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server.run(sockets=[socket])
+    server.run(sockets=[listening])
     return 1 if loading.error else 0
+
+
+def _listen(host: str, port: int, backlog: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=backlog)
+    except OSError as error:
+        raise InvalidSetting(f"cannot listen on HOST={host} PORT={port}: {error.strerror}") from error
+
+
+def _url(listening: socket.socket) -> str:
+    """Where a program on this machine reaches it."""
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _greeting(loading: Loading, url: str) -> str:

@@ -1,0 +1,164 @@
+"""Starting, failing to start and stopping, as a user sees it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import save
+
+from ..hub import Hub, Slow
+from ..process import ServerProcess
+from ..tiny import CONFIG, tiny_weights, write_tiny_checkpoint
+
+REPO = "org/tiny-clip"
+
+
+@pytest.fixture
+def hub():
+    files = {
+        "open_clip_config.json": json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}).encode(),
+        "open_clip_model.safetensors": save(tiny_weights()),
+    }
+    with Hub({REPO: files}) as hub:
+        yield hub
+
+
+def hub_settings(hub: Hub, home: Path) -> dict[str, object]:
+    return {"HF_ENDPOINT": hub.url, "HF_HOME": home, "MODEL_NAME": f"hf-hub:{REPO}"}
+
+
+def test_while_it_downloads_it_is_alive_but_not_ready(hub: Hub, tmp_path: Path):
+    hub.fault = Slow(pause=0.05, block=200_000)  # some 3.3 MB in 17 pieces
+    with ServerProcess(ready=False, **hub_settings(hub, tmp_path)) as server:
+        server.http.base_url = server.wait_until_listening()
+        seen = set()
+        while (response := server.http.get("/ready")).status_code == 503:
+            status = response.json()
+            assert response.headers["retry-after"]
+            assert status["status"] == "loading"
+            seen.add((status["stage"], status.get("progress", {}).get("bytes", 0) > 0))
+            if status["stage"] == "downloading":
+                assert server.http.get("/health").status_code == 200
+                assert server.http.get("/").json()["status"] == "loading"
+                refused = server.http.post("/embeddings", json={"text": "a"})
+                assert refused.status_code == 503
+                assert refused.json()["error"]["type"] == "not_ready"
+                assert refused.headers["retry-after"]
+            time.sleep(0.02)
+        assert ("downloading", True) in seen
+        assert server.http.get("/ready").json() == {"status": "ready"}
+        assert server.http.post("/embeddings", json={"text": "a"}).json()["model"] == "OpenCLIP-tiny-clip"
+
+
+def test_a_warm_start_asks_nobody(hub: Hub, tmp_path: Path):
+    with ServerProcess(**hub_settings(hub, tmp_path)):
+        pass
+    asked = len(hub.requests)
+    assert asked > 0
+    with ServerProcess(**hub_settings(hub, tmp_path)) as server:
+        assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
+    assert len(hub.requests) == asked
+
+
+def test_the_first_line_of_help_it_prints_works(tiny: Path):
+    with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server:
+        command = next(line for line in server.output.splitlines() if line.startswith("Try it:")).removeprefix(
+            "Try it:"
+        )
+        answer = subprocess.run(command, shell=True, capture_output=True, check=True, timeout=30)
+        assert len(json.loads(answer.stdout)["embeddings"][0]) == 16
+
+
+@pytest.mark.parametrize("command", [("main.py",), ("-m", "openclip_api", "serve")])
+def test_both_ways_to_start(tiny: Path, command: tuple[str, ...]):
+    root = Path(__file__).parents[2]
+    command = tuple(str(root / part) if part.endswith(".py") else part for part in command)
+    with ServerProcess(sys.executable, *command, MODEL_NAME=f"local-dir:{tiny}") as server:
+        assert server.http.get("/info").json()["model_id"] == "OpenCLIP-tiny-clip"
+        assert server.stop() == 0
+
+
+def test_flags_are_settings(tiny: Path):
+    flags = ["--model-name", f"local-dir:{tiny}", "--model-id", "mine", "--max-items", "3"]
+    with ServerProcess(sys.executable, "-m", "openclip_api", "serve", *flags, MODEL_ID="not-this") as server:
+        info = server.http.get("/info").json()
+        assert (info["model_id"], info["limits"]["max_items"]) == ("mine", 3)
+
+
+def broken_folder(tmp_path: Path, **changes: object) -> Path:
+    folder = write_tiny_checkpoint(tmp_path / "broken")
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["vision_cfg"].update(changes)
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"PRECISION": "fp8"}, ["PRECISION", "'fp8'", "'bf16'"]),
+        ({"PORT": "many"}, ["PORT", "'many'"]),
+        ({"MODEL_NAME": "ViT-B-23"}, ["MODEL_NAME", "'ViT-B-23'", "ViT-B-32"]),
+        (
+            {"MODEL_NAME": "ViT-B-32", "MODEL_PRETRAINED": "laion3b"},
+            ["MODEL_PRETRAINED", "'laion3b'", "laion2b_s34b_b79k"],
+        ),
+        ({"MODEL_NAME": "ViT-L-14"}, ["MODEL_PRETRAINED", "ViT-L-14", "openai"]),
+        ({"MODEL_NAME": "local-dir:/no/such/folder"}, ["/no/such/folder", "no such folder"]),
+    ],
+)
+def test_a_wrong_setting_ends_in_one_line(settings: dict[str, str], parts: list[str]):
+    with ServerProcess(ready=False, HF_HUB_OFFLINE="1", **settings) as server:
+        assert server.wait() == 1
+        last = server.output.splitlines()[-1]
+        assert last.startswith("openclip-api: ")
+        for part in parts:
+            assert part in last
+        assert "Traceback" not in server.output
+
+
+def test_an_unknown_flag_of_the_model_is_refused_by_name(tmp_path: Path):
+    folder = broken_folder(tmp_path, qk_norm=True)
+    with ServerProcess(ready=False, MODEL_NAME=f"local-dir:{folder}") as server:
+        assert server.wait() == 1
+        assert "vision_cfg.qk_norm = True is not supported" in server.output
+        assert "Traceback" not in server.output
+
+
+def test_a_taken_port_ends_at_once(tiny: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with ServerProcess(ready=False, MODEL_NAME=f"local-dir:{tiny}", PORT=taken.getsockname()[1]) as server:
+            assert server.wait() == 1
+            assert f"PORT={taken.getsockname()[1]}: Address already in use" in server.output
+            assert "Traceback" not in server.output
+
+
+def test_sigterm_while_the_model_loads_ends_soon(hub: Hub, tmp_path: Path):
+    hub.fault = Slow(pause=1)
+    with ServerProcess(ready=False, **hub_settings(hub, tmp_path)) as server:
+        server.http.base_url = server.wait_until_listening()
+        assert server.http.get("/ready").status_code == 503
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 5
+        assert "Traceback" not in server.output
+
+
+def test_sigterm_answers_what_was_accepted(tiny: Path):
+    with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server, ThreadPoolExecutor(4) as clients:
+        texts = ["x" * 99_999] * 20  # slow to tokenize: all four are busy for more than a second
+        waiting = [clients.submit(server.http.post, "/embeddings", json={"text": texts}) for _ in range(4)]
+        time.sleep(0.5)  # the requests reach the server
+        assert not all(request.done() for request in waiting)
+        code = server.stop()
+        assert [request.result().status_code for request in waiting] == [200] * len(waiting)
+        assert code == 0
