@@ -64,17 +64,17 @@ def test_no_items_give_no_rows(embedder):
 
 def test_the_queue_takes_all_of_a_request_or_none(embedder, engine):
     engine.gate.clear()
-    jobs = embedder.submit(["a", "b", "c"], [])
+    jobs = embedder.submit([("text", "a"), ("text", "b"), ("text", "c")])
     with pytest.raises(QueueFull):
-        embedder.submit(["d"], [b"abc"])
+        embedder.submit([("text", "d"), ("image", b"abc")])
     engine.gate.set()
     assert [job.future.result(10)[0] for job in jobs] == [1, 1, 1]
-    assert len(embedder.submit(["d"], [b"abc"])) == 2
+    assert len(embedder.submit([("text", "d"), ("image", b"abc")])) == 2
 
 
 def test_cancelled_and_failed_jobs_free_their_places(embedder, engine):
     engine.gate.clear()
-    for job in embedder.submit(["a", "b", "c", "d"], []):
+    for job in embedder.submit([("text", text) for text in "abcd"]):
         job.future.cancel()
     engine.gate.set()
     for _ in range(5):
@@ -83,8 +83,8 @@ def test_cancelled_and_failed_jobs_free_their_places(embedder, engine):
     np.testing.assert_array_equal(embedder.embed_images([b"\1\2\3"]), [[1, 2, 3]])
 
 
-def test_texts_come_before_images(embedder):
-    jobs = embedder.submit(["abcd"], [b"\1\2\3"])
+def test_mixed_items_keep_their_order(embedder):
+    jobs = embedder.submit([("text", "abcd"), ("image", b"\1\2\3")])
     np.testing.assert_array_equal(np.stack([job.future.result(10) for job in jobs]), [[4, 4, 4], [1, 2, 3]])
 
 

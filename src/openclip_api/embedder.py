@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +27,7 @@ from .tokenizer import Tokenizer, build_tokenizer
 
 Vector = NDArray[np.float32]  # [embed_dim]
 
-IMAGE, TEXT = "image", "text"
+Kind = Literal["image", "text"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Embedder:
         self.info = info
         self.max_queue = max_queue
         self._engine = engine
-        self._prepare: dict[str, Callable[[Any], Any]] = {IMAGE: preprocess, TEXT: tokenizer}
+        self._prepare: dict[Hashable, Callable[[Any], Any]] = {"image": preprocess, "text": tokenizer}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
         self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch)
         self._places = threading.Condition()
@@ -86,22 +86,22 @@ class Embedder:
 
         Raises InvalidImage, TooLarge for the first image that cannot be read.
         """
-        return self._embed(IMAGE, images, normalize)
+        return self._embed("image", images, normalize)
 
     def embed_texts(self, texts: Sequence[str], *, normalize: bool = False) -> NDArray[np.float32]:
         """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
-        return self._embed(TEXT, texts, normalize)
+        return self._embed("text", texts, normalize)
 
-    def submit(self, texts: Sequence[str], images: Sequence[bytes]) -> list[Job[Vector]]:
-        """Start on all texts, then all images; each job's future gives its vector.
+    def submit(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
+        """Start on ("text", string) and ("image", bytes) items; each job's future gives its vector.
 
         All or none are taken. Raises QueueFull.
         """
         with self._places:
-            if self._underway + len(texts) + len(images) > self.max_queue:
+            if self._underway + len(items) > self.max_queue:
                 raise QueueFull(f"{self._underway} items are waiting, at most {self.max_queue} may: try again shortly")
-            self._underway += len(texts) + len(images)
-        return [self._start(TEXT, text) for text in texts] + [self._start(IMAGE, image) for image in images]
+            self._underway += len(items)
+        return [self._start(kind, content) for kind, content in items]
 
     def close(self) -> None:
         """Finish what was submitted and release the engine's memory."""
@@ -109,7 +109,7 @@ class Embedder:
         self._batcher.close()
         self._engine.close()
 
-    def _embed(self, kind: str, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
+    def _embed(self, kind: Kind, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
         jobs: list[Job[Vector]] = []
         for item in items:
             with self._places:  # a caller with a long list waits here, so that memory stays bounded
@@ -125,7 +125,7 @@ class Embedder:
         stacked = np.array(vectors, np.float32).reshape(len(vectors), self.info.embed_dim)
         return unit_length(stacked) if normalize else stacked
 
-    def _start(self, kind: str, item: Any) -> Job[Vector]:
+    def _start(self, kind: Kind, item: Any) -> Job[Vector]:
         job: Job[Vector] = Job(kind)
         job.future.add_done_callback(self._done)
         self._pool.submit(self._prepare_job, job, item)
@@ -141,7 +141,7 @@ class Embedder:
             return
         started = time.perf_counter()
         try:
-            job.item = self._prepare[str(job.key)](item)
+            job.item = self._prepare[job.key](item)
         except Exception as error:
             # a future cancelled in the meantime takes no result
             if job.future.set_running_or_notify_cancel():
@@ -152,7 +152,7 @@ class Embedder:
 
     def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
         batch = np.stack(items)
-        return list(self._engine.encode_images(batch) if kind == IMAGE else self._engine.encode_texts(batch))
+        return list(self._engine.encode_images(batch) if kind == "image" else self._engine.encode_texts(batch))
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import __version__
 from ..errors import RequestError
 from ..settings import Settings
-from . import native, status
+from . import classify, native, status
 from .answer import error_response, request_error_response
 from .limits import BodyLimit
 from .loading import Loading
@@ -42,7 +42,7 @@ def create_app(settings: Settings, loading: Loading, on_loaded: Callable[[], Non
         title="OpenCLIP API", version=__version__, lifespan=lifespan, summary="CLIP embeddings of images and texts."
     )
     app.state.settings, app.state.loading = settings, loading
-    for router in (status.router, native.router):
+    for router in (status.router, native.router, classify.router):
         app.include_router(router)
 
     app.add_exception_handler(RequestError, _on_request_error)

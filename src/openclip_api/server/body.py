@@ -13,11 +13,12 @@ Body = TypeVar("Body", bound=BaseModel)
 
 # pydantic's names for what went wrong, in words that fit a client's view
 REASONS = {
-    "list_type": "expected a string or a list of strings",
+    "list_type": "expected a list",
+    "too_short": "the list is empty",
     "string_type": "expected a string",
     "string_unicode": "not valid Unicode",
     "bool_type": "expected true or false",
-    "model_type": "expected a JSON object",
+    "model_type": "expected an object",
     "missing": "this field is needed",
 }
 

@@ -7,23 +7,24 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from ..embedder import unit_length
-from ..errors import InvalidInput, TooLarge
+from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
-from .base64_field import decode_image
 from .body import request_body, schema_of
-from .vectors import item_name, wait_for_vectors
-
-MAX_TEXT_CHARACTERS = 100_000
+from .items import Item, check_count, embed_items, image_item, names, text_item
 
 
 def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, (str, list)):
+        raise PydanticCustomError("string_or_list", "expected a string or a list of strings")
     return [value] if isinstance(value, str) else value
 
 
 StringOrList = Annotated[
     list[str],
+    Field(min_length=1),
     BeforeValidator(_one_or_many),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
@@ -66,8 +67,9 @@ async def embeddings(request: Request) -> Any:
     state = request.app.state
     embedder = state.loading.embedder
     asked = await request_body(request, EmbeddingsRequest)
-    texts, images = _items(asked, state.settings.max_items)
-    vectors, stages = await wait_for_vectors(embedder, texts, images, state.settings.request_timeout)
+    vectors, stages = await embed_items(
+        embedder, _items(asked, state.settings.max_items), state.settings.request_timeout
+    )
     return json_response(
         {
             "model": embedder.info.model_id,
@@ -79,18 +81,13 @@ async def embeddings(request: Request) -> Any:
     )
 
 
-def _items(asked: EmbeddingsRequest, max_items: int) -> tuple[list[str], list[bytes]]:
-    """The request's texts and its images' bytes. Raises InvalidInput, TooLarge."""
+def _items(asked: EmbeddingsRequest, max_items: int) -> list[Item]:
+    """Raises InvalidInput, TooLarge."""
     if asked.text is None and asked.image is None:
         raise InvalidInput("give 'text', 'image' or both")
-    for field, values in (("text", asked.text), ("image", asked.image)):
-        if values == []:
-            raise InvalidInput(f"{field}: the list is empty", field)
     texts, images = asked.text or [], asked.image or []
-    if len(texts) + len(images) > max_items:
-        raise TooLarge(f"{len(texts) + len(images)} items in one request, at most {max_items} are allowed")
-    for i, text in enumerate(texts):
-        if len(text) > MAX_TEXT_CHARACTERS:
-            param = item_name("text", i, len(texts))
-            raise TooLarge(f"{param}: longer than {MAX_TEXT_CHARACTERS} characters", param)
-    return texts, [decode_image(image, item_name("image", i, len(images))) for i, image in enumerate(images)]
+    check_count(len(texts) + len(images), max_items)
+    return [
+        *(text_item(text, param) for text, param in zip(texts, names("text", texts), strict=True)),
+        *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
+    ]

@@ -1,0 +1,125 @@
+"""Zero-shot: which label fits an image (/classify), which candidate fits a query (/rank)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from ..embedder import ModelInfo, unit_length
+from ..errors import InvalidInput
+from .answer import embedding_headers, json_response
+from .body import request_body, schema_of
+from .items import Item, check_count, embed_items, image_item, names, text_item
+from .native import StringOrList
+
+Cosines = NDArray[np.float32]  # [queries, candidates]
+Labels = Annotated[list[str], Field(min_length=1)]
+
+
+class ClassifyRequest(BaseModel):
+    """Images and the labels to choose from. Each label is put into each template; the mean of their vectors counts."""
+
+    model_config = ConfigDict(strict=True)
+
+    image: StringOrList | None = Field(None, description="an image as base64 or data URI, or a list of them")
+    images: StringOrList | None = Field(None, description="the same")
+    labels: Labels = Field(examples=[["a cat", "a dog"]])
+    templates: Labels = Field(["a photo of a {}"], description="{} stands for the label")
+
+
+class RankItem(BaseModel):
+    """A text or an image, as CLIP-API-service names them."""
+
+    model_config = ConfigDict(strict=True)
+
+    text: str | None = None
+    img_blob: str | None = Field(None, description="an image as base64 or data URI")
+    img_uri: str | None = None
+
+
+class RankRequest(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    queries: list[RankItem] = Field(min_length=1)
+    candidates: list[RankItem] = Field(min_length=1)
+
+
+router = APIRouter(tags=["zero-shot"])
+
+
+@router.post("/classify", summary="Which label fits each image", openapi_extra=schema_of(ClassifyRequest))
+async def classify(request: Request) -> Response:
+    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    asked = await request_body(request, ClassifyRequest)
+    images = [*(asked.image or []), *(asked.images or [])]
+    if not images:
+        raise InvalidInput("give 'image' or 'images'", "image")
+    for template, param in zip(asked.templates, names("templates", asked.templates), strict=True):
+        if "{}" not in template:
+            raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
+    prompts = [template.replace("{}", label) for label in asked.labels for template in asked.templates]
+    check_count(len(images) + len(prompts), settings.max_items)
+    items = [
+        *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
+        *(text_item(prompt, "labels") for prompt in prompts),
+    ]
+    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    vectors = unit_length(vectors)
+    # prompt ensembling: Radford et al. 2021, section 3.1.4
+    per_label = vectors[len(images) :].reshape(len(asked.labels), len(asked.templates), -1).mean(axis=1)
+    cosines = vectors[: len(images)] @ unit_length(per_label).T
+    scores = probabilities(cosines, embedder.info)
+    results = [
+        [
+            {"label": asked.labels[i], "score": scores[row, i], "cosine": cosines[row, i]}
+            for i in np.argsort(-scores[row])
+        ]
+        for row in range(len(images))
+    ]
+    return json_response(
+        {"model": embedder.info.model_id, "results": results}, headers=embedding_headers(embedder.info, stages)
+    )
+
+
+@router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
+async def rank(request: Request) -> Response:
+    """As CLIP-API-service answers: a row for each query, a column for each candidate."""
+    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    asked = await request_body(request, RankRequest)
+    check_count(len(asked.queries) + len(asked.candidates), settings.max_items)
+    items = [
+        _rank_item(item, f"{field}[{index}]")
+        for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
+        for index, item in enumerate(values)
+    ]
+    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    vectors = unit_length(vectors)
+    cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
+    answer = {"probabilities": probabilities(cosines, embedder.info), "cosine_similarities": cosines}
+    return json_response(answer, headers=embedding_headers(embedder.info, stages))
+
+
+def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
+    """Scores as the model was trained: a sigmoid for each pair (SigLIP, which has a bias), else a softmax per row.
+
+    Zhai et al. 2023, arXiv:2303.15343; Radford et al. 2021, arXiv:2103.00020.
+    """
+    logits = cosines.astype(np.float64) * (info.logit_scale or 1.0)
+    if info.logit_bias is not None:
+        return np.asarray(1 / (1 + np.exp(-(logits + info.logit_bias))), np.float32)
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
+
+
+def _rank_item(item: RankItem, param: str) -> Item:
+    given: dict[str, Any] = item.model_dump(exclude_none=True)
+    if len(given) != 1:
+        raise InvalidInput(f"{param}: give one of 'text' and 'img_blob'", param)
+    if item.img_uri is not None:
+        raise InvalidInput(f"{param}: image URLs are not fetched here: send the image as img_blob", param)
+    return text_item(item.text, param) if item.text is not None else image_item(str(item.img_blob), param)
