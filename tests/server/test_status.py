@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) == {"text", "image", "normalize"}
     assert "200" in operation["responses"]
+
+
+def test_no_reference_of_openapi_leads_nowhere(server: ServerProcess):
+    document = server.http.get("/openapi.json").json()
+    for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):
+        found = document
+        for part in reference.split("/"):
+            found = found[part]
 
 
 def test_browsers_may_call_from_anywhere_without_credentials(server: ServerProcess):
