@@ -25,6 +25,7 @@ Content = bytes | Path
 
 RESOLVE = re.compile(r"/(?P<repo>.+?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 API = re.compile(r"/api/models/(?P<repo>.+?)(/(?P<kind>revision|tree)/(?P<revision>[^/?]+))?(\?.*)?")
+COMMIT = re.compile("[0-9a-f]{40}")
 BLOCK = 1 << 16
 
 
@@ -105,7 +106,7 @@ class Hub:
         self.gated: set[str] = set()
         self.token = "hf_valid"
         self.revisions = {"main"}
-        self.extra_headers: dict[str, str] = {}
+        self.xet: str | None = None  # address of a Xet storage that large files are said to be in
         self.requests: list[Request] = []
         self.closing = threading.Event()
         self._digests: dict[tuple[Path, int, int], str] = {}
@@ -219,6 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"<!doctype html><title>Log in</title>", {"Content-Type": "text/html"})
         elif isinstance(fault, Status):
             self._send(fault.code, b"", fault.headers)
+        elif path == "/xet-token" and hub.xet:
+            token = {"X-Xet-Access-Token": "token", "X-Xet-Token-Expiration": str(int(time.time()) + 3600)}
+            self._send(200, b"", {"X-Xet-Cas-Url": hub.xet, **token})
         elif match := API.fullmatch(path):
             self._api(match["repo"], match["kind"], match["revision"] or "main")
         elif match := RESOLVE.fullmatch(path):
@@ -244,7 +248,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refuse(repo, revision):
             return
         hub = self.server.hub
-        headers = {"X-Repo-Commit": hub.commit(repo)}
+        headers = {"X-Repo-Commit": revision if COMMIT.fullmatch(revision) else hub.commit(repo)}
         content = hub.repos[repo].get(file)
         if content is None:
             self._send(404, b"Entry not found", {**headers, "X-Error-Code": "EntryNotFound"})
@@ -253,11 +257,13 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, Altered):
             content = fault.change(content if isinstance(content, bytes) else content.read_bytes())
         size = _size(content)
-        headers |= {"Accept-Ranges": "bytes", **hub.extra_headers}
+        headers |= {"Accept-Ranges": "bytes"}
         # Large files live beside git and are known by their SHA-256, the others by a git hash.
         if file.endswith((".safetensors", ".bin")):
             promised = size + (fault.by if isinstance(fault, WrongSize) else 0)
             headers |= {"ETag": f'"{digest[:32]}"', "X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(promised)}
+            if hub.xet:
+                headers |= {"X-Xet-Hash": digest, "X-Xet-Refresh-Route": f"{hub.url}/xet-token"}
         else:
             headers |= {"ETag": f'"{digest[:40]}"'}
         start = int(match[1]) if (match := re.fullmatch(r"bytes=(\d+)-", self.log.range or "")) else 0

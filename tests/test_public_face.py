@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import openclip_api
 
 
@@ -5,3 +10,22 @@ def test_all_names_what_is_exported():
     public = {name for name in vars(openclip_api) if not name.startswith("_")}
     modules = {name for name in public if type(getattr(openclip_api, name)).__name__ == "module"}
     assert public - modules == set(openclip_api.__all__)
+
+
+def test_importing_it_writes_nothing_and_tells_nobody(tmp_path: Path):
+    program = "import openclip_api, sys; assert sys.modules['openvino_telemetry'] is None"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loading_gives_the_mapped_file_s_memory_back(tiny: Path):
+    openclip_api.load(f"local-dir:{tiny}").close()
+    weights = tiny / "open_clip_model.safetensors"
+    mapped = Path("/proc/self/smaps")
+    if not mapped.exists():
+        return
+    sections = mapped.read_text().split("\n\n")[0].splitlines()
+    starts = [i for i, line in enumerate(sections) if str(weights) in line]
+    resident = [int(line.split()[1]) for i in starts for line in sections[i : i + 6] if line.startswith("Rss:")]
+    assert sum(resident) <= weights.stat().st_size / 1024 / 10

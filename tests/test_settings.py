@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from openclip_api.errors import InvalidSetting
@@ -82,3 +84,11 @@ def test_every_setting_has_help_and_is_hidden_from_the_tests_server():
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert OURS.match(name.upper()), f"{name}: tests would inherit it from the shell"
+
+
+def test_the_readme_lists_every_setting_with_its_default_and_help():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if isinstance(field.default, list) else field.default
+        shown = "" if default is None else f"`{default}`"
+        assert f"| `{name.upper()}` | {shown} | {field.description} |" in readme

@@ -6,8 +6,14 @@
 (1, 512)
 """
 
-from .embedder import Embedder, ModelInfo, load
-from .errors import OpenClipApiError, RequestError, StartupError
+import sys
+
+# Importing openvino imports this package, which reports the import to an analytics service and writes
+# into the home directory; without it openvino uses its own stub.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+from .embedder import Embedder, ModelInfo, load  # noqa: E402
+from .errors import OpenClipApiError, RequestError, StartupError  # noqa: E402
 
 __all__ = ["Embedder", "ModelInfo", "OpenClipApiError", "RequestError", "StartupError", "load"]
 __version__ = "0.1.0"

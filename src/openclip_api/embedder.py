@@ -20,7 +20,7 @@ from .checkpoints.hub import Report
 from .checkpoints.weights import Weights, read_weights, sha256
 from .engines.base import Engine
 from .engines.openvino import OpenVinoEngine, check_precision
-from .errors import CorruptCheckpoint, QueueFull
+from .errors import QueueFull
 from .models.build import build_towers
 from .preprocess import Preprocess, image_preprocess
 from .tokenizer import Tokenizer, build_tokenizer
@@ -194,19 +194,20 @@ def load(
         report("compiling", 0, 0)
         engine = OpenVinoEngine(towers, precision, threads)
         weights_sha256 = digest.result()
-    _verify(checkpoint, weights_sha256)
+    checkpoint.verify(weights_sha256)
+    _warm_up(engine, checkpoint.preprocess.size, towers.context_length)
     info = _describe(checkpoint, weights, engine, towers.embed_dim, towers.context_length, weights_sha256)
+    weights.release()
     if model_id:
         info = replace(info, model_id=model_id)
     preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
     return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
 
 
-def _verify(checkpoint: Checkpoint, weights_sha256: str) -> None:
-    if checkpoint.sha256 not in (None, weights_sha256):
-        raise CorruptCheckpoint(
-            f"{checkpoint.weights.resolve()} is damaged (its SHA-256 is not the hub's): delete it and start again"
-        )
+def _warm_up(engine: Engine, image_size: int, context_length: int) -> None:
+    """The first pass through a tower lays out its weights for this CPU; no request should wait for that."""
+    engine.encode_images(np.zeros((1, image_size, image_size, 3), np.uint8))
+    engine.encode_texts(np.zeros((1, context_length), np.int32))
 
 
 def _describe(

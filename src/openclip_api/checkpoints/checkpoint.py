@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 from . import hub, registry
+from .config import CONFIG_FILE, PreprocessConfig, preprocess_config, read_config
+
+__all__ = ["BUILTIN", "CONFIG_FILE", "TOKENIZER_FILES", "Checkpoint", "PreprocessConfig", "default_tag", "find"]
 
 BUILTIN = ("emoji",)
-CONFIG_FILE = "open_clip_config.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-
-
-@dataclass(frozen=True)
-class PreprocessConfig:
-    """How an image's bytes become pixels: open_clip/transform.py, PreprocessCfg."""
-
-    size: int = 224  # pixels, square
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-    interpolation: str = "bicubic"  # or "bilinear"
-    resize_mode: str = "shortest"  # or "squash", "longest"
-    fill_color: int = 0  # of the border that "longest" leaves
+PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 
 @dataclass(frozen=True)
@@ -44,6 +35,15 @@ class Checkpoint:
     weights: Path
     tokenizer: Path | None
     sha256: str | None = None
+
+    def verify(self, weights_sha256: str) -> None:
+        """Raises CorruptCheckpoint where the weights are not what the hub promised."""
+        if self.sha256 not in (None, weights_sha256):
+            # The file behind the cache's links: deleting a link would bring the same bytes back.
+            raise CorruptCheckpoint(
+                f"{self.weights.resolve()} is damaged (its SHA-256 is {weights_sha256[:12]}…, "
+                f"the hub's {str(self.sha256)[:12]}…): delete it and start again"
+            )
 
     def fingerprint(self, weights_sha256: str, precision: str) -> str:
         """16 hex digits over everything that can change a vector."""
@@ -65,16 +65,16 @@ def find(
     tag: for a name of the table, one of its tags or the path of a .safetensors file; may be left out
     where the name has one tag.
 
-    Raises UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
+    Raises InvalidSetting, UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
     """
     if name.startswith("local-dir:"):
-        return _from_folder(Path(name.removeprefix("local-dir:")).expanduser(), name)
+        return _from_folder(_expanded(name.removeprefix("local-dir:")), name)
     if name.startswith("hf-hub:"):
         return _from_repo(name, cache_dir, report)
     if name in BUILTIN:
         return _from_folder(Path(str(resources.files(__package__))) / "builtin" / name, name)
-    if tag is not None and (tag.endswith(".safetensors") or Path(tag).is_file()):
-        return _from_file(name, Path(tag).expanduser(), cache_dir, report)
+    if tag and (tag.endswith(".safetensors") or _expanded(tag).is_file()):
+        return _from_file(name, _expanded(tag), cache_dir, report)
     return _from_table(name, tag, cache_dir, report)
 
 
@@ -101,17 +101,20 @@ def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.
         name=entry.name,
         tag=entry.tag,
         model_cfg=entry.config,
-        preprocess=_preprocess(entry.config, entry.preprocess),
+        preprocess=preprocess_config(entry.config, entry.preprocess),
         weights=weights,
         tokenizer=tokenizer,
-        sha256=_promised_sha256(weights),
+        sha256=hub.promised_sha256(weights),
     )
 
 
 def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     config = registry.architecture(name)
     if path.suffix != ".safetensors":
-        raise UnsupportedModel(f"MODEL_PRETRAINED {path}: only .safetensors files are read (a pickle can run code)")
+        raise UnsupportedModel(
+            f"MODEL_PRETRAINED {path}: only .safetensors files are read, as a pickle can run code; "
+            "convert it once where you trust it (docs/models.md, 'From a pickle')"
+        )
     if not path.is_file():
         raise UnknownModel(f"MODEL_PRETRAINED {path}: no such file")
     return Checkpoint(
@@ -119,7 +122,7 @@ def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report
         name=registry.canonical_name(name),
         tag=str(path),
         model_cfg=config,
-        preprocess=_preprocess(config, registry.preprocess_of_name(name)),
+        preprocess=preprocess_config(config, registry.preprocess_of_name(name)),
         weights=path,
         tokenizer=_hub_tokenizer(config, cache_dir, report),
     )
@@ -128,13 +131,13 @@ def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report
 def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise UnknownModel(f"MODEL_NAME {name}: no such folder")
-    config, preprocess = _read_config(folder / CONFIG_FILE)
+    config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
         model_id=f"OpenCLIP-{folder.resolve().name}",
         name=name,
         tag=None,
         model_cfg=config,
-        preprocess=_preprocess(config, preprocess),
+        preprocess=preprocess_config(config, preprocess),
         weights=_weights_in(folder),
         # open_clip/factory.py, get_tokenizer: a local folder brings its own tokenizer, whatever the config calls it
         tokenizer=_checked_tokenizer(folder) if config["text_cfg"].get("hf_tokenizer_name") else None,
@@ -143,54 +146,48 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
 
 def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     repo, _, revision = name.removeprefix("hf-hub:").partition("@")
-    where: dict[str, Any] = {"revision": revision or None, "cache_dir": cache_dir, "report": report}
     try:
-        path = hub.download(repo, [CONFIG_FILE], **where)
-    except hub.EntryNotFoundError as error:
+        path = hub.download(
+            repo, [CONFIG_FILE], revision=revision or None, cache_dir=cache_dir, report=report, check=read_config
+        )
+    except hub.NoSuchFile as error:
         raise UnknownModel(f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository") from error
-    config, preprocess = _read_config(path)
+    config, preprocess = read_config(path)
     tokenizer = _hub_tokenizer(config, cache_dir, report)
-    weights = hub.download_weights(repo, None, **where)
+    weights = hub.download_weights(repo, None, revision=hub.commit(path), cache_dir=cache_dir, report=report)
     return Checkpoint(
         model_id=f"OpenCLIP-{repo.rpartition('/')[2]}",
         name=name,
         tag=revision or None,
         model_cfg=config,
-        preprocess=_preprocess(config, preprocess),
+        preprocess=preprocess_config(config, preprocess),
         weights=weights,
         tokenizer=tokenizer,
-        sha256=_promised_sha256(weights),
+        sha256=hub.promised_sha256(weights),
     )
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """model_cfg and preprocess_cfg of an open_clip_config.json."""
-    if not path.is_file():
-        raise UnknownModel(f"{path}: no such file; an OpenCLIP folder has one beside its weights")
+def _expanded(path: str) -> Path:
+    """The path with ~ replaced where there is a home."""
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise CorruptCheckpoint(f"{path} is not JSON ({error})") from error
-    config = content.get("model_cfg") if isinstance(content, dict) else None
-    if not isinstance(config, dict):
-        raise CorruptCheckpoint(f"{path} has no 'model_cfg'")
-    for key in ("embed_dim", "vision_cfg", "text_cfg"):
-        if key not in config:
-            raise CorruptCheckpoint(f"{path}: model_cfg has no {key!r}")
-    return config, content.get("preprocess_cfg") or {}
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _weights_in(folder: Path) -> Path:
     """open_clip/factory.py, _find_checkpoint_in_dir: the known names first, else the first by name."""
-    found = sorted(folder.glob("*.safetensors"), key=lambda path: (path.name not in hub.WEIGHT_FILES, path.name))
     for known in hub.WEIGHT_FILES:
         if (folder / known).is_file():
             return folder / known
+    found = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
     if found:
         return found[0]
-    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")):
+    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+    if pickles:
         raise UnsupportedModel(
-            f"{folder} has its weights only as a pickle; convert it (docs/models.md, 'From a pickle')"
+            f"{folder} has its weights only as {pickles[0]}, a pickle, which can run code when it is read; "
+            "convert it once where you trust it (docs/models.md, 'From a pickle')"
         )
     raise UnknownModel(f"{folder} has no .safetensors file")
 
@@ -199,50 +196,28 @@ def _hub_tokenizer(config: dict[str, Any], cache_dir: Path | None, report: hub.R
     repo = config["text_cfg"].get("hf_tokenizer_name")
     if not repo:
         return None
-    try:
-        paths = [hub.download(repo, [name], cache_dir=cache_dir, report=report) for name in TOKENIZER_FILES]
-    except hub.EntryNotFoundError as error:
-        raise UnsupportedModel(
-            f"tokenizer {repo}: {error}; only tokenizers saved as tokenizer.json are read"
-        ) from error
-    return paths[0].parent
+    revision = None
+    for name in TOKENIZER_FILES:
+        try:
+            path = hub.download(
+                repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=_check_braces
+            )
+        except hub.NoSuchFile as error:
+            raise UnsupportedModel(f"tokenizer {error}; only tokenizers saved as tokenizer.json are read") from error
+        revision = hub.commit(path)
+    return path.parent
+
+
+def _check_braces(path: Path) -> None:
+    """Tells a JSON object from a web page and from half a file; parsing 17 MB of it would cost a cold start."""
+    content = path.read_bytes().strip()
+    if not (content.startswith(b"{") and content.endswith(b"}")):
+        raise CorruptCheckpoint(f"{path.resolve()} is not whole JSON")
 
 
 def _checked_tokenizer(folder: Path) -> Path:
     for name in TOKENIZER_FILES:
         if not (folder / name).is_file():
             raise UnknownModel(f"{folder} has no {name}, which its config's hf_tokenizer_name asks for")
+        _check_braces(folder / name)
     return folder
-
-
-def _preprocess(config: dict[str, Any], facts: dict[str, Any]) -> PreprocessConfig:
-    """open_clip/transform.py, merge_preprocess_dict; the tower's image_size overrides `size`."""
-    size = config["vision_cfg"].get("image_size", 224)
-    if isinstance(size, list):
-        if len(set(size)) != 1:
-            raise UnsupportedModel(f"vision_cfg.image_size {size}: only square images are supported")
-        size = size[0]
-    known = {field.name for field in fields(PreprocessConfig)} - {"size"}
-    values = {key: value for key, value in facts.items() if key in known and value is not None}
-    for key in ("mean", "std"):
-        if key in values:
-            value = values[key]
-            values[key] = tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
-    preprocess = PreprocessConfig(size=size, **values)
-    if preprocess.interpolation == "random":  # open_clip evaluates such models with bicubic
-        preprocess = PreprocessConfig(**{**asdict(preprocess), "interpolation": "bicubic"})
-    if preprocess.interpolation not in ("bicubic", "bilinear"):
-        raise UnsupportedModel(
-            f"preprocess_cfg.interpolation {preprocess.interpolation!r}: expected bicubic or bilinear"
-        )
-    if preprocess.resize_mode not in ("shortest", "squash", "longest"):
-        raise UnsupportedModel(
-            f"preprocess_cfg.resize_mode {preprocess.resize_mode!r}: expected shortest, squash, longest"
-        )
-    return preprocess
-
-
-def _promised_sha256(path: Path) -> str | None:
-    """The hub's cache names a large file's blob by its SHA-256."""
-    name = path.resolve().name
-    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None

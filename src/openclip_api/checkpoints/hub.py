@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
-    EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -19,11 +27,20 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import tqdm
+from huggingface_hub.utils.tqdm import tqdm
 
-from ..errors import HubUnreachable, UnknownModel, UnsupportedModel
+from ..errors import (
+    CorruptCheckpoint,
+    HubUnreachable,
+    InvalidSetting,
+    StartupError,
+    UnknownModel,
+    UnsupportedModel,
+)
+from .weights import check_whole
 
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
+PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
 
 # Called with what is being done, how much of it is done and how much there is (bytes).
 Report = Callable[[str, int, int], None]
@@ -34,6 +51,13 @@ WAYS_OUT = (
     "or a cache filled elsewhere (HF_HOME or CACHE_DIR)"
 )
 
+TRIES = 3
+PASSING = (429, 500, 502, 503, 504)
+
+
+class NoSuchFile(UnknownModel):
+    """The repository is there and has none of the files asked for."""
+
 
 def download(
     repo: str,
@@ -42,87 +66,182 @@ def download(
     revision: str | None = None,
     cache_dir: Path | None = None,
     report: Report = lambda stage, done, total: None,
-    force: bool = False,
+    check: Callable[[Path], object] = lambda path: None,
 ) -> Path:
     """The first of `filenames` that `repo` has, from the cache or else from the hub.
 
     A file that the cache holds is used without asking the network: a warm start needs no hub.
+    `check` raises CorruptCheckpoint for a file that cannot be used: it is fetched once more.
 
-    Raises UnknownModel (no such repository, revision or file), HubUnreachable.
+    Raises NoSuchFile, UnknownModel (no such repository or revision), HubUnreachable,
+    CorruptCheckpoint, InvalidSetting.
     """
-    if not force:
-        for filename in filenames:
-            cached = try_to_load_from_cache(repo, filename, cache_dir=cache_dir, revision=revision)
-            if isinstance(cached, str):
-                return Path(cached)
+    cache = _cache_folder(cache_dir)
+    with _clear_errors(repo, revision, cache):
+        path = _cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
     try:
-        for filename in filenames:
-            try:
-                path = hf_hub_download(
-                    repo,
-                    filename,
-                    revision=revision,
-                    cache_dir=cache_dir,
-                    force_download=force,
-                    tqdm_class=_progress_bar(report),
-                )
-                return Path(path)
-            except RemoteEntryNotFoundError:
-                continue
-    except GatedRepoError as error:
-        raise UnknownModel(f"{repo} is gated: accept its terms on the hub and set HF_TOKEN") from error
-    except RevisionNotFoundError as error:
-        raise UnknownModel(f"{repo} has no revision {revision!r}") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise UnknownModel(f"the hub has no repository {repo!r} (or it is private: set HF_TOKEN)") from error
-    except (HfHubHTTPError, OfflineModeIsEnabled, LocalEntryNotFoundError, httpx2.HTTPError, ConnectionError) as error:
-        raise HubUnreachable(f"cannot fetch {repo} from the hub ({_reason(error)}): {WAYS_OUT}") from error
-    except OSError as error:
-        raise HubUnreachable(
-            f"cannot store {repo} in the cache ({_reason(error)}): free space or set CACHE_DIR"
-        ) from error
-    raise EntryNotFoundError(f"{repo} has none of {', '.join(filenames)}")
+        check(path)
+    except CorruptCheckpoint as damage:
+        try:
+            with _clear_errors(repo, revision, cache):
+                path = _fetch(repo, path.name, commit(path), cache, report, force=True)
+        except StartupError as error:
+            raise CorruptCheckpoint(f"{damage}; fetching it anew failed: {error}") from error
+        check(path)
+    return path
 
 
 def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
-    """The safetensors weights of a repository.
+    """The safetensors weights of a repository, whole.
 
     Raises also UnsupportedModel for a repository that has its weights only as a pickle.
     """
     wanted = (str(Path(filename).with_suffix(".safetensors")), *WEIGHT_FILES) if filename else WEIGHT_FILES
     try:
-        return download(repo, wanted, **where)
-    except EntryNotFoundError:
+        return download(repo, wanted, check=check_whole, **where)
+    except NoSuchFile:
         pass
-    pickles = [name for name in _list_files(repo, where.get("revision")) if name.endswith((".bin", ".pt", ".pth"))]
-    if pickles:
+    pickle = _first_pickle(repo, PICKLE_FILES, where.get("revision"))
+    if pickle:
         raise UnsupportedModel(
-            f"{repo} has its weights only as {pickles[0]}, a pickle, which can run code when it is read; convert it "
+            f"{repo} has its weights only as {pickle}, a pickle, which can run code when it is read; convert it "
             "once where you trust it (docs/models.md, 'From a pickle') and use MODEL_NAME=local-dir:/path"
         )
     raise UnknownModel(f"{repo} has no safetensors weights ({', '.join(wanted)})")
 
 
-def _list_files(repo: str, revision: str | None) -> list[str]:
-    try:
-        return HfApi().list_repo_files(repo, revision=revision)
-    except (HfHubHTTPError, OfflineModeIsEnabled, httpx2.HTTPError, OSError):
-        return []
+def promised_sha256(path: Path) -> str | None:
+    """The cache links a large file to a blob that is named by its SHA-256.
+
+    Only the first link counts: a blob from Xet storage is a link in turn, to a name that is another hash.
+    """
+    name = path.readlink().name if path.is_symlink() else ""
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
+
+
+def commit(path: Path) -> str:
+    """The commit that a file of the cache belongs to: what goes with it is taken from the same one."""
+    return path.parent.name
+
+
+def _cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
+    for filename in filenames:
+        cached = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
+        if isinstance(cached, str):
+            return Path(cached)
+    return None
+
+
+def _fetch_first(repo: str, filenames: Sequence[str], revision: str | None, cache: Path, report: Report) -> Path:
+    for filename in filenames:
+        try:
+            return _fetch(repo, filename, revision, cache, report)
+        except RemoteEntryNotFoundError:
+            continue
+    raise NoSuchFile(f"{repo} has none of {', '.join(filenames)}")
+
+
+def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: Report, *, force: bool = False) -> Path:
+    for pause in (*range(1, TRIES), None):
+        try:
+            # Asked first because hf_hub_download would ask an address that never answers for six minutes.
+            get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
+            path = hf_hub_download(
+                repo,
+                filename,
+                revision=revision,
+                cache_dir=cache,
+                force_download=force,
+                tqdm_class=_progress_bar(report),
+            )
+            return Path(path)
+        except (HfHubHTTPError, httpx2.ReadError) as error:
+            passing = isinstance(error, httpx2.ReadError) or error.response.status_code in PASSING
+            if pause is None or not passing:
+                raise
+            time.sleep(pause)
+    raise AssertionError("the last try returns or raises")
+
+
+def _first_pickle(repo: str, filenames: Sequence[str], revision: str | None) -> str | None:
+    for filename in filenames:
+        try:
+            get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
+        except (httpx2.HTTPError, OSError):
+            continue
+        return filename
+    return None
 
 
 def _progress_bar(report: Report) -> type[Any]:
-    class ReportingBar(tqdm):  # type: ignore[type-arg,misc]
+    class ReportingBar(tqdm):
+        """Counts for itself: a bar that is not shown, as without a terminal, does not."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            # Xet has a second bar, for bytes on the wire, which know no total.
+            self._reports = not str(kwargs.get("name")).endswith(".transfer")
+            super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
+            self._done = int(self.n)
+
         def update(self, n: float | None = 1) -> bool | None:
             shown: bool | None = super().update(n)
-            report("downloading", int(self.n), int(self.total or 0))
+            self._done += int(n or 0)
+            if self._reports:
+                report("downloading", self._done, int(self.total or 0))
             return shown
 
     return ReportingBar
 
 
+def _cache_folder(cache_dir: Path | None) -> Path:
+    try:
+        return Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
+    except RuntimeError as error:
+        raise InvalidSetting("there is no home directory to keep a cache in: set CACHE_DIR or HF_HOME") from error
+
+
+@contextmanager
+def _clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
+    """Whatever huggingface_hub raises becomes one line that says what to do."""
+    try:
+        yield
+    except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
+        raise _translated(error, repo, revision, cache) from error
+
+
+def _translated(error: Exception, repo: str, revision: str | None, cache: Path) -> StartupError:
+    match error:
+        case GatedRepoError():
+            return UnknownModel(f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo} and set HF_TOKEN")
+        case RevisionNotFoundError():
+            return UnknownModel(f"{repo} has no revision {revision!r}")
+        case HFValidationError():
+            return UnknownModel(f"{repo!r} is not the name of a repository: expected 'org/repo'")
+        case RepositoryNotFoundError():
+            return UnknownModel(f"the hub has no repository {repo!r} (or it is private: set HF_TOKEN)")
+        case HfHubHTTPError() if error.response.status_code == 401:
+            return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or to nothing")
+        # The hub's own errors are OSErrors too; only those of the file system bear a number.
+        case OSError(errno=int()) if not isinstance(error, (LocalEntryNotFoundError, ConnectionError)):
+            return HubUnreachable(
+                f"cannot keep {repo} in the cache {cache} ({error.strerror}): make it readable and writable, "
+                "free space, or set CACHE_DIR to another folder"
+            )
+    ways_out = WAYS_OUT
+    if isinstance(error, RuntimeError):  # hf_xet's only error, after a minute and a half of its own retries
+        ways_out = f"HF_HUB_DISABLE_XET=1 fetches it without Xet storage; {WAYS_OUT}"
+    return HubUnreachable(f"cannot fetch {repo} from {constants.ENDPOINT} ({_reason(error)}): {ways_out}")
+
+
 def _reason(error: BaseException) -> str:
-    """The first line of the innermost cause: the libraries wrap a refused connection several times."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    """The innermost cause in one line: the libraries wrap a refused connection several times."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    match error:
+        case httpx2.HTTPStatusError():
+            return f"{error.response.status_code} {error.response.reason_phrase}"
+        case OfflineModeIsEnabled():
+            return "HF_HUB_OFFLINE is set"
+        case FileMetadataError():
+            return "what answers there is not a hub: check HF_ENDPOINT, or for a proxy or a login page"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,14 @@ DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype(np.float32),
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(np.uint16),
+}
+
+# What is found under a .safetensors name when a download or a rename went wrong, by its first bytes.
+OTHER_FORMATS = {
+    b"<": "it is a web page",
+    b"PK\x03\x04": "it is a pickle",
+    b"\x80": "it is a pickle",
+    b"version https://git-lfs": "it is a Git LFS pointer: run `git lfs pull`",
 }
 
 # Facts that ride along in some checkpoints and take no part in either tower's forward pass.
@@ -65,8 +74,25 @@ class Weights:
             return None
         return float(as_float32(self[key]).reshape(-1)[0])
 
+    def release(self) -> None:
+        """Give the file's pages back to the system: a compiled graph has its own copy of nearly all of them.
+
+        What is read again (rows of the token table) comes from the file, through the system's cache.
+        """
+        mapping = next((base for tensor in self._tensors.values() if (base := _mapping(tensor))), None)
+        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapping.madvise(mmap.MADV_DONTNEED)
+
     def unused(self) -> Iterator[str]:
         return (name for name in self._tensors if name not in self._used and name not in NOT_IN_A_TOWER)
+
+
+def _mapping(tensor: NDArray[np.generic]) -> mmap.mmap | None:
+    """The mapping at the end of a view's chain of bases."""
+    base: object = tensor
+    while isinstance(base, np.ndarray):
+        base = base.base
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def as_float32(tensor: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -82,15 +108,7 @@ def read_weights(path: Path) -> Weights:
     Raises CorruptCheckpoint for a file that is cut, is no safetensors file or holds a type
     that no tower uses.
     """
-    # The library checks what the format promises (whole, no gaps, no overlaps); the mapping is then plain arithmetic.
-    try:
-        with safe_open(path, framework="numpy"):
-            pass
-    except (SafetensorError, ValueError) as error:
-        reason = str(error).removeprefix("Error while deserializing header: ")
-        raise CorruptCheckpoint(
-            f"{path} is not a whole safetensors file ({reason}): delete it and start again, or fetch it anew"
-        ) from error
+    check_whole(path)
     # Copy-on-write: OpenVINO asks for writable memory and never writes.
     data = np.memmap(path, dtype=np.uint8, mode="c")
     start = 8 + int(data[:8].view(np.uint64)[0])
@@ -105,8 +123,34 @@ def read_weights(path: Path) -> Weights:
                 f"{path}: tensor {name!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}"
             )
         begin, end = entry["data_offsets"]
-        tensors[name] = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        tensors[name] = np.require(array, requirements="A")  # the format allows any offset; this copies an odd one
     return Weights(tensors)
+
+
+def check_whole(path: Path) -> None:
+    """Read the header and compare it with the file's size; the library checks what the format promises
+    (no gaps, no overlaps, nothing missing), so that mapping is plain arithmetic.
+
+    Raises CorruptCheckpoint.
+    """
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, ValueError) as error:
+        reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")
+        # The file behind a cache's links: deleting a link would bring the same bytes back.
+        raise CorruptCheckpoint(
+            f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and fetch it anew"
+        ) from error
+
+
+def _other_format(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(64)
+    return next((name for start, name in OTHER_FORMATS.items() if head.lstrip().startswith(start)), None)
 
 
 def sha256(path: Path) -> str:

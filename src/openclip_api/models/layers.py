@@ -57,9 +57,9 @@ def batch_size(x: Node) -> Node:
 
 
 def linear(x: Node, w: Weights, n_in: int, n_out: int) -> Node:
-    """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and, where there is one, w.bias [n_out]."""
+    """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and w.bias [n_out]."""
     y = op.matmul(x, constant(w.tensor("weight", n_out, n_in)), False, True)
-    return op.add(y, constant(w.tensor("bias", n_out))) if "bias" in w else y
+    return op.add(y, constant(w.tensor("bias", n_out)))
 
 
 def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:

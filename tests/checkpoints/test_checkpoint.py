@@ -1,0 +1,212 @@
+"""find() without a network: the kinds of name that need none, and what a Checkpoint says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from openclip_api.checkpoints.checkpoint import Checkpoint, PreprocessConfig, default_tag, find
+from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel, UnsupportedModel
+
+from .conftest import CONFIG, weights
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An OpenCLIP folder."""
+    folder = tmp_path / "small-clip"
+    folder.mkdir()
+    (folder / "open_clip_config.json").write_text(json.dumps(CONFIG))
+    (folder / "open_clip_model.safetensors").write_bytes(weights())
+    return folder
+
+
+def with_tokenizer(folder: Path, content: str = "{}") -> Path:
+    config = {**CONFIG, "model_cfg": {**CONFIG["model_cfg"], "text_cfg": {"hf_tokenizer_name": "org/words"}}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_a_folder(folder: Path):
+    found = find(f"local-dir:{folder}")
+
+    assert found == Checkpoint(
+        model_id="OpenCLIP-small-clip",
+        name=f"local-dir:{folder}",
+        tag=None,
+        model_cfg=CONFIG["model_cfg"],
+        preprocess=PreprocessConfig(size=32),
+        weights=folder / "open_clip_model.safetensors",
+        tokenizer=None,
+        sha256=None,
+    )
+
+
+def test_a_folder_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+
+    assert find("local-dir:~/small-clip").weights == folder / "open_clip_model.safetensors"
+
+
+def test_the_known_names_of_weights_come_first(folder: Path):
+    for name in ("aaa.safetensors", "model.safetensors"):
+        (folder / name).write_bytes(b"")
+    assert find(f"local-dir:{folder}").weights.name == "open_clip_model.safetensors"
+
+    (folder / "open_clip_model.safetensors").unlink()
+    assert find(f"local-dir:{folder}").weights.name == "model.safetensors"
+
+    (folder / "model.safetensors").unlink()
+    assert find(f"local-dir:{folder}").weights.name == "aaa.safetensors"
+
+
+def test_a_folder_brings_its_own_tokenizer(folder: Path):
+    assert find(f"local-dir:{with_tokenizer(folder)}").tokenizer == folder
+
+
+@pytest.mark.parametrize("missing", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_missing_tokenizer_file_is_named(folder: Path, missing: str):
+    (with_tokenizer(folder) / missing).unlink()
+
+    with pytest.raises(UnknownModel, match=f"{folder} has no {missing}, which its config's hf_tokenizer_name asks for"):
+        find(f"local-dir:{folder}")
+
+
+def test_half_a_tokenizer_is_refused(folder: Path):
+    with_tokenizer(folder, '{"model": {"voc')
+
+    with pytest.raises(CorruptCheckpoint, match=r"tokenizer.json is not whole JSON"):
+        find(f"local-dir:{folder}")
+
+
+def remove(name: str):
+    return lambda folder: (folder / name).unlink()
+
+
+def only(name: str):
+    return lambda folder: (folder / "open_clip_model.safetensors").rename(folder / name)
+
+
+def write(name: str, text: str):
+    return lambda folder: (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (remove("open_clip_config.json"), UnknownModel, "open_clip_config.json: no such file"),
+        (write("open_clip_config.json", "{"), CorruptCheckpoint, "open_clip_config.json is not JSON"),
+        (remove("open_clip_model.safetensors"), UnknownModel, "has no .safetensors file"),
+        (only("open_clip_pytorch_model.bin"), UnsupportedModel, "only as open_clip_pytorch_model.bin, a pickle"),
+        (only("epoch_32.pt"), UnsupportedModel, "only as epoch_32.pt, a pickle"),
+    ],
+)
+def test_a_folder_that_is_not_whole_is_refused(folder: Path, spoil, error: type[OpenClipApiError], message: str):
+    spoil(folder)
+
+    with pytest.raises(error) as raised:
+        find(f"local-dir:{folder}")
+
+    assert str(folder) in str(raised.value)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("path", ["nowhere", "~nobody-of-this-name/clip", ""])
+def test_a_folder_that_is_not_there(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    if not path:
+        path = "file"
+        Path(path).touch()
+
+    with pytest.raises(UnknownModel, match=f"MODEL_NAME local-dir:{path}: no such folder"):
+        find(f"local-dir:{path}")
+
+
+def test_a_file_for_a_known_name(folder: Path):
+    path = folder / "open_clip_model.safetensors"
+    found = find("ViT-B/16-quickgelu", str(path))
+
+    assert (found.model_id, found.name, found.tag) == (
+        "OpenCLIP-ViT-B-16-quickgelu-open_clip_model",
+        "ViT-B-16-quickgelu",
+        str(path),
+    )
+    assert found.weights == path
+    assert found.model_cfg["quick_gelu"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "tag", "error", "message"),
+    [
+        ("ViT-B-32", "/nowhere/x.safetensors", UnknownModel, "MODEL_PRETRAINED /nowhere/x.safetensors: no such file"),
+        ("ViT-B-32", __file__, UnsupportedModel, "only .safetensors files are read"),
+        ("ViT-Q-7", "/nowhere/x.safetensors", UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
+        ("ViT-Q-7", None, UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
+        ("ViT-B-32", None, UnknownModel, "MODEL_PRETRAINED is not set and ViT-B-32 has several tags: openai, "),
+        ("ViT-B-32", "", UnknownModel, "MODEL_PRETRAINED is not set"),
+        ("ViT-B-32", "nope", UnknownModel, "'nope' is not a tag of ViT-B-32"),
+        ("ViT-S-32", None, UnknownModel, "ViT-S-32 has no pretrained tag: set MODEL_PRETRAINED to a .safetensors file"),
+        ("hf-hub:", None, UnknownModel, "'' is not the name of a repository"),
+        ("hf-hub:a/b/c", None, UnknownModel, "'a/b/c' is not the name of a repository"),
+        ("hf-hub:../..", None, UnknownModel, "'../..' is not the name of a repository"),
+    ],
+)
+def test_a_name_or_tag_that_is_wrong(name: str, tag: str | None, error: type[OpenClipApiError], message: str):
+    with pytest.raises(error) as raised:
+        find(name, tag)
+
+    assert message in str(raised.value)
+
+
+def test_the_tag_of_a_name_with_one():
+    assert default_tag("ViTamin-L") == "datacomp1b"
+    assert default_tag("ViT-S-32") is None
+    assert default_tag("emoji") is None
+
+
+def test_verify():
+    promised = Checkpoint("id", "name", None, {}, PreprocessConfig(), Path("weights"), None, sha256="ab" * 32)
+    promised.verify("ab" * 32)
+    replace(promised, sha256=None).verify("cd" * 32)
+
+    with pytest.raises(CorruptCheckpoint, match=r"weights is damaged .*cdcdcdcdcdcd.*: delete it and start again"):
+        promised.verify("cd" * 32)
+
+
+def test_the_fingerprint_depends_on_everything_that_changes_a_vector(folder: Path):
+    found = find(f"local-dir:{with_tokenizer(folder)}")
+    fingerprints = [
+        found.fingerprint("ab", "fp32"),
+        found.fingerprint("cd", "fp32"),
+        found.fingerprint("ab", "bf16"),
+        replace(found, model_cfg={**found.model_cfg, "quick_gelu": True}).fingerprint("ab", "fp32"),
+        replace(found, tokenizer=None).fingerprint("ab", "fp32"),
+    ]
+    for change in (
+        {"size": 48},
+        {"mean": (0.0,) * 3},
+        {"std": (1.0,) * 3},
+        {"interpolation": "bilinear"},
+        {"resize_mode": "squash"},
+        {"fill_color": 1},
+    ):
+        changed = replace(found, preprocess=replace(found.preprocess, **change))
+        fingerprints.append(changed.fingerprint("ab", "fp32"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_text('{"changed": true}')
+        fingerprints.append(found.fingerprint("ab", "fp32"))
+
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert all(len(fingerprint) == 16 for fingerprint in fingerprints)
+
+
+def test_the_fingerprint_does_not_depend_on_where_the_model_is(folder: Path):
+    before = find(f"local-dir:{with_tokenizer(folder)}").fingerprint("ab", "fp32")
+    moved = folder.rename(folder.with_name("elsewhere"))
+
+    assert find(f"local-dir:{moved}").fingerprint("ab", "fp32") == before

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclip_api.checkpoints.config import PreprocessConfig, preprocess_config, read_config
+from openclip_api.errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
+
+MODEL = {"embed_dim": 8, "vision_cfg": {"image_size": 32}, "text_cfg": {}}
+
+
+def preprocess(image_size: Any = 32, **facts: Any) -> PreprocessConfig:
+    return preprocess_config({"vision_cfg": {"image_size": image_size}}, facts)
+
+
+def test_defaults_are_open_clips():
+    assert preprocess_config({"vision_cfg": {}}, {}) == PreprocessConfig(
+        size=224,
+        mean=(0.48145466, 0.4578275, 0.40821073),
+        std=(0.26862954, 0.26130258, 0.27577711),
+        interpolation="bicubic",
+        resize_mode="shortest",
+        fill_color=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"mean": [0, 0.5, 1], "std": [1, 2, 3]}, {"mean": (0, 0.5, 1), "std": (1, 2, 3)}),
+        ({"mean": 0.5, "std": 0.25}, {"mean": (0.5,) * 3, "std": (0.25,) * 3}),
+        (
+            {"interpolation": "bilinear", "resize_mode": "squash"},
+            {"interpolation": "bilinear", "resize_mode": "squash"},
+        ),
+        ({"interpolation": "random"}, {"interpolation": "bicubic"}),
+        ({"resize_mode": "longest", "fill_color": 127}, {"resize_mode": "longest", "fill_color": 127}),
+        ({"mean": None, "size": 999, "mode": "RGB", "unheard_of": 1}, {}),
+    ],
+)
+def test_a_models_facts_replace_the_defaults(facts: dict[str, Any], expected: dict[str, Any]):
+    assert preprocess(**facts) == PreprocessConfig(size=32, **expected)
+
+
+def test_the_towers_image_size_counts():
+    assert preprocess([48, 48], size=32).size == 48
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        ({"image_size": [32, 48]}, "image_size [32, 48]"),
+        ({"image_size": []}, "image_size []"),
+        ({"image_size": "224"}, "image_size '224'"),
+        ({"image_size": 0}, "image_size 0"),
+        ({"interpolation": "lanczos"}, "preprocess_cfg.interpolation 'lanczos': expected bicubic or bilinear"),
+        ({"resize_mode": "stretch"}, "preprocess_cfg.resize_mode 'stretch'"),
+        ({"fill_color": "white"}, "preprocess_cfg.fill_color 'white'"),
+        ({"mean": [0.5, 0.5]}, "preprocess_cfg.mean [0.5, 0.5]"),
+        ({"mean": "grey"}, "preprocess_cfg.mean 'grey'"),
+        ({"std": [1, 0, 1]}, "preprocess_cfg.std [1, 0, 1]"),
+        ({"std": float("nan")}, "preprocess_cfg.std nan"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(facts: dict[str, Any], message: str):
+    with pytest.raises(UnsupportedModel) as raised:
+        preprocess(**facts)
+
+    assert message in str(raised.value)
+
+
+def test_reading_a_config(tmp_path: Path):
+    path = tmp_path / "open_clip_config.json"
+    path.write_text(json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": 0.5}}))
+    assert read_config(path) == (MODEL, {"mean": 0.5})
+
+    path.write_text(json.dumps({"model_cfg": MODEL}))
+    assert read_config(path) == (MODEL, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is not JSON"),
+        ("<html>Log in</html>", "is not JSON"),
+        ('{"model_cfg": {"embed', "is not JSON"),
+        ("\xff\xfe", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "'model_cfg' is missing"),
+        ('{"model_cfg": 1}', "'model_cfg' is missing or is not an object"),
+        ('{"model_cfg": {"embed_dim": 8, "vision_cfg": {}}}', "'text_cfg' is missing"),
+        ('{"model_cfg": {"embed_dim": 8, "vision_cfg": [], "text_cfg": {}}}', "'vision_cfg' is missing or is not"),
+        ('{"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}', "has no 'embed_dim'"),
+        (json.dumps({"model_cfg": MODEL, "preprocess_cfg": []}), "'preprocess_cfg' is missing or is not"),
+    ],
+)
+def test_a_damaged_config_is_refused_with_its_path(tmp_path: Path, content: str, message: str):
+    path = tmp_path / "open_clip_config.json"
+    path.write_bytes(content.encode("latin-1"))
+
+    with pytest.raises(CorruptCheckpoint) as raised:
+        read_config(path)
+
+    assert str(path) in str(raised.value)
+    assert message in str(raised.value)
+
+
+def test_a_missing_config_is_refused_with_its_path(tmp_path: Path):
+    with pytest.raises(UnknownModel, match=r"open_clip_config.json: no such file"):
+        read_config(tmp_path / "open_clip_config.json")

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+
+from openclip_api.checkpoints import registry
+from openclip_api.errors import UnknownModel
+
+
+def test_every_pair_of_open_clip_is_there():
+    pairs = list(registry.all_pretrained())
+
+    assert len(pairs) == 196
+    assert len({(pair.name, pair.tag) for pair in pairs}) == 196
+    for pair in pairs:
+        assert pair.repo.count("/") == 1
+        assert {"embed_dim", "vision_cfg", "text_cfg"} <= pair.config.keys()
+        assert {"mean", "std", "interpolation", "resize_mode"} <= pair.preprocess.keys()
+
+
+def test_a_pair():
+    entry = registry.pretrained("ViT-B-32", "laion2b_s34b_b79k")
+
+    assert entry.repo == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+    assert entry.filename is None
+    assert entry.config["embed_dim"] == 512
+
+
+@pytest.mark.parametrize(
+    ("tag", "quick_gelu"),
+    [("openai", True), ("laion400m_e32", True), ("metaclip_fullcc", True), ("laion2b_e16", False)],
+)
+def test_the_tag_tells_quick_gelu(tag: str, quick_gelu: bool):
+    assert registry.pretrained("ViT-B-32", tag).config.get("quick_gelu", False) is quick_gelu
+    # and the name's own entry is left as it was
+    assert "quick_gelu" not in registry.architecture("ViT-B-32")
+
+
+def test_a_repository_that_names_its_file():
+    entry = registry.pretrained("ViTamin-L", "datacomp1b")
+
+    assert (entry.repo, entry.filename) == ("jienengchen/ViTamin-L-224px", "pytorch_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("name", "tag"),
+    [("ViT-B/32", "laion2b_s34b_b79k"), ("ViT-B-32", "laion2b-s34b-b79k"), ("ViT-B-32", "LAION2B_S34B_B79K")],
+)
+def test_the_spellings_that_open_clip_accepts(name: str, tag: str):
+    assert registry.pretrained(name, tag) == registry.pretrained("ViT-B-32", "laion2b_s34b_b79k")
+
+
+def test_an_unknown_name_is_answered_with_close_ones():
+    with pytest.raises(UnknownModel, match=r"MODEL_NAME 'ViT-B-23'.*did you mean .*ViT-B-32") as raised:
+        registry.pretrained("ViT-B-23", "openai")
+
+    assert "hf-hub:" in str(raised.value)
+
+
+def test_a_name_like_no_other_is_answered_without_a_guess():
+    with pytest.raises(UnknownModel, match="MODEL_NAME '€€€'") as raised:
+        registry.architecture("€€€")
+
+    assert "did you mean" not in str(raised.value)
+
+
+def test_an_unknown_tag_is_answered_with_the_names_tags():
+    with pytest.raises(
+        UnknownModel, match=r"MODEL_PRETRAINED 'nope' is not a tag of ViT-B-32; its tags: openai, .*laion2b_e16"
+    ):
+        registry.pretrained("ViT-B-32", "nope")
+
+
+def test_a_name_without_tags_is_answered_with_the_way_out():
+    with pytest.raises(UnknownModel, match=r"none; give the path of a \.safetensors file"):
+        registry.pretrained("ViT-S-32", "openai")
+
+
+def test_preprocessing_of_a_bare_name():
+    assert registry.preprocess_of_name("ViTamin-L")["interpolation"] == "bicubic"
+    # SigLIP's one tag squashes; the tags of a name whose tags differ say nothing
+    assert registry.preprocess_of_name("ViT-B-16-SigLIP")["resize_mode"] == "squash"
+    assert registry.preprocess_of_name("ViT-S-32") == {}
