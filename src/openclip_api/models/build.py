@@ -47,8 +47,12 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
     unknown = [key for key in model_cfg if key not in TOWERS | NO_PART_IN_FORWARD and model_cfg[key]]
     if unknown:
         raise UnsupportedModel(f"model_cfg.{unknown[0]} is not supported")
-    image = _image_tower(model_cfg, preprocess, weights)
-    text, config = _text_tower(model_cfg, weights)
+    try:
+        image = _image_tower(model_cfg, preprocess, weights)
+        text, config = _text_tower(model_cfg, weights)
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        # a width of "768", or heads that do not divide it: what fails is Python or OpenVINO, somewhere inside
+        raise UnsupportedModel(f"the checkpoint's config makes no model: {_first_line(error)}") from error
     unused = list(weights.unused())
     if unused:
         raise CorruptCheckpoint(
@@ -92,7 +96,7 @@ def _text_tower(model_cfg: Mapping[str, Any], weights: Weights) -> tuple[ov.Mode
     ids = layers.parameter("ids", [-1, -1 if config.trims else config.context_length], np.int32)
     pooled_at = layers.parameter("pooled_at", [-1], np.int32)
     # Class CLIP keeps the text tower's tensors at the top, CustomTextCLIP below "text.".
-    prefix = "" if "positional_embedding" in weights else "text."
+    prefix = "text." if "text.token_embedding.weight" in weights else ""
     embeddings = text_transformer(
         ids,
         pooled_at,
@@ -113,3 +117,7 @@ def _activation(model_cfg: Mapping[str, Any], act_kwargs: Mapping[str, Any] | No
     if model_cfg.get("quick_gelu"):
         return layers.quick_gelu
     return layers.gelu_tanh if approximate == "tanh" else layers.gelu
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

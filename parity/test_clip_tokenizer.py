@@ -1,0 +1,52 @@
+"""CLIP's own tokenizer, id by id."""
+
+from __future__ import annotations
+
+import numpy as np
+import open_clip
+import pytest
+
+from openclip_api.tokenizer import Tokenizer, build_tokenizer
+
+from .texts import ALPHABETS, NASTY, random_texts
+
+RANDOM_TEXTS = 24_000
+
+
+def both(context_length: int, clean: str) -> tuple[Tokenizer, open_clip.SimpleTokenizer]:
+    text_cfg = {"context_length": context_length, "tokenizer_kwargs": {"clean": clean}}
+    return build_tokenizer(text_cfg, None), open_clip.SimpleTokenizer(context_length=context_length, clean=clean)
+
+
+@pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
+@pytest.mark.parametrize("context_length", [77, 32, 16])
+def test_nasty_texts(context_length: int, clean: str) -> None:
+    ours, theirs = both(context_length, clean)
+    for text in NASTY:
+        np.testing.assert_array_equal(ours(text), theirs(text)[0].numpy(), repr(text))
+
+
+@pytest.mark.parametrize(
+    ("clean", "context_length", "count"),
+    [("lower", 77, RANDOM_TEXTS), ("whitespace", 32, RANDOM_TEXTS // 4), ("canonicalize", 16, RANDOM_TEXTS // 4)],
+)
+def test_random_texts(clean: str, context_length: int, count: int) -> None:
+    ours, theirs = both(context_length, clean)
+    texts = list(random_texts(count, seed=context_length))
+    assert len(set(texts)) > 0.9 * count
+    for text in texts:
+        np.testing.assert_array_equal(ours(text), theirs(text)[0].numpy(), repr(text))
+
+
+@pytest.mark.parametrize("name", ALPHABETS)
+def test_every_character_of_the_alphabets(name: str) -> None:
+    ours, theirs = both(77, "lower")
+    for character in ALPHABETS[name]:
+        np.testing.assert_array_equal(ours(character), theirs(character)[0].numpy(), repr(character))
+
+
+def test_defaults() -> None:
+    """Without any option both sides lower the case and give 77 ids."""
+    ours, theirs = build_tokenizer({}, None), open_clip.get_tokenizer("ViT-B-32")
+    for text in NASTY:
+        np.testing.assert_array_equal(ours(text), theirs(text)[0].numpy(), repr(text))

@@ -1,0 +1,66 @@
+"""Tokenizers that come as files, id by id against open_clip's HFTokenizer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from open_clip.tokenizer import HFTokenizer
+
+from openclip_api.tokenizer import build_tokenizer
+
+from . import random_tokenizers
+from .texts import NASTY, random_texts
+
+KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"}}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp(kind)
+    getattr(random_tokenizers, kind)(path).save_pretrained(path)
+    return path
+
+
+def assert_equal_ids(folder: Path, options: dict[str, object], context_length: int, texts: list[str]) -> None:
+    text_cfg = {"context_length": context_length, "tokenizer_kwargs": options}
+    ours, theirs = build_tokenizer(text_cfg, folder), HFTokenizer(str(folder), context_length, **options)
+    expected = theirs(texts).numpy()
+    assert len(np.unique(expected, axis=0)) > 10
+    for text, ids in zip(texts, expected, strict=True):
+        np.testing.assert_array_equal(ours(text), ids, repr(text))
+
+
+@pytest.mark.parametrize("context_length", [77, 32, 16])
+@pytest.mark.parametrize("clean", [None, "whitespace", "lower", "canonicalize"])
+def test_ids(kind: str, folder: Path, context_length: int, clean: str | None) -> None:
+    options = KINDS[kind] if clean is None else KINDS[kind] | {"clean": clean}
+    assert_equal_ids(folder, options, context_length, [*NASTY, *random_texts(500, seed=context_length)])
+
+
+def test_ids_without_stripping(folder: Path) -> None:
+    assert_equal_ids(folder, {"strip_sep_token": False}, 32, NASTY)
+
+
+def test_files_as_bert_base_uncased_has_them(tmp_path: Path) -> None:
+    """Its tokenizer_config.json names no special token: those of its class are meant."""
+    random_tokenizers.wordpiece(tmp_path).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True, "model_max_length": 512}))
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    assert_equal_ids(tmp_path, {"strip_sep_token": True}, 32, NASTY)
+
+
+@pytest.mark.parametrize("side", ["padding_side", "truncation_side"])
+def test_sides(folder: Path, side: str, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {side: "left"}))
+    assert_equal_ids(tmp_path, {}, 16, NASTY)

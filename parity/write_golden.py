@@ -1,0 +1,143 @@
+"""Write tests/golden/ anew: tiny models, image files and strings, and what open_clip makes of them (`make golden`)."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+
+from . import images, random_tokenizers
+from .random_models import save_random_model
+from .reference import Reference, reference_pixels
+from .samples import TEXTS
+from .texts import NASTY
+
+GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
+PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers", "tokenizers", "ftfy", "numpy")
+
+# Name → tokenizer, top level, vision_cfg, text_cfg, preprocess_cfg, and how the weights are saved.
+VISION = {"image_size": 32, "patch_size": 8, "width": 24, "head_width": 12, "layers": 2}
+TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layers": 2}
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
+    "openai": (
+        None,
+        {"quick_gelu": True},
+        {},
+        {"context_length": 77, "vocab_size": 49408, "width": 8},
+        {},
+        {"dtype": torch.float16},
+    ),
+    "clipa": (
+        "wordpiece",
+        {},
+        {"no_ln_pre": True, "pool_type": "avg", "final_ln_after_pool": True, "mlp_ratio": 4.9231},
+        {"no_causal_mask": True, "pool_type": "last", "hf_tokenizer_name": "bert-base-uncased",
+         "tokenizer_kwargs": {"strip_sep_token": True}},
+        {**IMAGENET, "interpolation": "bilinear", "resize_mode": "squash"},
+        {},
+    ),
+    "worldwide": (
+        "xlm",
+        {},
+        {"ls_init_value": 1e-4},
+        {"pool_type": "eos", "eos_id": 2, "hf_tokenizer_name": "facebook/xlm-v-base"},
+        {"resize_mode": "squash"},
+        {"dtype": torch.bfloat16},
+    ),
+    "mobileclip": (
+        "t5",
+        {"custom_text": True, "init_logit_bias": -10.0},
+        {"act_kwargs": {"approximate": "tanh"}},
+        {"no_causal_mask": True, "proj_bias": True, "act_kwargs": {"approximate": "tanh"},
+         "hf_tokenizer_name": "google/mt5-base", "tokenizer_kwargs": {"clean": "canonicalize"}},
+        {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
+        {},
+    ),
+    "mixed": (
+        "t5",
+        {},
+        {"pool_type": "avg", "norm_kwargs": {"eps": 0.01}},
+        {"pool_type": "first", "no_causal_mask": True, "norm_kwargs": {"eps": 0.01},
+         "hf_tokenizer_name": "google/mt5-base"},
+        {"resize_mode": "longest", "fill_color": 127},
+        {"key_prefix": "module."},
+    ),
+}  # fmt: skip
+
+PIXEL_SIZE = 24
+PIXEL_MODES = (("shortest", "bicubic"), ("squash", "bilinear"), ("longest", "bicubic"))
+FILL = 55
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)  # that the models made here begin without weights
+    for name in ("images", "models"):
+        shutil.rmtree(GOLDEN / name, ignore_errors=True)
+    files = write_images(GOLDEN / "images")
+    write_pixels(files)
+    write_texts()
+    for name in MODELS:
+        write_model(name, files)
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    (GOLDEN / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
+
+
+def write_images(folder: Path) -> dict[str, bytes]:
+    folder.mkdir(parents=True)
+    files = images.files(45, 32)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return files
+
+
+def write_pixels(files: dict[str, bytes]) -> None:
+    """One array per mode, [images, size, size, 3] in the order of the files' names."""
+    arrays = {
+        f"{resize_mode} {interpolation}": np.stack(
+            [reference_pixels(data, PIXEL_SIZE, resize_mode, interpolation, FILL) for data in files.values()]
+        )
+        for resize_mode, interpolation in PIXEL_MODES
+    }
+    np.savez_compressed(GOLDEN / "pixels.npz", **arrays)
+
+
+def write_texts() -> None:
+    """The strings, and the ids that CLIP's tokenizer makes of them."""
+    (GOLDEN / "texts.json").write_text(json.dumps({"models": TEXTS, "tokenizer": NASTY}, indent=1) + "\n")
+    arrays = {}
+    for clean, context_length in (("lower", 77), ("whitespace", 32), ("canonicalize", 16)):
+        tokenizer = open_clip.SimpleTokenizer(context_length=context_length, clean=clean)
+        arrays[f"{clean} {context_length}"] = tokenizer(NASTY).numpy().astype(np.int32)
+    np.savez_compressed(GOLDEN / "clip_ids.npz", **arrays)
+
+
+def write_model(name: str, files: dict[str, bytes]) -> None:
+    kind, top, vision, text, preprocess, saving = MODELS[name]
+    config = {"embed_dim": 20, **top, "vision_cfg": VISION | vision, "text_cfg": TEXT | text}
+    folder = GOLDEN / "models" / name
+    with tempfile.TemporaryDirectory() as trained:
+        make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
+        tokenizer = make(Path(trained)) if make else None
+        save_random_model(folder, config, preprocess_cfg=preprocess, tokenizer=tokenizer, **saving)
+    reference = Reference(folder)
+    np.savez_compressed(
+        folder / "expected.npz",
+        ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),
+        image_vectors=reference.embed_images(list(files.values())),
+        text_vectors=reference.embed_texts(TEXTS),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""What a config asks for is built, or refused by name; tensors fit it exactly, or are refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from openclip_api.engines.openvino import OpenVinoEngine
+from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
+
+from .folders import CONFIG, TENSORS, built, changed
+
+REFUSED = [
+    ("multimodal_cfg", {"width": 8}),
+    ("some_future_flag", True),
+    ("vision_cfg.timm_model_name", "convnext_base"),
+    ("vision_cfg.layers", [3, 4, 6, 3]),
+    ("vision_cfg.attentional_pool", True),
+    ("vision_cfg.pool_type", "none"),
+    ("vision_cfg.pos_embed_type", "rope"),
+    ("vision_cfg.block_type", "custom"),
+    ("vision_cfg.qk_norm", True),
+    ("vision_cfg.scaled_cosine_attn", True),
+    ("vision_cfg.scale_heads", True),
+    ("vision_cfg.scale_attn_inner", True),
+    ("vision_cfg.scale_attn", True),
+    ("vision_cfg.scale_fc", True),
+    ("vision_cfg.some_future_flag", 1),
+    ("vision_cfg.norm_kwargs", {"elementwise_affine": False}),
+    ("vision_cfg.act_kwargs", {"inplace": True}),
+    ("vision_cfg.act_kwargs", {"approximate": "sigmoid"}),
+    ("text_cfg.hf_model_name", "roberta-base"),
+    ("text_cfg.embed_cls", True),
+    ("text_cfg.pool_type", "none"),
+    ("text_cfg.proj_type", "mlp"),
+    ("text_cfg.final_ln_after_pool", True),
+    ("text_cfg.qk_norm", True),
+    ("text_cfg.some_future_flag", "on"),
+    ("text_cfg.norm_kwargs", {"bias": False}),
+    ("text_cfg.act_kwargs", {"approximate": "sigmoid"}),
+]
+
+
+@pytest.mark.parametrize(("where", "value"), REFUSED)
+def test_flags_that_are_not_built_are_refused_by_name(where: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match=where.rpartition(".")[2]):
+        built(tmp_path, changed(where, value))
+
+
+def test_quick_gelu_takes_no_arguments(tmp_path: Path) -> None:
+    config = changed("vision_cfg.act_kwargs", {"approximate": "tanh"}) | {"quick_gelu": True}
+    with pytest.raises(UnsupportedModel, match="act_kwargs"):
+        built(tmp_path, config)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [("vision_cfg.patch_dropout", 0.5), ("vision_cfg.qk_norm", False), ("text_cfg.embed_cls", False),
+     ("vision_cfg.attentional_pool", None), ("text_cfg.pad_id", 7), ("custom_text", True), ("init_logit_bias", -10)],
+)  # fmt: skip
+def test_flags_without_effect_are_accepted(where: str, value: Any, tmp_path: Path) -> None:
+    assert built(tmp_path, changed(where, value)).embed_dim == CONFIG["embed_dim"]
+
+
+def test_facts_of_the_towers(tmp_path: Path) -> None:
+    towers = built(tmp_path)
+    assert (towers.embed_dim, towers.context_length) == (CONFIG["embed_dim"], CONFIG["text_cfg"]["context_length"])
+    assert str(towers.image.input(0).partial_shape) == "[?,32,32,3]"
+
+
+@pytest.mark.parametrize("key", sorted(TENSORS.keys() - {"logit_scale"}))
+def test_each_tensor_is_needed_whole(key: str, tmp_path: Path) -> None:
+    """Left out, of another shape, or there twice under two names."""
+    without = {name: tensor for name, tensor in TENSORS.items() if name != key}
+    with pytest.raises(CorruptCheckpoint, match="the checkpoint has no tensor"):
+        built(tmp_path, tensors=without)
+    with pytest.raises(CorruptCheckpoint, match=key):
+        built(tmp_path, tensors={**without, key: TENSORS[key][..., :-1].copy()})
+    with pytest.raises(CorruptCheckpoint, match=f"{key}_copy"):
+        built(tmp_path, tensors={**TENSORS, f"{key}_copy": TENSORS[key]})
+
+
+def test_layers_beyond_the_config_are_refused(tmp_path: Path) -> None:
+    for section, tower in (("vision_cfg", "visual.transformer"), ("text_cfg", "transformer")):
+        with pytest.raises(CorruptCheckpoint, match=f"'{tower}.resblocks.1"):
+            built(tmp_path, changed(f"{section}.layers", 1))
+        with pytest.raises(CorruptCheckpoint, match=f"'{tower}.resblocks.2"):
+            built(tmp_path, changed(f"{section}.layers", 3))
+
+
+def test_logit_scale_may_be_missing(tmp_path: Path) -> None:
+    built(tmp_path, tensors={name: tensor for name, tensor in TENSORS.items() if name != "logit_scale"})
+
+
+def test_text_keys_may_lie_below_text(tmp_path: Path) -> None:
+    """Class CustomTextCLIP's names for the same tensors give the same vectors."""
+    named = {f"text.{key}" if not key.startswith(("visual.", "logit")) else key: TENSORS[key] for key in TENSORS}
+    ids = np.random.RandomState(0).randint(0, 400, (5, CONFIG["text_cfg"]["context_length"])).astype(np.int32)
+    flat = OpenVinoEngine(built(tmp_path), "fp32").encode_texts(ids)
+    below = OpenVinoEngine(built(tmp_path, tensors=named), "fp32").encode_texts(ids)
+    np.testing.assert_array_equal(flat, below)
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("vision_cfg.head_width", 0),
+        ("vision_cfg.layers", "2"),
+        ("vision_cfg.width", "64"),
+        ("vision_cfg.patch_size", [8, 8]),
+        ("vision_cfg.norm_kwargs", "eps"),
+        ("text_cfg.heads", 0),
+        ("text_cfg.heads", 7),
+        ("embed_dim", "many"),
+    ],
+)
+def test_a_config_that_makes_no_model_is_refused_in_one_line(where: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises((UnsupportedModel, CorruptCheckpoint)) as caught:
+        built(tmp_path, changed(where, value))
+    assert "\n" not in str(caught.value)
