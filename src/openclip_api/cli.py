@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start the server")
     info = commands.add_parser("info", help="load the model and print what it is, as JSON")
     models = commands.add_parser("models", help="list OpenCLIP's models and their tags")
-    models.add_argument("filter", nargs="?", default="", help="show only lines that contain this")
+    models.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
     for command in (serve, info):
         _add_settings(command)
     return parser
@@ -90,6 +90,9 @@ def _models(wanted: str) -> int:
     ]
     header = ("MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "REPOSITORY")
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [header, *(row for row in rows if wanted.lower() in " ".join(row).lower())]:
+    for row in [
+        header,
+        *(row for row in rows if all(word in " ".join(row).lower() for word in wanted.lower().split())),
+    ]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0

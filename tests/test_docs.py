@@ -1,0 +1,57 @@
+"""What the documents tell a reader to type exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from openclip_api.cli import main
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_make_target_that_is_named_exists(name: str):
+    named = re.findall(r"(?:^ {4}(?:[A-Z_]+=\S+ )*|`)make ([a-z]+)", DOCUMENTS[name], re.MULTILINE)
+    assert set(named) <= TARGETS
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_into_the_repository_leads_somewhere(name: str):
+    folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", DOCUMENTS[name]):
+        assert (folder / target).exists(), target
+
+
+def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    commands = set(re.findall(r"^ {4}([a-z]+) ", capsys.readouterr().out, re.MULTILINE))
+    named = {command for text in DOCUMENTS.values() for command in re.findall(r"`openclip-api ([a-z]+)", text)}
+    assert {"serve", "models", "info"} <= commands
+    assert named <= commands
+
+
+def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str]):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 196
+    assert main(["models", "vit-b-32 S34B"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "REPOSITORY"]
+    assert [row.split() for row in rows] == [
+        ["ViT-B-32", "laion2b_s34b_b79k", "512", "224", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
+        ["ViT-B-32-256", "datacomp_s34b_b86k", "512", "256", "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"],
+    ]
+
+
+def test_info_prints_the_model_as_json(tiny: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["info", "--model-name", f"local-dir:{tiny}"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_id"] == "OpenCLIP-tiny-clip"
+    assert main(["info", "--model-name", "local-dir:/no/such"]) == 1
+    assert capsys.readouterr().err.startswith("openclip-api: MODEL_NAME local-dir:/no/such")
