@@ -40,6 +40,7 @@ class RankItem(BaseModel):
     text: str | None = None
     img_blob: str | None = Field(None, description="an image as base64 or data URI")
     img_uri: str | None = None
+    id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
 
 
 class RankRequest(BaseModel):
@@ -88,7 +89,10 @@ async def classify(request: Request) -> Response:
 
 @router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
 async def rank(request: Request) -> Response:
-    """As CLIP-API-service answers: a row for each query, a column for each candidate."""
+    """As CLIP-API-service answers: a row for each query, a column for each candidate.
+
+    Where candidates have ids, `ranking` lists them for each query, best first.
+    """
     embedder, settings = request.app.state.loading.embedder, request.app.state.settings
     asked = await request_body(request, RankRequest)
     check_count(len(asked.queries) + len(asked.candidates), settings.max_items)
@@ -100,7 +104,12 @@ async def rank(request: Request) -> Response:
     vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)
     cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
-    answer = {"probabilities": probabilities(cosines, embedder.info), "cosine_similarities": cosines}
+    answer: dict[str, Any] = {
+        "probabilities": probabilities(cosines, embedder.info),
+        "cosine_similarities": cosines,
+    }
+    if any(candidate.id is not None for candidate in asked.candidates):
+        answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
     return json_response(answer, headers=embedding_headers(embedder.info, stages))
 
 
@@ -117,8 +126,7 @@ def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
 
 
 def _rank_item(item: RankItem, param: str) -> Item:
-    given: dict[str, Any] = item.model_dump(exclude_none=True)
-    if len(given) != 1:
+    if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
         raise InvalidInput(f"{param}: give one of 'text' and 'img_blob'", param)
     if item.img_uri is not None:
         raise InvalidInput(f"{param}: image URLs are not fetched here: send the image as img_blob", param)
