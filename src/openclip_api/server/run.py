@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 
+import PIL
 import uvicorn
 
 from ..embedder import load
@@ -17,6 +18,7 @@ from .app import create_app
 from .loading import Loading
 
 GRACE_SECONDS = 20
+SAFE_PILLOW = 13  # CVE-2026-112403
 
 
 def run(settings: Settings) -> int:
@@ -24,6 +26,13 @@ def run(settings: Settings) -> int:
     log = logging.getLogger("openclip_api")
     log.addHandler(logging.StreamHandler())
     log.setLevel(settings.log_level.upper())
+    if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
+        log.warning(
+            "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
+            "`pip install 'pillow>=%d'` closes them",
+            PIL.__version__,
+            SAFE_PILLOW,
+        )
     loading = Loading(
         lambda report: load(
             settings.model_name,
