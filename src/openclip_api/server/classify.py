@@ -30,6 +30,7 @@ class ClassifyRequest(BaseModel):
     images: StringOrList | None = Field(None, description="the same")
     labels: Labels = Field(examples=[["a cat", "a dog"]])
     templates: Labels = Field(["a photo of a {}"], description="{} stands for the label")
+    model: str | None = None
 
 
 class RankItem(BaseModel):
@@ -48,6 +49,7 @@ class RankRequest(BaseModel):
 
     queries: list[RankItem] = Field(min_length=1)
     candidates: list[RankItem] = Field(min_length=1)
+    model: str | None = None
 
 
 router = APIRouter(tags=["zero-shot"])
@@ -55,7 +57,7 @@ router = APIRouter(tags=["zero-shot"])
 
 @router.post("/classify", summary="Which label fits each image", openapi_extra=schema_of(ClassifyRequest))
 async def classify(request: Request) -> Response:
-    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, ClassifyRequest)
     images = [*(asked.image or []), *(asked.images or [])]
     if not images:
@@ -69,7 +71,8 @@ async def classify(request: Request) -> Response:
         *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
         *(text_item(prompt, "labels") for prompt in prompts),
     ]
-    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    async with shelf.use(asked.model, settings.request_timeout) as embedder:
+        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)
     # prompt ensembling: Radford et al. 2021, section 3.1.4
     per_label = vectors[len(images) :].reshape(len(asked.labels), len(asked.templates), -1).mean(axis=1)
@@ -93,7 +96,7 @@ async def rank(request: Request) -> Response:
 
     Where candidates have ids, `ranking` lists them for each query, best first.
     """
-    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, RankRequest)
     check_count(len(asked.queries) + len(asked.candidates), settings.max_items)
     items = [
@@ -101,7 +104,8 @@ async def rank(request: Request) -> Response:
         for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
         for index, item in enumerate(values)
     ]
-    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    async with shelf.use(asked.model, settings.request_timeout) as embedder:
+        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)
     cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
     answer: dict[str, Any] = {
