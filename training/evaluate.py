@@ -1,0 +1,187 @@
+"""Measure the exported model on the vendor it never saw, through open_clip's own loading, preprocessing and tokenizer.
+
+python training/evaluate.py
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from concepts import FLAGS, HELD_OUT_TEMPLATES, load_concepts
+from paths import BUILTIN, HERE, PIXELS, SAMPLES
+from PIL import Image
+from torch import Tensor
+
+VENDOR = "openmoji"
+
+# A class and the emoji that show it: every openmoji picture of each is one test image.
+EVERYDAY = {
+    "cat": ["cat", "cat face"],
+    "dog": ["dog", "dog face", "poodle", "guide dog", "service dog"],
+    "bird": ["bird", "eagle", "duck", "dove", "parrot", "owl", "baby chick"],
+    "fish": ["fish", "tropical fish", "blowfish", "shark"],
+    "flower": ["tulip", "rose", "sunflower", "hibiscus", "cherry blossom", "blossom", "bouquet"],
+    "tree": ["deciduous tree", "evergreen tree", "palm tree", "christmas tree"],
+    "house": ["house", "house with garden", "derelict house"],
+    "car": ["automobile", "sport utility vehicle", "oncoming automobile", "racing car"],
+    "bus": ["bus", "oncoming bus", "trolleybus", "minibus"],
+    "train": ["locomotive", "high speed train", "bullet train", "train"],
+    "boat": ["sailboat", "speedboat", "motor boat", "canoe"],
+    "airplane": ["airplane", "small airplane", "airplane departure", "airplane arrival"],
+    "bicycle": ["bicycle"],
+    "apple": ["red apple", "green apple"],
+    "pizza": ["pizza"],
+    "cake": ["birthday cake", "shortcake", "cupcake"],
+    "clock": ["alarm clock", "mantelpiece clock", "watch", "one oclock", "three oclock", "six oclock"],
+    "book": ["open book", "closed book", "books", "green book", "blue book", "notebook"],
+    "shoe": ["running shoe", "mans shoe", "high heeled shoe", "womans sandal"],
+    "guitar": ["guitar"],
+}
+
+
+class Emoji:
+    """The exported model and the unseen vendor's pictures as unit vectors."""
+
+    def __init__(self, folder: Path, vendor: str, paper: str = "white") -> None:
+        self.model, _, self.preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+        self.model.eval()
+        self.tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        self.concepts = load_concepts()
+        shown = np.load(PIXELS / f"{vendor}.concepts.npy")
+        shown, rows = np.unique(shown, return_index=True)  # one picture a concept
+        self.shown: list[int] = shown.tolist()
+        pixels = np.load(PIXELS / f"{vendor}.npy", mmap_mode="r")
+        self.images = self.encode_images([on_paper(pixels[row], paper) for row in rows])
+
+    @torch.no_grad()
+    def encode_images(self, images: list[Image.Image]) -> Tensor:
+        batches = [
+            torch.stack([self.preprocess(image) for image in images[i : i + 128]]) for i in range(0, len(images), 128)
+        ]
+        return torch.cat([self.model.encode_image(batch, normalize=True) for batch in batches])
+
+    @torch.no_grad()
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        batches = [self.tokenizer(texts[i : i + 256]) for i in range(0, len(texts), 256)]
+        return torch.cat([self.model.encode_text(batch, normalize=True) for batch in batches])
+
+    def search(self, text: str, count: int) -> list[str]:
+        scores = self.images @ self.encode_texts([text])[0]
+        return [self.concepts[self.shown[row]].name for row in scores.topk(count).indices.tolist()]
+
+
+def on_paper(pixels: np.ndarray, paper: str) -> Image.Image:
+    square = Image.new("RGBA", pixels.shape[1:], paper)
+    solid = pixels.astype(np.float32)
+    solid[:3] *= 255 / np.maximum(solid[3:], 1)  # the cache holds premultiplied colours
+    art = Image.fromarray(solid.clip(0, 255).round().astype(np.uint8).transpose(1, 2, 0), "RGBA")
+    return Image.alpha_composite(square, art).convert("RGB")
+
+
+def recall(queries: Tensor, gallery: Tensor, right: Tensor | None = None) -> str:
+    """Query i should find gallery item right[i]; without it, item i."""
+    right = torch.arange(len(queries)) if right is None else right
+    scores = queries @ gallery.T
+    rank = (scores > scores.gather(1, right[:, None])).sum(1)
+    return f"recall@1 {100 * (rank < 1).float().mean():.1f} %  recall@10 {100 * (rank < 10).float().mean():.1f} %"
+
+
+def everyday(emoji: Emoji, texts: list[str]) -> tuple[float, list[str]]:
+    rows = {emoji.concepts[concept].name: row for row, concept in enumerate(emoji.shown)}
+    wanted = [(label, name) for label, names in enumerate(EVERYDAY.values()) for name in names]
+    images = emoji.images[[rows[name] for _, name in wanted]]
+    guesses = (images @ emoji.encode_texts(texts).T).argmax(1).tolist()
+    classes = list(EVERYDAY)
+    wrong = [
+        f"{name} → {classes[guess]}" for (label, name), guess in zip(wanted, guesses, strict=True) if guess != label
+    ]
+    return 1 - len(wrong) / len(wanted), wrong
+
+
+def read_queries() -> list[tuple[str, list[str]]]:
+    lines = [line for line in (HERE / "queries.txt").read_text().splitlines() if line and not line.startswith("#")]
+    return [(text, [name.strip() for name in names.split(",")]) for text, names in (line.split(": ") for line in lines)]
+
+
+def report_queries(emoji: Emoji) -> None:
+    trained_on = {phrase for concept in emoji.concepts for phrase in concept.phrases}
+    queries = read_queries()
+    unknown = {name for _, names in queries for name in names} - {concept.name for concept in emoji.concepts}
+    if unknown:
+        raise ValueError(f"queries.txt names emoji that do not exist: {unknown}")
+    for title, part in (
+        ("words known from training", [q for q in queries if q[0] in trained_on]),
+        ("words not trained on", [q for q in queries if q[0] not in trained_on]),
+    ):
+        found = {text: emoji.search(text, 5) for text, _ in part}
+        first = sum(found[text][0] in names for text, names in part)
+        five = sum(any(name in names for name in found[text]) for text, names in part)
+        print(f"everyday queries, {title}: {first} of {len(part)} first, {five} of {len(part)} among the first 5")
+        for text, names in part:
+            if found[text][0] not in names:
+                among = "among the first 5" if set(names) & set(found[text]) else "not among the first 5"
+                print(f"    {text!r} found {', '.join(found[text][:3])} ({among})")
+
+
+def report_recall(emoji: Emoji) -> None:
+    shown = [emoji.concepts[concept] for concept in emoji.shown]
+    names = emoji.encode_texts([concept.name for concept in shown])
+    plain = [row for row, concept in enumerate(shown) if concept.group != FLAGS and not concept.gendered]
+    for title, rows in (
+        ("all", list(range(len(shown)))),
+        ("without flags, and of men, women and persons doing the same without the men and women", plain),
+    ):
+        print(f"{VENDOR}, {title}: {len(rows)} concepts")
+        print("    text → image", recall(names[rows], emoji.images[rows]))
+        print("    image → text", recall(emoji.images[rows], names[rows]))
+
+    print(f"unseen phrasings, among all {len(shown)}: text → image")
+    for template in HELD_OUT_TEMPLATES:
+        texts = emoji.encode_texts([template.replace("{}", concept.name) for concept in shown])
+        print(f"    {template!r}", recall(texts, emoji.images))
+    held = [(row, concept.held_out_alias) for row, concept in enumerate(shown) if concept.held_out_alias]
+    aliases = emoji.encode_texts([alias for _, alias in held])
+    rows = torch.tensor([row for row, _ in held])
+    print(f"    {len(held)} other names never trained on", recall(aliases, emoji.images, rows))
+
+
+def report_everyday(emoji: Emoji) -> None:
+    pictures = sum(map(len, EVERYDAY.values()))
+    print(f"everyday zero-shot, {len(EVERYDAY)} classes, {pictures} pictures of {VENDOR}")
+    for template in ("{}", "a photo of a {}"):
+        accuracy, wrong = everyday(emoji, [template.replace("{}", name) for name in EVERYDAY])
+        print(f"    {template!r} {100 * accuracy:.1f} %; wrong: {', '.join(wrong) or 'none'}")
+
+
+def report_samples(emoji: Emoji) -> None:
+    samples = json.loads((SAMPLES / "samples.json").read_text())
+    images = emoji.encode_images([Image.open(SAMPLES / sample["file"]) for sample in samples])
+    texts = emoji.encode_texts([sample["text"] for sample in samples])
+    print(f"the {len(samples)} pictures of samples/: text → image", recall(texts, images))
+    found = (texts @ images.T).argmax(1).tolist()
+    for row, best in enumerate(found):
+        if best != row:
+            print(f"    {samples[row]['text']!r} found {samples[best]['file']}")
+
+
+def report_elsewhere(folder: Path) -> None:
+    """Other backgrounds, and vendors it was trained on: what is lost by a style never seen."""
+    for vendor, paper in ((VENDOR, "black"), (VENDOR, "lightgrey"), (VENDOR, "steelblue"), ("noto", "white")):
+        emoji = Emoji(folder, vendor, paper)
+        names = emoji.encode_texts([emoji.concepts[concept].name for concept in emoji.shown])
+        print(f"{vendor} on {paper}, {len(names)} concepts: text → image", recall(names, emoji.images))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, default=BUILTIN)
+    folder = parser.parse_args().folder
+    emoji = Emoji(folder, VENDOR)
+    report_recall(emoji)
+    report_everyday(emoji)
+    report_queries(emoji)
+    report_samples(emoji)
+    report_elsewhere(folder)

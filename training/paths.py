@@ -1,0 +1,11 @@
+"""Where the training's files lie. Everything under CACHE can be deleted and made again."""
+
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache"
+PACKAGES = CACHE / "npm"
+PIXELS = CACHE / "pixels"
+RUNS = CACHE / "runs"
+BUILTIN = HERE.parent / "src" / "openclip_api" / "checkpoints" / "builtin" / "emoji"
+SAMPLES = HERE.parent / "samples"

@@ -1,0 +1,399 @@
+"""Train the built-in model: small pictures first, then the final size. Resumes from its last checkpoint.
+
+python training/train.py                      the real run
+python training/train.py --pace 0.01          a hundredth of the steps, to try the machinery
+"""
+
+import argparse
+import math
+import os
+import random
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch reads it: the cores share out slices of a batch instead
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from augment import augment, plain
+from concepts import FILLERS, FLAGS, TEMPLATES, Concept, load_concepts, phrase_owners
+from export import MODEL, encode_text, read_tokenizer, text_ids
+from fetch import HELD_OUT_ART, TRAINING_ART
+from open_clip.model import CLIP, resize_pos_embed
+from paths import PIXELS, RUNS
+from render import MONOCHROME
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+SEED = 0
+
+ChanceState = tuple[Any, Tensor]  # of Python's generator and of torch's
+
+
+@dataclass(frozen=True)
+class Stage:
+    size: int  # pixels
+    batch: int
+    steps: int
+
+
+STAGES = (Stage(64, 128, 5500), Stage(96, 128, 1800))
+
+MUON_RATE = 2e-3  # hidden matrices
+ADAM_RATE = 7e-4  # embeddings, norms, biases, projections
+WARM_UP = 80  # steps at the start of each stage
+AVERAGE = 0.995  # the exported weights are a moving average
+SLICES = 4  # of a batch of pictures, for the cores to share out
+SAVE_EVERY = 100
+LOOK_EVERY = 200
+
+
+class Art:
+    """The rendered training pictures, by concept."""
+
+    def __init__(self, concepts: list[Concept]) -> None:
+        self.pixels = {vendor: np.load(PIXELS / f"{vendor}.npy", mmap_mode="r") for vendor in TRAINING_ART}
+        self.by_concept: list[list[tuple[str, int]]] = [[] for _ in concepts]
+        for vendor in TRAINING_ART:
+            for row, concept in enumerate(np.load(PIXELS / f"{vendor}.concepts.npy")):
+                # a flag without its colours is a few black stripes
+                if not (vendor in MONOCHROME and concepts[concept].group == FLAGS):
+                    self.by_concept[concept].append((vendor, row))
+
+    def draw(self, batch: list[int], rng: random.Random) -> tuple[Tensor, Tensor]:
+        chosen = []
+        for concept in batch:
+            options = self.by_concept[concept]
+            weights = [0.5 if vendor in MONOCHROME else 1.0 for vendor, _ in options]
+            chosen.append(rng.choices(options, weights)[0])
+        art = np.stack([self.pixels[vendor][row] for vendor, row in chosen])
+        return torch.from_numpy(art), torch.tensor([vendor in MONOCHROME for vendor, _ in chosen])
+
+
+class Captions:
+    """A caption for a concept, and which concepts it is true of."""
+
+    def __init__(self, concepts: list[Concept]) -> None:
+        self.concepts = concepts
+        self.owners = phrase_owners(concepts)
+
+    def draw(self, concept: Concept, rng: random.Random) -> tuple[str, str]:
+        """The caption and the phrase it was made from."""
+        kind = rng.choices(("name", "alias", "keyword", "list", "emoji"), (0.40, 0.24, 0.24, 0.10, 0.02))[0]
+        if kind == "emoji":
+            return concept.emoji, concept.name
+        if kind == "list":
+            words = rng.sample(concept.phrases, min(len(concept.phrases), rng.randint(2, 4)))
+            # several words together mean this concept, unless it has no other word than its name
+            return " ".join(words), concept.name
+        if kind == "alias" and concept.aliases:
+            phrase = rng.choice(concept.aliases)
+        elif kind == "keyword" and concept.keywords:
+            # "animal" is true of a hundred concepts and teaches little: rarer words come oftener
+            phrase = rng.choices(concept.keywords, [len(self.owners[word]) ** -0.5 for word in concept.keywords])[0]
+        else:
+            phrase = concept.name
+        return self.dress(phrase, rng), phrase
+
+    @staticmethod
+    def dress(phrase: str, rng: random.Random) -> str:
+        dress = rng.choices(("bare", "template", "fillers"), (0.4, 0.4, 0.2))[0]
+        if dress == "template":
+            return rng.choice(TEMPLATES).replace("{}", phrase)
+        if dress == "fillers":
+            before, after = (rng.choices(FILLERS, k=rng.randint(0, 4)) for _ in "ab")
+            return " ".join([*before, phrase, *after[:2]])
+        return phrase
+
+    def meant(self, phrases: list[str]) -> Tensor:
+        """float [N, concepts]: one, shared out among all concepts that a phrase is true of."""
+        share = torch.zeros(len(phrases), len(self.concepts))
+        for row, phrase in enumerate(phrases):
+            share[row, list(self.owners[phrase])] = 1 / len(self.owners[phrase])
+        return share
+
+
+def pick_concepts(count: int, size: int, rng: random.Random) -> list[int]:
+    """Distinct concepts: half at random, half in runs of neighbours, which look and sound alike and so teach most."""
+    chosen: dict[int, None] = {}
+    while len(chosen) < size // 2:
+        start = rng.randrange(count)
+        chosen.update(dict.fromkeys(range(start, min(start + 16, count))))
+    rest = [concept for concept in rng.sample(range(count), size) if concept not in chosen]
+    return [*list(chosen)[: size // 2], *rest][:size]
+
+
+def clip_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
+    """open_clip.ClipLoss, but a caption that is true of another picture as well doesn't count against it."""
+    logits = (scale * image @ text.T).masked_fill(also_true, float("-inf"))  # [image, text]
+    labels = torch.arange(len(logits))
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+
+
+@dataclass(frozen=True)
+class Batch:
+    pictures: Tensor  # float [N, 3, size, size]
+    texts: list[str]
+    concepts: Tensor  # int [N]
+    meant: Tensor  # float [N, concepts]: each caption's share in the concepts it is true of
+    also_true: Tensor  # bool [image, text]
+
+
+class Anchors(nn.Module):
+    """A vector for each concept, to which its pictures and its captions are drawn; thrown away after training.
+
+    A batch shows a picture some hundred wrong captions; the anchors show it every other concept, in each step, at
+    hardly any cost. And they tell a caption such as "animal" all the concepts it is true of.
+    """
+
+    def __init__(self, concepts: int, width: int) -> None:
+        super().__init__()
+        self.vectors = nn.Parameter(torch.randn(concepts, width) * 0.1)
+        self.scale = nn.Parameter(torch.tensor(math.log(20)))
+
+    def loss(self, image: Tensor, text: Tensor, batch: Batch) -> Tensor:
+        anchors = self.scale.exp() * F.normalize(self.vectors, dim=-1)
+        return F.cross_entropy(image @ anchors.T, batch.concepts) + F.cross_entropy(text @ anchors.T, batch.meant)
+
+
+def build(size: int, state: dict[str, Tensor] | None) -> CLIP:
+    vision = {**MODEL["vision_cfg"], "image_size": size}
+    model = CLIP(MODEL["embed_dim"], vision, MODEL["text_cfg"])
+    if state is not None:
+        state = dict(state)
+        resize_pos_embed(state, model)  # the same places, on a finer grid
+        model.load_state_dict(state)
+    return model
+
+
+def optimizers(model: CLIP, anchors: Anchors) -> list[torch.optim.Optimizer]:
+    """Muon, in two halves of like size that run side by side, for the hidden matrices; Adam for the rest."""
+    named = list(model.named_parameters())
+    hidden = [parameter for name, parameter in named if "resblocks" in name and parameter.ndim == 2]
+    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
+    other = [parameter for name, parameter in named if "resblocks" not in name and parameter.ndim >= 2]
+    halves = [[p for i, p in enumerate(hidden) if i // 4 % 2 == half] for half in (0, 1)]  # four matrices a block
+    muons = [torch.optim.Muon(half, MUON_RATE, weight_decay=0.1, adjust_lr_fn="match_rms_adamw") for half in halves]
+    decay = {"params": other, "weight_decay": 0.1}
+    no_decay = {"params": [*vectors, *anchors.parameters()], "weight_decay": 0.0}
+    adam = torch.optim.AdamW([decay, no_decay], ADAM_RATE, betas=(0.9, 0.98))
+    for optim in (*muons, adam):
+        for group in optim.param_groups:
+            group["initial_lr"] = group["lr"]
+    return [*muons, adam]
+
+
+class Batches:
+    """Batches one after the other, the next one made while the last is learned from.
+
+    The only user of chance, and one at a time: so a seed gives the same run however the work is shared out.
+    """
+
+    def __init__(self, concepts: list[Concept], pool: ThreadPoolExecutor) -> None:
+        self.concepts, self.pool = concepts, pool
+        self.art, self.captions = Art(concepts), Captions(concepts)
+        self.rng = random.Random()
+
+    def seed(self, seed: int) -> None:
+        self.rng.seed(seed)
+        torch.manual_seed(seed)
+
+    def run(self, stage: Stage, strengths: list[float]) -> Iterator[tuple[Batch, ChanceState]]:
+        """A batch for each strength of augmentation, and the state of chance after it, from which to resume."""
+        coming: Future[Batch] | None = None
+        for ahead in [*strengths, None]:
+            batch = coming.result() if coming else None
+            state = self.rng.getstate(), torch.get_rng_state()
+            coming = self.pool.submit(self.make, stage, ahead) if ahead is not None else None
+            if batch:
+                yield batch, state
+
+    @torch.no_grad()
+    def make(self, stage: Stage, strength: float) -> Batch:
+        picked = pick_concepts(len(self.concepts), stage.batch, self.rng)
+        pixels, monochrome = self.art.draw(picked, self.rng)
+        texts, phrases = zip(*(self.captions.draw(self.concepts[index], self.rng) for index in picked), strict=True)
+        meant = self.captions.meant(list(phrases))
+        return Batch(
+            pictures=augment(pixels, monochrome, stage.size, strength),
+            texts=list(texts),
+            concepts=torch.tensor(picked),
+            meant=meant,
+            also_true=(meant[:, picked].T > 0) & ~torch.eye(len(picked), dtype=torch.bool),
+        )
+
+
+def backward(model: CLIP, anchors: Anchors, batch: Batch, pool: ThreadPoolExecutor) -> float:
+    """Loss and gradients, the towers working on slices of the batch side by side.
+
+    One core a slice needs no waiting for the other core within a layer; beside other work on the machine that is
+    several times as fast as threads inside each operation.
+    """
+
+    def image_slice(part: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return model.encode_image(part, normalize=True).float()
+
+    def text_slice(part: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return encode_text(model, part).float()
+
+    def slice_gradients(feature: Tensor, gradient: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(feature, parameters, gradient)
+
+    ids = text_ids(read_tokenizer(), batch.texts)
+    images = [pool.submit(image_slice, part) for part in batch.pictures.chunk(SLICES)]
+    texts = [pool.submit(text_slice, part) for part in ids.chunk(2)]
+    images, texts = [future.result() for future in images], [future.result() for future in texts]
+
+    image, text = (torch.cat(features).detach().requires_grad_() for features in (images, texts))
+    for parameter in (model.logit_scale, *anchors.parameters()):
+        parameter.grad = None
+    loss = clip_loss(image, text, model.logit_scale.exp(), batch.also_true)
+    (loss + anchors.loss(image, text, batch)).backward()
+
+    visual = list(model.visual.parameters())
+    textual = [p for name, p in model.named_parameters() if not name.startswith("visual.") and name != "logit_scale"]
+    for features, gradient, parameters in ((images, image.grad, visual), (texts, text.grad, textual)):
+        slices = gradient.split([len(feature) for feature in features])
+        futures = [pool.submit(slice_gradients, *pair, parameters) for pair in zip(features, slices, strict=True)]
+        # added in this order whichever ends first, for the same rounding each time
+        for number, future in enumerate(futures):
+            for parameter, part in zip(parameters, future.result(), strict=True):
+                parameter.grad = part if number == 0 else parameter.grad.add_(part)
+    return loss.item()
+
+
+def rate(done: float, step: int) -> float:
+    """Half a cosine over the whole run, and a short slope up at the start of each stage."""
+    return min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def strength(done: float) -> float:
+    """Clean pictures first: the image tower starts knowing nothing of edges, and learns them sooner undisturbed."""
+    return min(0.95, 0.2 + 3 * done)
+
+
+@torch.no_grad()
+def look(model: CLIP, concepts: list[Concept], size: int) -> str:
+    """How the unseen vendor fares. For the log only: nothing is chosen by it."""
+    vendor = next(iter(HELD_OUT_ART))
+    pixels = np.load(PIXELS / f"{vendor}.npy")
+    names = [concepts[index].name for index in np.load(PIXELS / f"{vendor}.concepts.npy")]
+    tokenizer = read_tokenizer()
+    images, texts = [], []
+    with torch.autocast("cpu", torch.bfloat16):
+        for start in range(0, len(names), 128):
+            part = slice(start, start + 128)
+            images.append(model.encode_image(plain(torch.from_numpy(pixels[part]), size), normalize=True))
+            texts.append(encode_text(model, text_ids(tokenizer, names[part])))
+    scores = torch.cat(texts).float() @ torch.cat(images).float().T
+    rank = (scores > scores.diag()[:, None]).sum(1)
+    return f"{vendor}: recall@1 {(rank < 1).float().mean():.3f} recall@10 {(rank < 10).float().mean():.3f}"
+
+
+class Run:
+    """One training run: what it has learned, and the folder it keeps that in."""
+
+    def __init__(self, folder: Path, pace: float, pool: ThreadPoolExecutor) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.checkpoint = folder / "checkpoint.pt"
+        self.pool = pool
+        self.concepts = load_concepts()
+        self.batches = Batches(self.concepts, pool)
+        self.stages = [replace(stage, steps=max(1, round(stage.steps * pace))) for stage in STAGES]
+        torch.manual_seed(SEED)
+        self.anchors = Anchors(len(self.concepts), MODEL["embed_dim"])
+        self.model = build(self.stages[0].size, None)
+        self.average = build(self.stages[0].size, self.model.state_dict())
+        self.stage = self.step = 0
+
+    def train(self) -> None:
+        saved = torch.load(self.checkpoint, weights_only=False) if self.checkpoint.exists() else None
+        for number in range(saved["stage"] if saved else 0, len(self.stages)):
+            self.stage = number
+            self.start_stage(saved)
+            self.run_stage()
+            saved = None
+
+    def start_stage(self, saved: dict[str, Any] | None) -> None:
+        size = self.stages[self.stage].size
+        self.model = build(size, saved["weights"] if saved else self.model.state_dict())
+        self.average = build(size, saved["average"] if saved else self.average.state_dict())
+        if saved:
+            self.anchors.load_state_dict(saved["anchors"])
+        self.optims = optimizers(self.model, self.anchors)
+        self.step = 0
+        self.batches.seed(SEED + self.stage)
+        if saved:
+            self.step = saved["step"]
+            for optim, state in zip(self.optims, saved["optims"], strict=True):
+                optim.load_state_dict(state)
+            self.batches.rng.setstate(saved["chance"][0])
+            torch.set_rng_state(saved["chance"][1])
+
+    def run_stage(self) -> None:
+        stage = self.stages[self.stage]
+        strengths = [strength(self.done(step)) for step in range(self.step, stage.steps)]
+        began, first, losses = time.monotonic(), self.step, []
+        for batch, chance in self.batches.run(stage, strengths):
+            losses.append(self.learn(batch))
+            self.step += 1
+            last = self.step == stage.steps
+            if self.step % 50 == 0 or last:
+                pairs = (self.step - first) * stage.batch / (time.monotonic() - began)
+                at = f"{time.strftime('%H:%M:%S')} {stage.size} px step {self.step}/{stage.steps}"
+                print(f"{at} loss {np.mean(losses[-50:]):.3f} {pairs:.0f} pairs/s", flush=True)
+            if self.step % LOOK_EVERY == 0 or last:
+                print("   ", look(self.average, self.concepts, stage.size), flush=True)
+            if self.step % SAVE_EVERY == 0 or last:
+                self.save(chance)
+
+    def learn(self, batch: Batch) -> float:
+        for optim in self.optims:
+            for group in optim.param_groups:
+                group["lr"] = group["initial_lr"] * rate(self.done(self.step), self.step)
+        loss = backward(self.model, self.anchors, batch, self.pool)
+        list(self.pool.map(lambda optim: optim.step(), self.optims))
+        # the first steps of all count little: the average shall forget where it began
+        share = AVERAGE if self.stage else min(AVERAGE, self.step / (self.step + 10))
+        with torch.no_grad():
+            self.model.logit_scale.clamp_(0, math.log(100))
+            for slow, fast in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                slow.lerp_(fast, 1 - share)
+        return loss
+
+    def done(self, step: int) -> float:
+        """Share of the run's work behind the stage's step."""
+        work = [stage.steps * stage.batch * stage.size**2 for stage in self.stages]
+        return (sum(work[: self.stage]) + work[self.stage] * step / self.stages[self.stage].steps) / sum(work)
+
+    def save(self, chance: ChanceState) -> None:
+        state = {
+            "stage": self.stage,
+            "step": self.step,
+            "size": self.stages[self.stage].size,
+            "weights": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "anchors": self.anchors.state_dict(),
+            "optims": [optim.state_dict() for optim in self.optims],
+            "chance": chance,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--run", default="emoji", help="name of the run's folder in the cache")
+    parser.add_argument("--pace", type=float, default=1.0, help="share of the steps to run")
+    options = parser.parse_args()
+    # on so few tokens plain attention is far quicker to differentiate than the fused kernel
+    with sdpa_kernel(SDPBackend.MATH), ThreadPoolExecutor(os.cpu_count()) as pool:
+        Run(RUNS / options.run, options.pace, pool).train()
