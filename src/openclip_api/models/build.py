@@ -16,6 +16,7 @@ from ..errors import CorruptCheckpoint, UnsupportedModel
 from . import layers
 from .flags import read_flags
 from .text_transformer import TextConfig, pooled_positions, text_transformer
+from .timm import timm_tower
 from .vision_transformer import VisionConfig, normalised, vision_transformer
 
 # Of model_cfg, what is read here and what speaks of training or loading alone.
@@ -69,23 +70,22 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
 
 
 def _image_tower(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, weights: Weights) -> ov.Model:
-    section = model_cfg["vision_cfg"]
+    size = preprocess.size
+    pixels = layers.parameter("pixels", [-1, size, size, 3], np.uint8)
+    x = normalised(pixels, preprocess.mean, preprocess.std)
+    return ov.Model([_image_embeddings(x, model_cfg, weights.at("visual."), size)], [pixels], "image")
+
+
+def _image_embeddings(pixels: layers.Node, model_cfg: Mapping[str, Any], w: Weights, size: int) -> layers.Node:
+    """pixels float32 [B, 3, size, size] → [B, E]."""
+    section, embed_dim = model_cfg["vision_cfg"], model_cfg["embed_dim"]
     if section.get("timm_model_name"):
-        raise UnsupportedModel(f"vision_cfg.timm_model_name {section['timm_model_name']!r} is not supported yet")
+        return timm_tower(pixels, section, w, size=size, embed_dim=embed_dim)
     if isinstance(section.get("layers"), list):
         raise UnsupportedModel("vision_cfg.layers is a list (ModifiedResNet): not supported yet")
     config = read_flags(section, VisionConfig, "vision_cfg")
-    size = preprocess.size
-    pixels = layers.parameter("pixels", [-1, size, size, 3], np.uint8)
-    embeddings = vision_transformer(
-        normalised(pixels, preprocess.mean, preprocess.std),
-        config,
-        weights.at("visual."),
-        size=size,
-        embed_dim=model_cfg["embed_dim"],
-        activation=_activation(model_cfg, config.act_kwargs, "vision_cfg"),
-    )
-    return ov.Model([embeddings], [pixels], "image")
+    activation = _activation(model_cfg, config.act_kwargs, "vision_cfg")
+    return vision_transformer(pixels, config, w, size=size, embed_dim=embed_dim, activation=activation)
 
 
 def _text_tower(model_cfg: Mapping[str, Any], weights: Weights) -> tuple[ov.Model, TextConfig]:
