@@ -1,0 +1,54 @@
+"""An image tower from timm inside an OpenCLIP model: a trunk chosen by timm's name for it, then open_clip's head.
+
+Source: open_clip/timm_model.py, TimmModel (3.3.0). The trunk's checkpoint keys start with "visual.trunk.",
+the head's with "visual.head.".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..checkpoints.weights import Weights
+from ..errors import UnsupportedModel
+from . import layers
+from .flags import one_of, read_flags
+from .layers import Node
+
+
+@dataclass(frozen=True)
+class TimmConfig:
+    """vision_cfg of a timm tower. timm's name tells what the config does not: heads, activation, pooling head."""
+
+    timm_model_name: str
+    image_size: Any = 224
+    timm_pool: str = "avg"
+    timm_proj: str | None = "linear"
+    timm_proj_bias: bool = False
+
+
+# pixels float32 [B, 3, size, size] → pooled features [B, F]; `classes` is the width of the trunk's own last Linear,
+# which timm_proj null asks for, or 0 where the trunk ends before it.
+Trunk: TypeAlias = Callable[[Node, TimmConfig, Weights, int, int], Node]
+
+
+def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: int, embed_dim: int) -> Node:
+    """pixels float32 [B, 3, size, size], normalised → [B, E]. `w` holds the keys below "visual."."""
+    config = read_flags(section, TimmConfig, "vision_cfg")
+    one_of(config.timm_proj, ("linear", "mlp", "none", "", None), "vision_cfg.timm_proj")
+    trunk = _trunk(config.timm_model_name)
+    features = trunk(pixels, config, w.at("trunk."), size, 0 if config.timm_proj else embed_dim)
+    return _head(features, config, w.at("head."), embed_dim)
+
+
+def _trunk(name: str) -> Trunk:
+    raise UnsupportedModel(f"vision_cfg.timm_model_name {name!r} is not supported yet")
+
+
+def _head(x: Node, config: TimmConfig, w: Weights, embed_dim: int) -> Node:
+    """[B, F] → [B, E]."""
+    width = x.get_output_partial_shape(0)[-1].get_length() if hasattr(x, "get_output_partial_shape") else 0
+    if config.timm_proj == "linear":
+        return layers.linear(x, w.at("proj."), width, embed_dim)
+    return x
