@@ -10,7 +10,9 @@ help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 demo: .venv/runtime ## start on the built-in model, print a first request
-	MODEL_NAME=emoji $(BIN)/openclip-api serve
+	@echo 'When it is ready, rank the pictures in samples/ by a text from another terminal:'
+	@echo '  $(PYTHON) samples/rank.py "a red car" | curl -s http://127.0.0.1:7860/rank -d @-'
+	@MODEL_NAME=emoji $(BIN)/openclip-api serve
 
 serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-32 laion2b_s34b_b79k)
 	$(BIN)/openclip-api serve

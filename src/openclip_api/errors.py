@@ -10,6 +10,7 @@ OpenClipApiError
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
+    ├── ModelNotFound       a model that is not served here
     ├── InvalidImage        the bytes are no image this server reads
     ├── TooLarge            over a limit of bytes, items, characters or pixels
     ├── UnsupportedMedia    a media type that is not served here
@@ -65,6 +66,10 @@ class InvalidRequest(RequestError):
 
 
 class InvalidInput(RequestError):
+    pass
+
+
+class ModelNotFound(RequestError):
     pass
 
 

@@ -40,6 +40,14 @@ class Settings(BaseSettings):
         f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
     )
     model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
+    models: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        [],
+        description="several models in one server, comma-separated name:tag, the first being the default; "
+        "instead of MODEL_NAME and MODEL_PRETRAINED",
+    )
+    max_loaded_models: int = Field(
+        0, ge=0, description="most models in memory at once; beyond it the longest idle is put away; 0 for all"
+    )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
@@ -64,6 +72,14 @@ class Settings(BaseSettings):
     )
 
     @property
+    def served_models(self) -> dict[str, tuple[str, str | None, str | None]]:
+        """What answers call each model → its name, tag and MODEL_ID."""
+        if not self.models:
+            name = self.model_name if self.tag is None else f"{self.model_name}:{self.tag}"
+            return {name: (self.model_name, self.tag, self.served_model_id)}
+        return {model: (*_name_and_tag(model), None) for model in self.models}
+
+    @property
     def tag(self) -> str | None:
         """MODEL_PRETRAINED, or the default model's own tag."""
         if self.model_pretrained is None and self.model_name == DEFAULT_MODEL[0]:
@@ -76,6 +92,14 @@ class Settings(BaseSettings):
         if self.model_id is None and (self.model_name, self.tag) == DEFAULT_MODEL:
             return DEFAULT_MODEL_ID
         return self.model_id
+
+
+def _name_and_tag(model: str) -> tuple[str, str | None]:
+    """ "ViT-B-32:openai" → its two parts; hf-hub: and local-dir: names have no tag, and colons of their own."""
+    if model.startswith(("hf-hub:", "local-dir:")):
+        return model, None
+    name, _, tag = model.partition(":")
+    return name, tag or None
 
 
 def read_settings(**flags: Any) -> Settings:

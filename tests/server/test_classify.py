@@ -40,6 +40,15 @@ def test_rank_gives_cosines_and_a_softmax_over_candidates(server, images):
     np.testing.assert_allclose(answer.json()["probabilities"], softmax(100 * cosines), atol=1e-3)
 
 
+def test_rank_names_candidates_that_have_ids_best_first(server, images):
+    candidates = [{"img_blob": image, "id": name} for name, image in zip(("one", "two"), images, strict=True)]
+    answer = server.http.post(
+        "/rank", json={"queries": [{"text": "a"}, {"text": "b"}], "candidates": candidates}
+    ).json()
+    for names, row in zip(answer["ranking"], answer["cosine_similarities"], strict=True):
+        assert names == (["one", "two"] if row[0] > row[1] else ["two", "one"])
+
+
 def test_classify_lists_labels_best_first(server, images):
     labels = ["a cat", "a cup of coffee", "a rocket"]
     request = {"images": images, "labels": labels, "templates": ["a photo of {}", "{}"]}

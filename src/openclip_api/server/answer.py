@@ -14,6 +14,7 @@ from ..errors import (
     InvalidImage,
     InvalidInput,
     InvalidRequest,
+    ModelNotFound,
     NotReady,
     QueueFull,
     RequestError,
@@ -24,6 +25,7 @@ from ..errors import (
 # The one table from errors to HTTP: status, and the `type` that a client can switch on.
 STATUSES: dict[type[RequestError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid_request"),
+    ModelNotFound: (404, "model_not_found"),
     InvalidInput: (422, "invalid_input"),
     InvalidImage: (422, "invalid_image"),
     TooLarge: (413, "too_large"),

@@ -22,26 +22,26 @@ from ..settings import Settings
 from . import classify, native, status
 from .answer import error_response, request_error_response
 from .limits import BodyLimit
-from .loading import Loading
+from .shelf import Shelf
 
 log = logging.getLogger("openclip_api")
 
 EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "Server-Timing"]
 
 
-def create_app(settings: Settings, loading: Loading, on_loaded: Callable[[], None] = lambda: None) -> FastAPI:
-    """The ASGI application. `loading` starts with it; `on_loaded` is called when the model is there, or its error."""
+def create_app(settings: Settings, shelf: Shelf, on_loaded: Callable[[], None] = lambda: None) -> FastAPI:
+    """The ASGI application. `shelf` starts with it; `on_loaded` is called when its models are there, or an error."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        loading.start(on_loaded)
+        shelf.start(on_loaded)
         yield
-        loading.close()
+        shelf.close()
 
     app = FastAPI(
         title="OpenCLIP API", version=__version__, lifespan=lifespan, summary="CLIP embeddings of images and texts."
     )
-    app.state.settings, app.state.loading = settings, loading
+    app.state.settings, app.state.shelf = settings, shelf
     for router in (status.router, native.router, classify.router):
         app.include_router(router)
 

@@ -30,6 +30,7 @@ class ClassifyRequest(BaseModel):
     images: StringOrList | None = Field(None, description="the same")
     labels: Labels = Field(examples=[["a cat", "a dog"]])
     templates: Labels = Field(["a photo of a {}"], description="{} stands for the label")
+    model: str | None = None
 
 
 class RankItem(BaseModel):
@@ -40,6 +41,7 @@ class RankItem(BaseModel):
     text: str | None = None
     img_blob: str | None = Field(None, description="an image as base64 or data URI")
     img_uri: str | None = None
+    id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
 
 
 class RankRequest(BaseModel):
@@ -47,6 +49,7 @@ class RankRequest(BaseModel):
 
     queries: list[RankItem] = Field(min_length=1)
     candidates: list[RankItem] = Field(min_length=1)
+    model: str | None = None
 
 
 router = APIRouter(tags=["zero-shot"])
@@ -54,7 +57,7 @@ router = APIRouter(tags=["zero-shot"])
 
 @router.post("/classify", summary="Which label fits each image", openapi_extra=schema_of(ClassifyRequest))
 async def classify(request: Request) -> Response:
-    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, ClassifyRequest)
     images = [*(asked.image or []), *(asked.images or [])]
     if not images:
@@ -68,7 +71,8 @@ async def classify(request: Request) -> Response:
         *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
         *(text_item(prompt, "labels") for prompt in prompts),
     ]
-    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    async with shelf.use(asked.model, settings.request_timeout) as embedder:
+        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)
     # prompt ensembling: Radford et al. 2021, section 3.1.4
     per_label = vectors[len(images) :].reshape(len(asked.labels), len(asked.templates), -1).mean(axis=1)
@@ -88,8 +92,11 @@ async def classify(request: Request) -> Response:
 
 @router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
 async def rank(request: Request) -> Response:
-    """As CLIP-API-service answers: a row for each query, a column for each candidate."""
-    embedder, settings = request.app.state.loading.embedder, request.app.state.settings
+    """As CLIP-API-service answers: a row for each query, a column for each candidate.
+
+    Where candidates have ids, `ranking` lists them for each query, best first.
+    """
+    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, RankRequest)
     check_count(len(asked.queries) + len(asked.candidates), settings.max_items)
     items = [
@@ -97,10 +104,16 @@ async def rank(request: Request) -> Response:
         for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
         for index, item in enumerate(values)
     ]
-    vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    async with shelf.use(asked.model, settings.request_timeout) as embedder:
+        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)
     cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
-    answer = {"probabilities": probabilities(cosines, embedder.info), "cosine_similarities": cosines}
+    answer: dict[str, Any] = {
+        "probabilities": probabilities(cosines, embedder.info),
+        "cosine_similarities": cosines,
+    }
+    if any(candidate.id is not None for candidate in asked.candidates):
+        answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
     return json_response(answer, headers=embedding_headers(embedder.info, stages))
 
 
@@ -117,8 +130,7 @@ def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
 
 
 def _rank_item(item: RankItem, param: str) -> Item:
-    given: dict[str, Any] = item.model_dump(exclude_none=True)
-    if len(given) != 1:
+    if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
         raise InvalidInput(f"{param}: give one of 'text' and 'img_blob'", param)
     if item.img_uri is not None:
         raise InvalidInput(f"{param}: image URLs are not fetched here: send the image as img_blob", param)

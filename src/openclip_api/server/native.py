@@ -33,13 +33,14 @@ StringOrList = Annotated[
 class EmbeddingsRequest(BaseModel):
     """One or more texts, one or more images, or both."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, protected_namespaces=())
 
     text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
     image: StringOrList | None = Field(
         None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
     )
     normalize: bool = Field(False, description="scale each vector to length 1")
+    model: str | None = Field(None, description="which of the server's models; the first where none is named")
 
 
 class EmbeddingsResponse(BaseModel):
@@ -64,12 +65,11 @@ DOCS: dict[str, Any] = {
 @router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
 async def embeddings(request: Request) -> Any:
     started = time.perf_counter()
-    state = request.app.state
-    embedder = state.loading.embedder
+    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, EmbeddingsRequest)
-    vectors, stages = await embed_items(
-        embedder, _items(asked, state.settings.max_items), state.settings.request_timeout
-    )
+    items = _items(asked, settings.max_items)
+    async with shelf.use(asked.model, settings.request_timeout) as embedder:
+        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     return json_response(
         {
             "model": embedder.info.model_id,

@@ -8,15 +8,18 @@ import signal
 import socket
 import sys
 
+import PIL
 import uvicorn
 
 from ..embedder import load
 from ..errors import InvalidSetting
 from ..settings import Settings
 from .app import create_app
-from .loading import Loading
+from .loading import Load, Loading
+from .shelf import Shelf
 
 GRACE_SECONDS = 20
+SAFE_PILLOW = 13  # CVE-2026-112403
 
 
 def run(settings: Settings) -> int:
@@ -24,29 +27,25 @@ def run(settings: Settings) -> int:
     log = logging.getLogger("openclip_api")
     log.addHandler(logging.StreamHandler())
     log.setLevel(settings.log_level.upper())
-    loading = Loading(
-        lambda report: load(
-            settings.model_name,
-            settings.tag,
-            model_id=settings.served_model_id,
-            precision=settings.precision,
-            threads=settings.threads,
-            cache_dir=settings.cache_dir,
-            max_megapixels=settings.max_image_megapixels,
-            max_batch=settings.max_batch,
-            max_queue=settings.max_queue,
-            report=report,
+    if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
+        log.warning(
+            "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
+            "`pip install 'pillow>=%d'` closes them",
+            PIL.__version__,
+            SAFE_PILLOW,
         )
+    shelf = Shelf(
+        {key: _loader(settings, *model) for key, model in settings.served_models.items()}, settings.max_loaded_models
     )
 
     def on_loaded() -> None:
-        if loading.error is None:
-            print(_greeting(loading, url), file=sys.stderr, flush=True)
+        if shelf.error is None:
+            print(_greeting(shelf.default, url), file=sys.stderr, flush=True)
         else:
-            print(f"openclip-api: {loading.error}", file=sys.stderr, flush=True)
+            print(f"openclip-api: {shelf.error}", file=sys.stderr, flush=True)
             server.should_exit = True
 
-    app = create_app(settings, loading, on_loaded)
+    app = create_app(settings, shelf, on_loaded)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -59,12 +58,27 @@ def run(settings: Settings) -> int:
     # Before the model loads: a taken port is told at once, and early clients wait instead of being refused.
     listening = _listen(settings.host, settings.port, config.backlog)
     url = _url(listening)
-    print(f"openclip-api: loading {settings.model_name}; {url}/ready tells how far", file=sys.stderr, flush=True)
+    print(f"openclip-api: loading {', '.join(shelf.names())}; {url}/ready tells how far", file=sys.stderr, flush=True)
     # uvicorn raises the signal that stopped it once more when it is done: a graceful stop is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     server.run(sockets=[listening])
-    return 1 if loading.error else 0
+    return 1 if shelf.error else 0
+
+
+def _loader(settings: Settings, name: str, tag: str | None, model_id: str | None) -> Load:
+    return lambda report: load(
+        name,
+        tag,
+        model_id=model_id,
+        precision=settings.precision,
+        threads=settings.threads,
+        cache_dir=settings.cache_dir,
+        max_megapixels=settings.max_image_megapixels,
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        report=report,
+    )
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -37,9 +37,11 @@ async def ready(request: Request) -> Response:
     return json_response(status, 200 if is_ready else 503, None if is_ready else {"Retry-After": "2"})
 
 
-@router.get("/info", summary="The model and the limits")
-async def info(request: Request) -> Response:
-    settings, model = request.app.state.settings, request.app.state.loading.embedder.info
+@router.get("/info", summary="The model (the first, or the one named) and the limits")
+async def info(request: Request, model: str | None = None) -> Response:
+    settings, shelf = request.app.state.settings, request.app.state.shelf
+    async with shelf.use(model, settings.request_timeout) as embedder:
+        facts = dataclasses.asdict(embedder.info)
     limits = {
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
@@ -51,9 +53,9 @@ async def info(request: Request) -> Response:
         "image_formats": FORMATS,
         "request_timeout": settings.request_timeout,
     }
-    return json_response({**dataclasses.asdict(model), "limits": limits})
+    return json_response({**facts, "models": shelf.names(), "limits": limits})
 
 
 def _status(request: Request) -> dict[str, Any]:
-    status: dict[str, Any] = request.app.state.loading.status()
+    status: dict[str, Any] = request.app.state.shelf.status()
     return status
