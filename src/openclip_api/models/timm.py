@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
-from . import layers
+from . import layers, vitamin
 from .flags import one_of, read_flags
 from .layers import Node
 
@@ -43,6 +43,8 @@ def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: in
 
 
 def _trunk(name: str) -> Trunk:
+    if name in vitamin.SIZES:
+        return vitamin.vitamin
     raise UnsupportedModel(f"vision_cfg.timm_model_name {name!r} is not supported yet")
 
 
@@ -50,5 +52,5 @@ def _head(x: Node, config: TimmConfig, w: Weights, embed_dim: int) -> Node:
     """[B, F] → [B, E]."""
     width = x.get_output_partial_shape(0)[-1].get_length() if hasattr(x, "get_output_partial_shape") else 0
     if config.timm_proj == "linear":
-        return layers.linear(x, w.at("proj."), width, embed_dim)
+        return layers.linear(x, w.at("proj."), width, embed_dim, bias=config.timm_proj_bias)
     return x
