@@ -15,7 +15,6 @@ from openclip_api.checkpoints.checkpoint import find
 from openclip_api.tokenizer import build_tokenizer
 
 from .golden import IMAGES, MODELS, TEXTS, arrays
-from .golden.shrunk import shrink
 
 # Pillow's advice to whoever drops an alpha channel, which the reference does
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -26,10 +25,8 @@ MOST_DISTANCE = {"fp32": 1e-5, "bf16": 0.05}  # of the vector's length: a cosine
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def folder(request: pytest.FixtureRequest) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        shrink(patch)
-        yield MODELS[request.param]
+def folder(request: pytest.FixtureRequest) -> Path:
+    return MODELS[request.param]
 
 
 @pytest.fixture(
