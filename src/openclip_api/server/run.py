@@ -35,6 +35,7 @@ def run(settings: Settings) -> int:
             max_megapixels=settings.max_image_megapixels,
             max_batch=settings.max_batch,
             max_queue=settings.max_queue,
+            self_check=settings.self_check,
             report=report,
         )
     )
