@@ -51,14 +51,15 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 def _offset(name: str) -> float:
     if name.endswith("gamma"):
         return 0.7
-    return 1.0 if ".ln_" in f".{name}" and name.endswith("weight") else 0.0
+    is_norm = ".ln_" in f".{name}" or "norm" in name  # timm's: norm1, pre_norm, fc_norm
+    return 1.0 if is_norm and name.endswith("weight") else 0.0
 
 
 def _scale(name: str, parameter: torch.Tensor) -> float:
     """Activations keep a size of about one on their way through the towers."""
     if name.endswith("token_embedding.weight"):
         return 1.0
-    if parameter.ndim == 1 or name.endswith("positional_embedding"):
+    if parameter.ndim == 1 or name.endswith(("positional_embedding", "pos_embed")):
         return 0.3
     if name.endswith("text_projection") or name.endswith("visual.proj"):
         return parameter.shape[0] ** -0.5  # used as x @ weight

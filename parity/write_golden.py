@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import numpy as np
 import open_clip
 import torch
 
+from tests.golden.shrunk import SHRUNK
+
 from . import images, random_tokenizers
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
+from .shrunk_timm import shrunk_vitamin
 from .texts import NASTY
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
@@ -73,6 +77,14 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         {"resize_mode": "longest", "fill_color": 127},
         {"key_prefix": "module."},
     ),
+    "vitamin": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "vitamin_small_224", "timm_pool": "", "timm_proj": "linear", "timm_drop_path": 0.1},
+        {"hf_tokenizer_name": "google/mt5-base"},
+        {},
+        {"dtype": torch.float16},
+    ),
 }  # fmt: skip
 
 PIXEL_SIZE = 24
@@ -88,7 +100,8 @@ def main() -> None:
     write_pixels(files)
     write_texts()
     for name in MODELS:
-        write_model(name, files)
+        with shrunk_vitamin(*SHRUNK[name], pixels=32) if name in SHRUNK else nullcontext():
+            write_model(name, files)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     (GOLDEN / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
@@ -124,7 +137,8 @@ def write_texts() -> None:
 
 def write_model(name: str, files: dict[str, bytes]) -> None:
     kind, top, vision, text, preprocess, saving = MODELS[name]
-    config = {"embed_dim": 20, **top, "vision_cfg": VISION | vision, "text_cfg": TEXT | text}
+    native = {"image_size": 32} if "timm_model_name" in vision else VISION
+    config = {"embed_dim": 20, **top, "vision_cfg": native | vision, "text_cfg": TEXT | text}
     folder = GOLDEN / "models" / name
     with tempfile.TemporaryDirectory() as trained:
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None

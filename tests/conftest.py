@@ -8,10 +8,18 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from .golden.shrunk import shrink
 from .process import ServerProcess
 from .tiny import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def golden_timm_sizes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -56,6 +56,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
     return ",".join(default) if isinstance(default, list) else str(default)
 
 
@@ -69,7 +71,8 @@ def _info(settings: Settings) -> int:
     from .embedder import load
 
     embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id,
-                    precision=settings.precision, threads=settings.threads, cache_dir=settings.cache_dir)  # fmt: skip
+                    precision=settings.precision, threads=settings.threads, cache_dir=settings.cache_dir,
+                    self_check=settings.self_check)  # fmt: skip
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0

@@ -18,9 +18,9 @@ from .batching import Batcher, Job
 from .checkpoints.checkpoint import Checkpoint, find
 from .checkpoints.hub import Report
 from .checkpoints.weights import Weights, read_weights, sha256
-from .engines.base import Engine
+from .engines.base import Engine, Vectors
 from .engines.openvino import OpenVinoEngine, check_precision
-from .errors import QueueFull
+from .errors import FailedSelfCheck, QueueFull
 from .models.build import build_towers
 from .preprocess import Preprocess, image_preprocess
 from .tokenizer import Tokenizer, build_tokenizer
@@ -172,14 +172,17 @@ def load(
     max_megapixels: float = 40,
     max_batch: int = 32,
     max_queue: int = 1024,
+    self_check: bool = True,
     report: Report = lambda stage, done, total: None,
 ) -> Embedder:
-    """Find (and download) a checkpoint, build its graphs, compile them.
+    """Find (and download) a checkpoint, build its graphs, compile them, try them.
 
     name, tag: see checkpoints.find. precision: "auto" (bf16 where the CPU has it), "fp32", "bf16".
-    threads: cores to use, 0 for all. report: told each stage, and bytes while downloading.
+    threads: cores to use, 0 for all. self_check: refuse a model whose first vectors are of no use.
+    report: told each stage, and bytes while downloading.
 
-    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting.
+    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting,
+    FailedSelfCheck.
     """
     check_precision(precision)
     report("finding", 0, 0)
@@ -195,7 +198,10 @@ def load(
         engine = OpenVinoEngine(towers, precision, threads)
         weights_sha256 = digest.result()
     checkpoint.verify(weights_sha256)
-    _warm_up(engine, checkpoint.preprocess.size, towers.context_length)
+    vectors = _first_pass(engine, checkpoint.preprocess.size, tokenizer)
+    if self_check:
+        for tower in vectors:
+            check_vectors(tower, vectors[tower], towers.embed_dim, engine.precision)
     info = _describe(checkpoint, weights, engine, towers.embed_dim, towers.context_length, weights_sha256)
     weights.release()
     if model_id:
@@ -204,10 +210,29 @@ def load(
     return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
 
 
-def _warm_up(engine: Engine, image_size: int, context_length: int) -> None:
-    """The first pass through a tower lays out its weights for this CPU; no request should wait for that."""
-    engine.encode_images(np.zeros((1, image_size, image_size, 3), np.uint8))
-    engine.encode_texts(np.zeros((1, context_length), np.int32))
+def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[Kind, Vectors]:
+    """One image and one text, always the same: the first pass through a tower lays out its weights for this CPU,
+    and no request should wait for that."""
+    shape = (1, image_size, image_size, 3)
+    pixels = (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)
+    ids = tokenizer("a photo of a cat")[None]
+    return {"image": engine.encode_images(pixels), "text": engine.encode_texts(ids)}
+
+
+def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str) -> None:
+    """Raises FailedSelfCheck unless there is one vector, of this length, that says something."""
+    if vectors.shape != (1, embed_dim):
+        raise FailedSelfCheck(
+            f"the {tower} tower answers a test {tower} with shape {list(vectors.shape)}, embed_dim asks for "
+            f"[1, {embed_dim}]: take the config that belongs to these weights"
+        )
+    if np.isfinite(vectors).all() and vectors.any():
+        return
+    found = "only zeros" if np.isfinite(vectors).all() else "NaN or infinity"
+    advice = "its weights are damaged or not trained, take others"
+    if precision != "fp32":
+        advice = f"set PRECISION=fp32 (it is {precision}); if that does not help, {advice}"
+    raise FailedSelfCheck(f"the {tower} tower answers a test {tower} with {found}: {advice}")
 
 
 def _describe(

@@ -6,7 +6,8 @@ OpenClipApiError
 │   ├── UnknownModel        no such name, tag, folder or hub repository
 │   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
 │   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
-│   └── HubUnreachable      a download is needed and cannot be made
+│   ├── HubUnreachable      a download is needed and cannot be made
+│   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
@@ -45,6 +46,10 @@ class CorruptCheckpoint(StartupError):
 
 
 class HubUnreachable(StartupError):
+    pass
+
+
+class FailedSelfCheck(StartupError):
     pass
 
 

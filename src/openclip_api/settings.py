@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
+    self_check: bool = Field(
+        True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
+    )
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
         ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
     )

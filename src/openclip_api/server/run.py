@@ -77,6 +77,7 @@ def _loader(settings: Settings, name: str, tag: str | None, model_id: str | None
         max_megapixels=settings.max_image_megapixels,
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
+        self_check=settings.self_check,
         report=report,
     )
 
