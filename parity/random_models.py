@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase
 
 Config = dict[str, Any]
+
+NORM = re.compile(r"((^|\.)ln_\w+|norm)\.weight$", re.IGNORECASE)
 
 
 def save_random_model(
@@ -51,14 +54,16 @@ def randomise(model: torch.nn.Module, seed: int) -> None:
 def _offset(name: str) -> float:
     if name.endswith("gamma"):
         return 0.7
-    return 1.0 if ".ln_" in f".{name}" and name.endswith("weight") else 0.0
+    return 1.0 if NORM.search(name) else 0.0
 
 
 def _scale(name: str, parameter: torch.Tensor) -> float:
     """Activations keep a size of about one on their way through the towers."""
-    if name.endswith("token_embedding.weight"):
+    if name.endswith(("token_embedding.weight", "word_embeddings.weight")):
         return 1.0
-    if parameter.ndim == 1 or name.endswith("positional_embedding"):
+    if parameter.ndim == 1 or name.endswith(
+        ("positional_embedding", "position_embeddings.weight", "token_type_embeddings.weight")
+    ):
         return 0.3
     if name.endswith("text_projection") or name.endswith("visual.proj"):
         return parameter.shape[0] ** -0.5  # used as x @ weight
