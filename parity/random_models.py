@@ -33,7 +33,7 @@ def save_random_model(
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=1) + "\n")
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
-    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False)
+    model = open_clip.create_model(f"local-dir:{folder}", load_weights=False, pretrained_text=False)
     randomise(model, seed)
     tensors = {key_prefix + key: value.to(dtype).contiguous() for key, value in model.state_dict().items()}
     save_file(tensors, folder / "open_clip_model.safetensors")

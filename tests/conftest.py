@@ -14,6 +14,14 @@ from .tiny import write_tiny_checkpoint
 Encode = Callable[..., bytes]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _at_the_root() -> Iterator[None]:
+    """Golden models name the folder of their Hugging Face encoder by its path from there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(Path(__file__).parents[1])
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small random checkpoint."""

@@ -14,7 +14,6 @@ from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 from .folders import CONFIG, TENSORS, built, changed
 
 REFUSED = [
-    ("multimodal_cfg", {"width": 8}),
     ("some_future_flag", True),
     ("vision_cfg.timm_model_name", "convnext_base"),
     ("vision_cfg.layers", [3, 4, 6, 3]),

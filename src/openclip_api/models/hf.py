@@ -70,8 +70,8 @@ class HFTextConfig:
 
 def hf_text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int) -> TextTower:
     """`w` holds the keys below "text."."""
+    facts = encoder_config(section["hf_model_name"])
     config = read_flags(section, HFTextConfig, "text_cfg")
-    facts = encoder_config(config.hf_model_name)
     ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
     keys = op.not_equal(ids, op.constant(np.int32(facts.pad_token_id)))  # [B, T]
     pooled = _pooled(ids, keys, facts, _pooler(section, facts), w.at("transformer."), config.context_length)

@@ -98,10 +98,10 @@ def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, acti
     x = _blocks(x, config, w, activation, mask)
     x = op.gather(x, op.constant(-1), op.constant(1))  # [B, W]
     graph = ov.Model([_head(x, config, w, embed_dim)], [ids, keys], "text")
-    return TextTower(graph, lambda ids: _keys_that_count(ids, config), config.context_length)
+    return TextTower(graph, lambda ids: keys_that_count(ids, config), config.context_length)
 
 
-def _keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
+def keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
     """open_clip's mask for CoCa's weights sits one place late (TextTransformer._build_additive_mask without
     correct_cls_mask): the first key always counts, each other where the token before it is no padding.
 
