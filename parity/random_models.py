@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 Config = dict[str, Any]
 
+HUGGING_FACE = re.compile(r"text\.transformer\.(embeddings|encoder|layer)")
 NORM = re.compile(r"((^|\.)ln_\w+|norm)\.weight$", re.IGNORECASE)
 
 
@@ -61,6 +62,8 @@ def _scale(name: str, parameter: torch.Tensor) -> float:
     """Activations keep a size of about one on their way through the towers."""
     if name.endswith(("token_embedding.weight", "word_embeddings.weight")):
         return 1.0
+    if HUGGING_FACE.match(name) and parameter.ndim == 1:
+        return 0.1  # what all tokens share grows from layer to layer, and a mean over tokens keeps little else
     if parameter.ndim == 1 or name.endswith(
         ("positional_embedding", "position_embeddings.weight", "token_type_embeddings.weight")
     ):

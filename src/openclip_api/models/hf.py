@@ -92,7 +92,7 @@ def encoder_config(name: str) -> EncoderConfig:
     path = Path(name) / "config.json"
     if not path.is_file():
         raise UnsupportedModel(f"text_cfg.hf_model_name {name!r}: expected one of {', '.join(ENCODERS)}")
-    facts = json.loads(path.read_bytes())
+    facts = dict(json.loads(path.read_bytes()))
     kind = MODEL_TYPES[one_of(facts.get("model_type"), tuple(MODEL_TYPES), f"{path}: model_type")]
     missing = [field.name for field in fields(kind) if field.name not in facts]
     if missing:
