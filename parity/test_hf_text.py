@@ -43,7 +43,9 @@ KINDS: dict[str, tuple[Any, dict[str, Any], str]] = {
     "xlm-roberta": (transformers.XLMRobertaConfig, ROBERTA, "xlm_roberta"),
     "m2m_100": (transformers.M2M100Config, NLLB, "nllb"),
 }
-PARAMETERS = {  # of transformers' whole models as published, without the pooler that open_clip leaves out
+# What others counted in the published models (RoBERTas: 124,645,632, 278,043,648 and 559,890,432), less the pooler
+# that open_clip leaves out. Counts say nothing of heads and epsilons: those rest on the sources named in hf.py.
+PARAMETERS = {
     "roberta-base": 124_055_040,
     "xlm-roberta-base": 277_453_056,
     "xlm-roberta-large": 558_840_832,

@@ -29,12 +29,12 @@ EncoderConfig = RobertaConfig | M2M100Config
 
 
 def _roberta(vocab_size: int, width: int, layers: int, heads: int) -> RobertaConfig:
-    """transformers' convert_roberta_original_pytorch_checkpoint_to_pytorch.py: 514 positions, one token type, 1e-5."""
+    """514 positions, one token type, 1e-5: transformers' convert_roberta_original_pytorch_checkpoint_to_pytorch.py."""
     return RobertaConfig(vocab_size, width, layers, heads, 4 * width, 514, 1, 1e-5, 1, "gelu")
 
 
 def _nllb(layers: int, ffn_dim: int) -> M2M100Config:
-    """fairseq2/models/nllb/archs.py, dense_600m and dense_1b; 256206 tokens with transformers' <mask> and <pad>."""
+    """fairseq2's models/nllb/archs.py, nllb_dense_600m and nllb_dense_1b; the rest as transformers' M2M100Config."""
     return M2M100Config(256206, 1024, layers, 16, ffn_dim, True, 1, "relu")
 
 
