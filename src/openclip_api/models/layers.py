@@ -56,20 +56,20 @@ def batch_size(x: Node) -> Node:
     return op.gather(op.shape_of(x), integers(0), integers(0))
 
 
-def linear(x: Node, w: Weights, n_in: int, n_out: int, *, bias: bool = True) -> Node:
+def linear(x: Node, w: Weights, n_in: int, n_out: int, bias: bool = True) -> Node:
     """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and w.bias [n_out]."""
     y = op.matmul(x, constant(w.tensor("weight", n_out, n_in)), False, True)
     return op.add(y, constant(w.tensor("bias", n_out))) if bias else y
 
 
-def embedding(ids: Node, w: Weights, count: int, width: int) -> Node:
-    """int [...] → [..., W], the rows of w.weight [count, W]."""
-    return op.gather(constant(w.tensor("weight", count, width)), ids, op.constant(0))
-
-
 def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:
     y = op.mvn(x, integers(-1), True, eps, "inside_sqrt")
     return op.add(op.multiply(y, constant(w.tensor("weight", width))), constant(w.tensor("bias", width)))
+
+
+def embedding(ids: Node, w: Weights, count: int, width: int) -> Node:
+    """int [...] → [..., W], the rows of w.weight [count, W]."""
+    return op.gather(constant(w.tensor("weight", count, width)), ids, op.constant(0))
 
 
 def quick_gelu(x: Node) -> Node:
