@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import open_clip
 import torch
+import transformers
 
 from tests.golden.shrunk import SHRUNK
 
@@ -85,6 +86,45 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         {},
         {"dtype": torch.float16},
     ),
+    "coca": (
+        "t5",
+        {"custom_text": True,
+         "multimodal_cfg": {"context_length": 24, "vocab_size": 400, "width": 8, "heads": 2, "layers": 1}},
+        {"attentional_pool": True, "attn_pooler_heads": 4, "attn_pooler_queries": 5, "output_tokens": True},
+        {"embed_cls": True, "output_tokens": True, "hf_tokenizer_name": "google/mt5-base"},
+        {},
+        {"dtype": torch.float16},
+    ),
+    "roberta": (
+        "roberta",
+        {"quick_gelu": True},
+        {},
+        {"hf_model_name": "tests/golden/models/roberta/encoder", "hf_tokenizer_name": "roberta-base",
+         "hf_pooler_type": "mean_pooler"},
+        {},
+        {},
+    ),
+    "nllb": (
+        "nllb",
+        {},
+        {},
+        {"hf_model_name": "tests/golden/models/nllb/encoder",
+         "hf_tokenizer_name": "facebook/nllb-200-distilled-600M", "hf_proj_type": "linear",
+         "hf_pooler_type": "cls_pooler"},
+        {},
+        {},
+    ),
+}  # fmt: skip
+
+# The encoders that text_cfg names by their path from this repository's root.
+ENCODERS = {
+    "roberta": transformers.RobertaConfig(
+        vocab_size=400, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=40,
+        max_position_embeddings=90, type_vocab_size=1, layer_norm_eps=1e-5,
+    ),
+    "nllb": transformers.M2M100Config(
+        vocab_size=400, d_model=16, encoder_layers=2, encoder_attention_heads=2, encoder_ffn_dim=40, decoder_layers=1,
+    ),
 }  # fmt: skip
 
 PIXEL_SIZE = 24
@@ -138,8 +178,11 @@ def write_texts() -> None:
 def write_model(name: str, files: dict[str, bytes]) -> None:
     kind, top, vision, text, preprocess, saving = MODELS[name]
     native = {"image_size": 32} if "timm_model_name" in vision else VISION
-    config = {"embed_dim": 20, **top, "vision_cfg": native | vision, "text_cfg": TEXT | text}
+    text = text if name in ENCODERS else TEXT | text
+    config = {"embed_dim": 20, **top, "vision_cfg": native | vision, "text_cfg": text}
     folder = GOLDEN / "models" / name
+    if name in ENCODERS:
+        ENCODERS[name].save_pretrained(folder / "encoder")
     with tempfile.TemporaryDirectory() as trained:
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
         tokenizer = make(Path(trained)) if make else None

@@ -16,9 +16,11 @@ Encode = Callable[..., bytes]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def golden_timm_sizes() -> Iterator[None]:
+def _golden_models_as_they_were_written() -> Iterator[None]:
+    """Timm towers shrunk, and Hugging Face encoders named by their folder's path from the repository's root."""
     with pytest.MonkeyPatch.context() as patch:
         shrink(patch)
+        patch.chdir(Path(__file__).parents[1])
         yield
 
 

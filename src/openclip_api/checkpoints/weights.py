@@ -30,7 +30,8 @@ OTHER_FORMATS = {
 }
 
 # Facts that ride along in some checkpoints and take no part in either tower's forward pass.
-NOT_IN_A_TOWER = {"logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size"}
+NOT_IN_A_TOWER = {"logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
+                  "text.transformer.embeddings.position_ids"}  # fmt: skip # 0, 1, 2 …: of transformers before 4.31
 
 
 class Weights:
@@ -82,6 +83,10 @@ class Weights:
         mapping = next((base for tensor in self._tensors.values() if (base := _mapping(tensor))), None)
         if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapping.madvise(mmap.MADV_DONTNEED)
+
+    def leave_out(self, prefix: str) -> None:
+        """Take note that the tensors below this prefix, if any, are known to have no part in the towers."""
+        self._used.update(name for name in self._tensors if name.startswith(self._prefix + prefix))
 
     def unused(self) -> Iterator[str]:
         return (name for name in self._tensors if name not in self._used and name not in NOT_IN_A_TOWER)
