@@ -23,15 +23,18 @@ from . import images, random_tokenizers
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
+from .shrunk import timm_sizes
 from .shrunk_timm import shrunk_vitamin
 from .texts import NASTY
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers", "tokenizers", "ftfy", "numpy")
 
-# Name → tokenizer, top level, vision_cfg, text_cfg, preprocess_cfg, and how the weights are saved.
+# Name → tokenizer, top level, vision_cfg, text_cfg, preprocess_cfg, and how the weights are saved
+# (for timm's, with the depths and widths that its name stands for here).
 VISION = {"image_size": 32, "patch_size": 8, "width": 24, "head_width": 12, "layers": 2}
 TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layers": 2}
+MT5 = {"hf_tokenizer_name": "google/mt5-base"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
@@ -114,6 +117,31 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         {},
         {},
     ),
+    "modified_resnet": (
+        "t5",
+        {"quick_gelu": True},
+        {"image_size": 64, "layers": [1, 2, 1, 1], "width": 3, "head_width": 32, "patch_size": None},
+        MT5,
+        {},
+        {"dtype": torch.float16},
+    ),
+    "convnext": (
+        "t5",
+        {},
+        {"timm_model_name": "convnext_large", "image_size": 64, "timm_pool": "", "timm_proj": "mlp",
+         "timm_drop": 0.0, "timm_drop_path": 0.1},
+        MT5,
+        {},
+        {"sizes": {"depths": (1, 2, 1, 1), "dims": (8, 12, 16, 24)}},
+    ),
+    "fastvit": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "fastvit_mci0", "image_size": 64, "timm_pool": "avg", "timm_proj": None},
+        MT5 | {"no_causal_mask": True},
+        {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
+        {"sizes": {"layers": (1, 2, 1, 1), "embed_dims": (4, 8, 16, 32)}, "dtype": torch.float16, "spread": 1.1},
+    ),
 }  # fmt: skip
 
 # The encoders that text_cfg names by their path from this repository's root.
@@ -177,17 +205,19 @@ def write_texts() -> None:
 
 def write_model(name: str, files: dict[str, bytes]) -> None:
     kind, top, vision, text, preprocess, saving = MODELS[name]
-    native = {"image_size": 32} if "timm_model_name" in vision else VISION
+    timm_name = vision.get("timm_model_name")
     text = text if name in ENCODERS else TEXT | text
-    config = {"embed_dim": 20, **top, "vision_cfg": native | vision, "text_cfg": text}
+    vision_cfg = {"image_size": 32} | vision if timm_name else VISION | vision
+    config = {"embed_dim": 20, **top, "vision_cfg": vision_cfg, "text_cfg": text}
     folder = GOLDEN / "models" / name
     if name in ENCODERS:
         ENCODERS[name].save_pretrained(folder / "encoder")
-    with tempfile.TemporaryDirectory() as trained:
+    sizes, saving = saving.get("sizes", {}), {key: saving[key] for key in saving if key != "sizes"}
+    with tempfile.TemporaryDirectory() as trained, timm_sizes(timm_name, **sizes) if sizes else nullcontext():
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
         tokenizer = make(Path(trained)) if make else None
         save_random_model(folder, config, preprocess_cfg=preprocess, tokenizer=tokenizer, **saving)
-    reference = Reference(folder)
+        reference = Reference(folder)
     np.savez_compressed(
         folder / "expected.npz",
         ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),

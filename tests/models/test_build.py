@@ -15,8 +15,6 @@ from .folders import CONFIG, TENSORS, built, changed
 
 REFUSED = [
     ("some_future_flag", True),
-    ("vision_cfg.timm_model_name", "convnext_base"),
-    ("vision_cfg.layers", [3, 4, 6, 3]),
     ("vision_cfg.attentional_pool", "parallel"),
     ("vision_cfg.pool_type", "none"),
     ("vision_cfg.pos_embed_type", "rope"),

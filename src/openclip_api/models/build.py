@@ -15,6 +15,7 @@ from ..errors import CorruptCheckpoint, UnsupportedModel
 from . import layers
 from .flags import read_flags
 from .hf import hf_text_tower
+from .modified_resnet import ResNetConfig, modified_resnet
 from .text_tower import TextFeeds, TextTower, TokenIds
 from .text_transformer import text_tower
 from .timm import timm_tower
@@ -84,7 +85,8 @@ def _image_embeddings(pixels: layers.Node, model_cfg: Mapping[str, Any], w: Weig
     if section.get("timm_model_name"):
         return timm_tower(pixels, section, w, size=size, embed_dim=embed_dim)
     if isinstance(section.get("layers"), list):
-        raise UnsupportedModel("vision_cfg.layers is a list (ModifiedResNet): not supported yet")
+        resnet = read_flags(section, ResNetConfig, "vision_cfg")
+        return modified_resnet(pixels, resnet, w, size=size, embed_dim=embed_dim)
     config = read_flags(section, VisionConfig, "vision_cfg")
     activation = _activation(model_cfg, config.act_kwargs, "vision_cfg")
     return vision_transformer(pixels, config, w, size=size, embed_dim=embed_dim, activation=activation)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
-from . import layers, vitamin
+from . import convnext, fastvit, layers, vitamin
 from .flags import one_of, read_flags
 from .layers import Node
 
@@ -46,6 +46,10 @@ def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: in
 def _trunk(name: str) -> Trunk:
     if name in vitamin.SIZES:
         return vitamin.vitamin
+    if name in convnext.EPS:
+        return convnext.convnext
+    if name in fastvit.VARIANTS:
+        return fastvit.fastvit
     raise UnsupportedModel(f"vision_cfg.timm_model_name {name!r} is not supported yet")
 
 
