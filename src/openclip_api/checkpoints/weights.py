@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import mmap
 from collections.abc import Iterator
@@ -68,6 +69,10 @@ class Weights:
             )
         return tensor
 
+    def count(self, keys: str) -> int:
+        """How many layers there are: of "blocks.{}.norm.weight", those numbered 0, 1, 2 ... without a gap."""
+        return next(i for i in itertools.count() if keys.format(i) not in self)
+
     def scalar(self, key: str) -> float | None:
         """A one-number tensor such as logit_scale, or None where there is none."""
         if key not in self:
@@ -117,6 +122,8 @@ def read_weights(path: Path) -> Weights:
     for name, entry in header.items():
         name = name.removeprefix("module.")  # left by torch's DataParallel
         if name == "__metadata__" or name in NOT_IN_A_TOWER - {"logit_scale", "logit_bias"}:
+            continue
+        if name.endswith(".num_batches_tracked"):  # an integer that BatchNorm counts in training
             continue
         if entry["dtype"] not in DTYPES:
             raise CorruptCheckpoint(

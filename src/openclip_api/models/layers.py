@@ -56,10 +56,10 @@ def batch_size(x: Node) -> Node:
     return op.gather(op.shape_of(x), integers(0), integers(0))
 
 
-def linear(x: Node, w: Weights, n_in: int, n_out: int) -> Node:
+def linear(x: Node, w: Weights, n_in: int, n_out: int, bias: bool = True) -> Node:
     """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and w.bias [n_out]."""
     y = op.matmul(x, constant(w.tensor("weight", n_out, n_in)), False, True)
-    return op.add(y, constant(w.tensor("bias", n_out)))
+    return op.add(y, constant(w.tensor("bias", n_out))) if bias else y
 
 
 def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:

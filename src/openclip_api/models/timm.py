@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
-from . import layers
+from . import eva, layers, timm_vit
 from .flags import one_of, read_flags
 from .layers import Node
 
@@ -35,7 +35,8 @@ Trunk: TypeAlias = Callable[[Node, TimmConfig, Weights, int, int], Node]
 
 def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: int, embed_dim: int) -> Node:
     """pixels float32 [B, 3, size, size], normalised → [B, E]. `w` holds the keys below "visual."."""
-    config = read_flags(section, TimmConfig, "vision_cfg")
+    # Where a null elsewhere means the default, here it asks for the trunk's own last Linear.
+    config = read_flags(section, TimmConfig, "vision_cfg", timm_proj=section.get("timm_proj", "linear"))
     one_of(config.timm_proj, ("linear", "mlp", "none", "", None), "vision_cfg.timm_proj")
     trunk = _trunk(config.timm_model_name)
     features = trunk(pixels, config, w.at("trunk."), size, 0 if config.timm_proj else embed_dim)
@@ -43,12 +44,19 @@ def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: in
 
 
 def _trunk(name: str) -> Trunk:
+    if name in timm_vit.FACTS:
+        return timm_vit.timm_vit
+    if name in eva.FACTS:
+        return eva.eva
     raise UnsupportedModel(f"vision_cfg.timm_model_name {name!r} is not supported yet")
 
 
 def _head(x: Node, config: TimmConfig, w: Weights, embed_dim: int) -> Node:
     """[B, F] → [B, E]."""
-    width = x.get_output_partial_shape(0)[-1].get_length() if hasattr(x, "get_output_partial_shape") else 0
+    width, bias = x.get_output_partial_shape(0)[1].get_length(), config.timm_proj_bias
     if config.timm_proj == "linear":
-        return layers.linear(x, w.at("proj."), width, embed_dim)
+        return layers.linear(x, w.at("proj."), width, embed_dim, bias)
+    if config.timm_proj == "mlp":  # timm/layers/mlp.py, Mlp: GELU (erf), no dropout at inference
+        x = layers.gelu(layers.linear(x, w.at("mlp.fc1."), width, 2 * embed_dim))
+        return layers.linear(x, w.at("mlp.fc2."), 2 * embed_dim, embed_dim, bias)
     return x
