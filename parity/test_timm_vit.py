@@ -16,7 +16,7 @@ from openclip_api.models.timm_vit import BATCH_NORM_EPS, FACTS
 
 from .conftest import MOST_DISTANCE, Agree, worst
 from .samples import batch_of_images
-from .timm_towers import Saved, Shrunk, layer_norm_eps, pairs
+from .timm_towers import Saved, Shrunk, layer_norm_eps, pairs, save_full_size
 
 PAIRS = pairs(
     lambda name: name.startswith(("vit_base_patch", "vit_large_", "vit_so400m", "vit_giantopt", "vit_base_mci"))
@@ -88,3 +88,8 @@ def test_a_wrong_fact_would_be_seen(
     with closing(load(f"local-dir:{model.folder}", precision="fp32")) as ours:
         _, distance = worst(ours.embed_images(batch_of_images()), model.image_vectors)
     assert distance > 2 * MOST_DISTANCE["fp32"]
+
+
+@pytest.mark.parametrize("key", ["ViT-B-16-SigLIP:webli", "MobileCLIP-B:datacompdr"])
+def test_vectors_at_full_size(key: str, tmp_path: Path, agree: Agree, precision: str) -> None:
+    save_full_size(PAIRS[key], tmp_path).assert_agrees(f"{key} full size", precision, agree)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import timm
 import torch
-from timm.models import vision_transformer_hybrid
 
 from openclip_api import load
 from openclip_api.checkpoints import registry
@@ -62,17 +60,9 @@ class Shrunk:
         patch = int(self.name.partition("patch")[2][:2] or 16) if "patch" in self.name else 16
         return self.grid * patch + self.pair.config["vision_cfg"]["image_size"] % patch
 
-    @contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> AbstractContextManager[None]:
         """Within, timm makes that name's tower at this size."""
-        with pytest.MonkeyPatch.context() as patch:
-            stem = vision_transformer_hybrid.ConvStem  # its widths are fixed in vit_base_mci_224
-            narrow = (self.width // 4, self.width // 4, self.width)
-            patch.setattr(
-                vision_transformer_hybrid, "ConvStem", lambda **options: stem(**options | {"channels": narrow})
-            )
-            with timm_sizes(self.name, img_size=self.pixels, embed_dim=self.width, depth=2):
-                yield
+        return timm_sizes(self.name, img_size=self.pixels, embed_dim=self.width, depth=2)
 
     def config(self) -> dict[str, Any]:
         config = copy.deepcopy(self.pair.config)
@@ -101,12 +91,12 @@ class Shrunk:
 @dataclass(frozen=True)
 class Saved:
     folder: Path
-    image_vectors: np.ndarray  # open_clip's, of batch_of_images()
-    text_vectors: np.ndarray  # open_clip's, of BATCH_OF_TEXTS
+    image_vectors: np.ndarray  # open_clip's, of the first of batch_of_images()
+    text_vectors: np.ndarray  # open_clip's, of the first of BATCH_OF_TEXTS
 
     def assert_agrees(self, label: str, precision: str, agree: Agree) -> None:
         """All at once, and one by one."""
-        images, texts = batch_of_images(), BATCH_OF_TEXTS
+        images, texts = batch_of_images()[: len(self.image_vectors)], BATCH_OF_TEXTS[: len(self.text_vectors)]
         with closing(load(f"local-dir:{self.folder}", precision=precision)) as ours:
             agree(f"{label} / image", ours.embed_images(images), self.image_vectors)
             agree(f"{label} / text", ours.embed_texts(texts), self.text_vectors)
@@ -114,6 +104,13 @@ class Saved:
             agree(f"{label} / image", singles, self.image_vectors[:8])
             singles = np.concatenate([ours.embed_texts([text]) for text in texts[:8]])
             agree(f"{label} / text", singles, self.text_vectors[:8])
+
+
+def save_full_size(pair: Pretrained, folder: Path) -> Saved:
+    tokenizer = random_tokenizers.t5(folder / "tokenizer") if "hf_tokenizer_name" in pair.config["text_cfg"] else None
+    save_random_model(folder, pair.config, preprocess_cfg=pair.preprocess, tokenizer=tokenizer)
+    reference = Reference(folder)
+    return Saved(folder, reference.embed_images(batch_of_images()[:8]), reference.embed_texts(BATCH_OF_TEXTS[:8]))
 
 
 def layer_norm_eps(trunk: torch.nn.Module) -> set[float]:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ from . import images, random_tokenizers
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
+from .shrunk import timm_sizes
 from .texts import NASTY
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers", "tokenizers", "ftfy", "numpy")
 
-# Name → tokenizer, top level, vision_cfg, text_cfg, preprocess_cfg, and how the weights are saved.
+# Name → tokenizer, top level, vision_cfg, text_cfg, preprocess_cfg, and how the weights are saved
+# (for timm's, with the depths and widths that its name stands for here).
 VISION = {"image_size": 32, "patch_size": 8, "width": 24, "head_width": 12, "layers": 2}
 TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layers": 2}
+MT5 = {"hf_tokenizer_name": "google/mt5-base"}
+HALVES = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
@@ -72,6 +77,50 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
          "hf_tokenizer_name": "google/mt5-base"},
         {"resize_mode": "longest", "fill_color": 127},
         {"key_prefix": "module."},
+    ),
+    "siglip": (
+        "t5",
+        {"embed_dim": 24, "custom_text": True, "init_logit_bias": -10},
+        {"timm_model_name": "vit_base_patch32_siglip_256", "image_size": 32, "timm_pool": "map", "timm_proj": "none"},
+        MT5 | {"tokenizer_kwargs": {"clean": "canonicalize"}, "no_causal_mask": True, "proj_bias": True,
+               "pool_type": "last", "norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}},
+        HALVES,
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
+    ),
+    "eva02": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "eva02_base_patch16_clip_224", "image_size": 32, "timm_pool": "token", "timm_proj": None},
+        MT5,
+        {},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "mlp_ratio": 4 / 3},
+         "dtype": torch.float16},
+    ),
+    "eva02_post_norm": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "eva02_enormous_patch14_clip_224", "image_size": 32, "timm_pool": "token",
+         "timm_proj": None},
+        MT5,
+        {},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "mlp_ratio": 6},
+         "dtype": torch.float16},
+    ),
+    "pe_core": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "vit_pe_core_tiny_patch16_384", "image_size": 32, "timm_pool": "map", "timm_proj": None},
+        MT5,
+        HALVES | {"interpolation": "bilinear"},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2}, "dtype": torch.bfloat16},
+    ),
+    "mobileclip_b": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "vit_base_mci_224", "image_size": 48, "timm_pool": "token", "timm_proj": None},
+        MT5,
+        {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
+        {"sizes": {"img_size": 48, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
     ),
 }  # fmt: skip
 
@@ -124,13 +173,15 @@ def write_texts() -> None:
 
 def write_model(name: str, files: dict[str, bytes]) -> None:
     kind, top, vision, text, preprocess, saving = MODELS[name]
-    config = {"embed_dim": 20, **top, "vision_cfg": VISION | vision, "text_cfg": TEXT | text}
+    timm_name = vision.get("timm_model_name")
+    config = {"embed_dim": 20, **top, "vision_cfg": vision if timm_name else VISION | vision, "text_cfg": TEXT | text}
     folder = GOLDEN / "models" / name
-    with tempfile.TemporaryDirectory() as trained:
+    sizes, saving = saving.get("sizes", {}), {key: saving[key] for key in saving if key != "sizes"}
+    with tempfile.TemporaryDirectory() as trained, timm_sizes(timm_name, **sizes) if timm_name else nullcontext():
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
         tokenizer = make(Path(trained)) if make else None
         save_random_model(folder, config, preprocess_cfg=preprocess, tokenizer=tokenizer, **saving)
-    reference = Reference(folder)
+        reference = Reference(folder)
     np.savez_compressed(
         folder / "expected.npz",
         ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),

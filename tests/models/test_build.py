@@ -16,7 +16,6 @@ from .folders import CONFIG, TENSORS, built, changed
 REFUSED = [
     ("multimodal_cfg", {"width": 8}),
     ("some_future_flag", True),
-    ("vision_cfg.timm_model_name", "convnext_base"),
     ("vision_cfg.layers", [3, 4, 6, 3]),
     ("vision_cfg.attentional_pool", True),
     ("vision_cfg.pool_type", "none"),
