@@ -73,3 +73,8 @@ def test_positions_are_of_the_image_s_own_size(name: str, tmp_path: Path) -> Non
 def test_a_width_that_the_heads_do_not_divide_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="no multiple of its 16 heads"):
         built(tmp_path, config("siglip", timm_model_name="vit_so400m_patch14_siglip_224"), tensors("siglip"))
+
+
+def test_an_embed_dim_that_the_trunk_does_not_give_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="embed_dim 20: .* gives 24"):
+        built(tmp_path, config("siglip") | {"embed_dim": 20}, tensors("siglip"))

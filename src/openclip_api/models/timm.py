@@ -59,4 +59,8 @@ def _head(x: Node, config: TimmConfig, w: Weights, embed_dim: int) -> Node:
     if config.timm_proj == "mlp":  # timm/layers/mlp.py, Mlp: GELU (erf), no dropout at inference
         x = layers.gelu(layers.linear(x, w.at("mlp.fc1."), width, 2 * embed_dim))
         return layers.linear(x, w.at("mlp.fc2."), 2 * embed_dim, embed_dim, bias)
+    if width != embed_dim:
+        raise UnsupportedModel(
+            f"embed_dim {embed_dim}: the image tower, which ends without a projection, gives {width}"
+        )
     return x
