@@ -76,5 +76,5 @@ def test_a_width_that_the_heads_do_not_divide_is_refused(tmp_path: Path) -> None
 
 
 def test_an_embed_dim_that_the_trunk_does_not_give_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match="embed_dim 20: .* gives 24"):
+    with pytest.raises(UnsupportedModel, match=r"embed_dim 20: .* gives 24"):
         built(tmp_path, config("siglip") | {"embed_dim": 20}, tensors("siglip"))
