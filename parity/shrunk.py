@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from timm.models import _registry as timm_registry
+from timm.models import vision_transformer_hybrid
 
 Config = dict[str, Any]
 
@@ -22,6 +23,10 @@ def timm_sizes(name: str, **sizes: Any) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         entrypoint = timm_registry.model_entrypoint(name)
         patch.setitem(timm_registry._model_entrypoints, name, partial(entrypoint, **sizes))
+        if name == "vit_base_mci_224":  # its function fixes the stem's channels: a quarter, a quarter, all of the width
+            stem, width = vision_transformer_hybrid.ConvStem, sizes["embed_dim"]
+            channels = (width // 4, width // 4, width)
+            patch.setattr(vision_transformer_hybrid, "ConvStem", lambda **given: stem(**given | {"channels": channels}))
         yield
 
 

@@ -35,6 +35,7 @@ PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers",
 VISION = {"image_size": 32, "patch_size": 8, "width": 24, "head_width": 12, "layers": 2}
 TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layers": 2}
 MT5 = {"hf_tokenizer_name": "google/mt5-base"}
+HALVES = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
@@ -141,6 +142,50 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         MT5 | {"no_causal_mask": True},
         {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
         {"sizes": {"layers": (1, 2, 1, 1), "embed_dims": (4, 8, 16, 32)}, "dtype": torch.float16, "spread": 1.1},
+    ),
+    "siglip": (
+        "t5",
+        {"embed_dim": 24, "custom_text": True, "init_logit_bias": -10},
+        {"timm_model_name": "vit_base_patch32_siglip_256", "image_size": 32, "timm_pool": "map", "timm_proj": "none"},
+        MT5 | {"tokenizer_kwargs": {"clean": "canonicalize"}, "no_causal_mask": True, "proj_bias": True,
+               "pool_type": "last", "norm_kwargs": {"eps": 1e-6}, "act_kwargs": {"approximate": "tanh"}},
+        HALVES,
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
+    ),
+    "eva02": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "eva02_base_patch16_clip_224", "image_size": 32, "timm_pool": "token", "timm_proj": None},
+        MT5,
+        {},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 2, "mlp_ratio": 4 / 3},
+         "dtype": torch.float16},
+    ),
+    "eva02_post_norm": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "eva02_enormous_patch14_clip_224", "image_size": 32, "timm_pool": "token",
+         "timm_proj": None},
+        MT5,
+        {},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "mlp_ratio": 6},
+         "dtype": torch.float16},
+    ),
+    "pe_core": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "vit_pe_core_tiny_patch16_384", "image_size": 32, "timm_pool": "map", "timm_proj": None},
+        MT5,
+        HALVES | {"interpolation": "bilinear"},
+        {"sizes": {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2}, "dtype": torch.bfloat16},
+    ),
+    "mobileclip_b": (
+        "t5",
+        {"custom_text": True},
+        {"timm_model_name": "vit_base_mci_224", "image_size": 48, "timm_pool": "token", "timm_proj": None},
+        MT5,
+        {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
+        {"sizes": {"img_size": 48, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
     ),
 }  # fmt: skip
 

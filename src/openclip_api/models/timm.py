@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
-from . import convnext, fastvit, layers, vitamin
+from . import convnext, eva, fastvit, layers, timm_vit, vitamin
 from .flags import one_of, read_flags
 from .layers import Node
 
@@ -44,6 +44,10 @@ def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: in
 
 
 def _trunk(name: str) -> Trunk:
+    if name in timm_vit.FACTS:
+        return timm_vit.timm_vit
+    if name in eva.FACTS:
+        return eva.eva
     if name in vitamin.SIZES:
         return vitamin.vitamin
     if name in convnext.EPS:
@@ -61,4 +65,8 @@ def _head(x: Node, config: TimmConfig, w: Weights, embed_dim: int) -> Node:
     if config.timm_proj == "mlp":  # timm/layers/mlp.py, Mlp: GELU (erf), no dropout at inference
         x = layers.gelu(layers.linear(x, w.at("mlp.fc1."), width, 2 * embed_dim))
         return layers.linear(x, w.at("mlp.fc2."), 2 * embed_dim, embed_dim, bias)
+    if width != embed_dim:
+        raise UnsupportedModel(
+            f"embed_dim {embed_dim}: the image tower, which ends without a projection, gives {width}"
+        )
     return x
