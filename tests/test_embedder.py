@@ -10,8 +10,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import openclip_api
-from openclip_api.embedder import Embedder, ModelInfo, check_vectors, unit_length
+from openclip_api.embedder import Embedder, ModelInfo, unit_length
 from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull
+from openclip_api.loader import check_vectors
 
 from .conftest import Encode
 from .tiny import CONFIG, tiny_weights, write_tiny_checkpoint

@@ -5,6 +5,7 @@ OpenClipApiError
 │   ├── InvalidSetting      a setting's value is not allowed
 │   ├── UnknownModel        no such name, tag, folder or hub repository
 │   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
+│   ├── MissingExtra        an optional package is needed
 │   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
 │   ├── HubUnreachable      a download is needed and cannot be made
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
@@ -38,6 +39,10 @@ class UnknownModel(StartupError):
 
 
 class UnsupportedModel(StartupError):
+    pass
+
+
+class MissingExtra(StartupError):
     pass
 
 

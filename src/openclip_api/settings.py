@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
-    device: Annotated[Literal["auto", "cpu"], BeforeValidator(_lower)] = Field(
-        "auto", description="what computes: auto or cpu"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
+        "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
     )
     precision: Annotated[Literal["auto", "fp32", "bf16"], BeforeValidator(_lower)] = Field(
-        "auto", description="auto (bf16 where the CPU has it, else fp32), fp32 or bf16"
+        "auto", description="auto (half where the device computes in it, else fp32), fp32 or bf16"
     )
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
     max_batch: int = Field(32, ge=1, description="most items in one forward pass")
