@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from .samples import CORPUS
 
 VOCAB_SIZE = 400
+ROBERTA_TOKENS = {"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>", "cls_token": "<s>",
+                  "unk_token": "<unk>", "pad_token": "<pad>", "mask_token": "<mask>"}  # fmt: skip
 
 
 def wordpiece(folder: Path) -> PreTrainedTokenizerBase:
@@ -32,15 +35,20 @@ def wordpiece(folder: Path) -> PreTrainedTokenizerBase:
 
 def unigram(folder: Path, specials: Sequence[str], template: str) -> PreTrainedTokenizerBase:
     """A sentencepiece-like tokenizer; the specials take the ids from 0 on."""
-    pieces = _frequent(word[start:end] for word in _words("\u2581{}".format) for start, end in _spans(word))
-    scored = [(piece, 0.0) for piece in specials] + [(piece, -3 - i / 50) for i, piece in enumerate(pieces)]
-    tokenizer = Tokenizer(models.Unigram(scored[:VOCAB_SIZE], unk_id=list(specials).index("<unk>")))
+    tokenizer = _unigrams(specials)
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace("  ", " ")])
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
     tokenizer.post_processor = _template(template, specials)
     named = {"unk_token": "<unk>", "pad_token": "<pad>", "eos_token": "</s>", "sep_token": "</s>"}
     return _through_transformers(tokenizer, folder, "PreTrainedTokenizerFast", named)
+
+
+def _unigrams(specials: Sequence[str]) -> Tokenizer:
+    pieces = _frequent(word[start:end] for word in _words("\u2581{}".format) for start, end in _spans(word))
+    scored = [(piece, 0.0) for piece in specials] + [(piece, -3 - i / 50) for i, piece in enumerate(pieces)]
+    tokenizer = Tokenizer(models.Unigram(scored[:VOCAB_SIZE], unk_id=list(specials).index("<unk>")))
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer
 
 
 def xlm(folder: Path) -> PreTrainedTokenizerBase:
@@ -51,6 +59,46 @@ def xlm(folder: Path) -> PreTrainedTokenizerBase:
 def t5(folder: Path) -> PreTrainedTokenizerBase:
     """Like google/mt5-base: text </s> <pad>, with <pad> at 0 and </s> at 1."""
     return unigram(folder, ["<pad>", "</s>", "<unk>"], "$A </s>")
+
+
+def roberta(folder: Path) -> PreTrainedTokenizerBase:
+    """Like roberta-base: byte-pair encoding of bytes, <s> text </s> <pad>, upper case kept."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    _train(tokenizer, trainers.BpeTrainer(initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), **_trained(specials)))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return _through_transformers(tokenizer, folder, "RobertaTokenizer", ROBERTA_TOKENS)
+
+
+def xlm_roberta(folder: Path) -> PreTrainedTokenizerBase:
+    """Like xlm-roberta-base: sentencepiece's unigrams, <s> text </s> <pad>."""
+    tokenizer = _unigrams(["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
+    tokenizer.post_processor = _template("<s> $A </s>", ["<s>", "<pad>", "</s>"])
+    return _through_transformers(tokenizer, folder, "XLMRobertaTokenizer", ROBERTA_TOKENS)
+
+
+def nllb(folder: Path) -> PreTrainedTokenizerBase:
+    """Like facebook/nllb-200-distilled-600M: sentencepiece's byte-pair encoding; eng_Latn text </s> <pad>."""
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    languages = ["ace_Arab", "eng_Latn", "fra_Latn", "zul_Latn"]
+    _train(tokenizer, trainers.BpeTrainer(**_trained(specials, VOCAB_SIZE - 10)))
+    tokenizer.add_special_tokens([*languages, "<mask>"])
+    named = ROBERTA_TOKENS | {"additional_special_tokens": languages}
+    return _through_transformers(tokenizer, folder, "NllbTokenizer", named)
+
+
+def _trained(specials: Sequence[str], size: int = VOCAB_SIZE) -> dict[str, Any]:
+    return {"vocab_size": size, "special_tokens": list(specials), "show_progress": False}
+
+
+def _train(tokenizer: Tokenizer, trainer: trainers.BpeTrainer) -> None:
+    tokenizer.train_from_iterator(CORPUS, trainer)
 
 
 def _words(spelled: Callable[[str], str]) -> list[str]:
@@ -74,7 +122,7 @@ def _template(single: str, specials: Sequence[str]) -> processors.TemplateProces
 
 
 def _through_transformers(
-    tokenizer: Tokenizer, folder: Path, kind: str, named: dict[str, str]
+    tokenizer: Tokenizer, folder: Path, kind: str, named: dict[str, Any]
 ) -> PreTrainedTokenizerBase:
     """Loaded and saved once more, so that the files are those which transformers writes for that class."""
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)

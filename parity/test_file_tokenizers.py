@@ -15,7 +15,8 @@ from openclip_api.tokenizer import build_tokenizer
 from . import random_tokenizers
 from .texts import NASTY, random_texts
 
-KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"}}
+KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"},
+         "roberta": {}, "xlm_roberta": {}, "nllb": {}}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -64,3 +65,20 @@ def test_sides(folder: Path, side: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {side: "left"}))
     assert_equal_ids(tmp_path, {}, 16, NASTY)
+
+
+@pytest.mark.parametrize("options", [{}, {"src_lang": "fra_Latn"}, {"legacy_behaviour": True}])
+def test_nllb_takes_its_template_from_its_class(options: dict[str, object], tmp_path: Path) -> None:
+    """The hub's tokenizer.json still has the old one, with the language behind the text."""
+    random_tokenizers.nllb(tmp_path).save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / "tokenizer.json").read_text())
+    end, language = ({"SpecialToken": {"id": name, "type_id": 0}} for name in ("</s>", "eng_Latn"))
+    saved["post_processor"]["single"] = [{"Sequence": {"id": "A", "type_id": 0}}, end, language]
+    (tmp_path / "tokenizer.json").write_text(json.dumps(saved))
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    for name in ("src_lang", "legacy_behaviour"):
+        config.pop(name, None)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | options))
+    assert_equal_ids(tmp_path, {}, 32, NASTY)
+    ids = build_tokenizer({"context_length": 32}, tmp_path)("red sofa")
+    assert (ids[0] < 390) is np.bool_("legacy_behaviour" in options)  # the languages come last

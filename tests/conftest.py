@@ -8,10 +8,20 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from .golden.shrunk import shrink
 from .process import ServerProcess
 from .tiny import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _golden_models_as_they_were_written() -> Iterator[None]:
+    """Timm towers shrunk, and Hugging Face encoders named by their folder's path from the repository's root."""
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        patch.chdir(Path(__file__).parents[1])
+        yield
 
 
 @pytest.fixture(scope="session")

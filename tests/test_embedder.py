@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
+from safetensors.numpy import save_file
 
 import openclip_api
 from openclip_api.embedder import Embedder, ModelInfo, unit_length
-from openclip_api.errors import InvalidImage, InvalidSetting, QueueFull
+from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull
+from openclip_api.loader import check_vectors
 
 from .conftest import Encode
+from .tiny import CONFIG, tiny_weights, write_tiny_checkpoint
 
 INFO = ModelInfo("m", "m", None, "0" * 16, 3, 1, 1, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None)
 
@@ -119,3 +125,60 @@ def test_a_batch_gives_what_single_items_give(tiny):
 def test_an_unknown_precision_is_refused(tiny):
     with pytest.raises(InvalidSetting, match="PRECISION"):
         openclip_api.load(f"local-dir:{tiny}", precision="fp64")
+
+
+HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bf16"))]
+
+
+def with_weight(folder: Path, key: str, value: float) -> str:
+    """A folder whose tensor `key` is `value` all over."""
+    weights = tiny_weights()
+    weights[key][:] = value
+    write_tiny_checkpoint(folder)
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return f"local-dir:{folder}"
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("visual.conv1.weight", np.nan, "the image tower answers a test image with NaN or infinity"),
+        ("visual.ln_post.weight", np.inf, "the image tower answers a test image with NaN or infinity"),
+        ("visual.proj", 0, "the image tower answers a test image with only zeros"),
+        ("transformer.resblocks.0.mlp.c_fc.bias", np.nan, "the text tower answers a test text with NaN or infinity"),
+        ("text_projection", 0, "the text tower answers a test text with only zeros"),
+    ],
+)
+def test_a_model_without_usable_vectors_is_refused(tmp_path, key: str, value: float, message: str, precision: str):
+    name = with_weight(tmp_path, key, value)
+    with pytest.raises(FailedSelfCheck, match=message) as caught:
+        openclip_api.load(name, precision=precision)
+    assert "\n" not in str(caught.value)
+    assert ("PRECISION=fp32" in str(caught.value)) == (precision != "fp32")
+    openclip_api.load(name, precision=precision, self_check=False).close()
+
+
+def test_a_model_whose_vectors_have_another_length_is_refused(tmp_path):
+    folder = write_tiny_checkpoint(tmp_path)
+    weights = tiny_weights()
+    del weights["text_projection"]
+    save_file(weights, folder / "open_clip_model.safetensors")
+    config = CONFIG | {"text_cfg": CONFIG["text_cfg"] | {"proj_type": "none"}}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    openclip_api.load(f"local-dir:{folder}", precision="fp32").close()  # as wide as the embedding: all is well
+    weights["visual.proj"] = weights["visual.proj"][:, :12].copy()
+    save_file(weights, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config | {"embed_dim": 12}}))
+    with pytest.raises(FailedSelfCheck, match=r"the text tower .* shape \[1, 16\], .* \[1, 12\]"):
+        openclip_api.load(f"local-dir:{folder}", precision="fp32")
+
+
+def test_one_number_of_many_is_enough_to_refuse_or_to_pass():
+    vectors = np.zeros((1, 3), np.float32)
+    vectors[0, 1] = 1e-30
+    check_vectors("text", vectors, 3, "fp32")
+    vectors[0, 2] = -np.inf
+    with pytest.raises(FailedSelfCheck, match="infinity"):
+        check_vectors("text", vectors, 3, "fp32")

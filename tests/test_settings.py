@@ -90,5 +90,6 @@ def test_the_readme_lists_every_setting_with_its_default_and_help():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if isinstance(field.default, list) else field.default
+        default = str(default).lower() if isinstance(default, bool) else default
         shown = "" if default in (None, "") else f"`{default}`"
         assert f"| `{name.upper()}` | {shown} | {field.description} |" in readme

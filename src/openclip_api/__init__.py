@@ -12,8 +12,9 @@ import sys
 # into the home directory; without it openvino uses its own stub.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-from .embedder import Embedder, ModelInfo, load  # noqa: E402
+from .embedder import Embedder, ModelInfo  # noqa: E402
 from .errors import OpenClipApiError, RequestError, StartupError  # noqa: E402
+from .loader import load  # noqa: E402
 
 __all__ = ["Embedder", "ModelInfo", "OpenClipApiError", "RequestError", "StartupError", "load"]
 __version__ = "0.1.0"

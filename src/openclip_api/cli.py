@@ -56,6 +56,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
 
 
 def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
     return ",".join(default) if isinstance(default, list) else str(default)
 
 
@@ -66,10 +68,18 @@ def _serve(settings: Settings) -> int:
 
 
 def _info(settings: Settings) -> int:
-    from .embedder import load
+    from .loader import load
 
-    embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id,
-                    precision=settings.precision, threads=settings.threads, cache_dir=settings.cache_dir)  # fmt: skip
+    embedder = load(
+        settings.model_name,
+        settings.tag,
+        model_id=settings.served_model_id,
+        device=settings.device,
+        precision=settings.precision,
+        threads=settings.threads,
+        cache_dir=settings.cache_dir,
+        self_check=settings.self_check,
+    )
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0

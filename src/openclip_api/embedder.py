@@ -7,23 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .batching import Batcher, Job
-from .checkpoints.checkpoint import Checkpoint, find
-from .checkpoints.hub import Report
-from .checkpoints.weights import Weights, read_weights, sha256
 from .engines.base import Engine
-from .engines.openvino import OpenVinoEngine, check_precision
 from .errors import QueueFull
-from .models.build import build_towers
-from .preprocess import Preprocess, image_preprocess
-from .tokenizer import Tokenizer, build_tokenizer
+from .preprocess import Preprocess
+from .tokenizer import Tokenizer
 
 Vector = NDArray[np.float32]  # [embed_dim]
 
@@ -159,76 +153,3 @@ def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """[N, E] → [N, E] with each row's L2 norm 1; a zero row stays zero."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
-
-
-def load(
-    name: str = "ViT-B-32",
-    tag: str | None = None,
-    *,
-    model_id: str | None = None,
-    precision: str = "auto",
-    threads: int = 0,
-    cache_dir: Path | None = None,
-    max_megapixels: float = 40,
-    max_batch: int = 32,
-    max_queue: int = 1024,
-    report: Report = lambda stage, done, total: None,
-) -> Embedder:
-    """Find (and download) a checkpoint, build its graphs, compile them.
-
-    name, tag: see checkpoints.find. precision: "auto" (bf16 where the CPU has it), "fp32", "bf16".
-    threads: cores to use, 0 for all. report: told each stage, and bytes while downloading.
-
-    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting.
-    """
-    check_precision(precision)
-    report("finding", 0, 0)
-    checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
-    report("reading", 0, 0)
-    weights = read_weights(checkpoint.weights)
-    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
-    # The digest of some hundred megabytes costs as long as compiling: let both run.
-    with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(sha256, checkpoint.weights)
-        towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, weights)
-        report("compiling", 0, 0)
-        engine = OpenVinoEngine(towers, precision, threads)
-        weights_sha256 = digest.result()
-    checkpoint.verify(weights_sha256)
-    _warm_up(engine, checkpoint.preprocess.size, towers.context_length)
-    info = _describe(checkpoint, weights, engine, towers.embed_dim, towers.context_length, weights_sha256)
-    weights.release()
-    if model_id:
-        info = replace(info, model_id=model_id)
-    preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
-    return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
-
-
-def _warm_up(engine: Engine, image_size: int, context_length: int) -> None:
-    """The first pass through a tower lays out its weights for this CPU; no request should wait for that."""
-    engine.encode_images(np.zeros((1, image_size, image_size, 3), np.uint8))
-    engine.encode_texts(np.zeros((1, context_length), np.int32))
-
-
-def _describe(
-    checkpoint: Checkpoint, weights: Weights, engine: OpenVinoEngine, embed_dim: int, context_length: int, digest: str
-) -> ModelInfo:
-    log_scale = weights.scalar("logit_scale")
-    return ModelInfo(
-        model_id=checkpoint.model_id,
-        name=checkpoint.name,
-        tag=checkpoint.tag,
-        fingerprint=checkpoint.fingerprint(digest, engine.precision),
-        embed_dim=embed_dim,
-        image_size=checkpoint.preprocess.size,
-        context_length=context_length,
-        mean=checkpoint.preprocess.mean,
-        std=checkpoint.preprocess.std,
-        interpolation=checkpoint.preprocess.interpolation,
-        resize_mode=checkpoint.preprocess.resize_mode,
-        precision=engine.precision,
-        engine="openvino",
-        device="cpu",
-        logit_scale=None if log_scale is None else float(np.exp(log_scale)),
-        logit_bias=weights.scalar("logit_bias"),
-    )

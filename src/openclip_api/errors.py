@@ -5,8 +5,10 @@ OpenClipApiError
 │   ├── InvalidSetting      a setting's value is not allowed
 │   ├── UnknownModel        no such name, tag, folder or hub repository
 │   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
+│   ├── MissingExtra        an optional package is needed
 │   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
-│   └── HubUnreachable      a download is needed and cannot be made
+│   ├── HubUnreachable      a download is needed and cannot be made
+│   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
@@ -40,11 +42,19 @@ class UnsupportedModel(StartupError):
     pass
 
 
+class MissingExtra(StartupError):
+    pass
+
+
 class CorruptCheckpoint(StartupError):
     pass
 
 
 class HubUnreachable(StartupError):
+    pass
+
+
+class FailedSelfCheck(StartupError):
     pass
 
 

@@ -51,11 +51,11 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
-    device: Annotated[Literal["auto", "cpu"], BeforeValidator(_lower)] = Field(
-        "auto", description="what computes: auto or cpu"
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
+        "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
     )
     precision: Annotated[Literal["auto", "fp32", "bf16"], BeforeValidator(_lower)] = Field(
-        "auto", description="auto (bf16 where the CPU has it, else fp32), fp32 or bf16"
+        "auto", description="auto (half where the device computes in it, else fp32), fp32 or bf16"
     )
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
     max_batch: int = Field(32, ge=1, description="most items in one forward pass")
@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
+    self_check: bool = Field(
+        True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
+    )
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
         ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
     )

@@ -20,7 +20,7 @@ import numpy as np
 import regex
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers, processors
 
 from .errors import CorruptCheckpoint, UnsupportedModel
 
@@ -112,7 +112,7 @@ def _byte_symbols() -> list[str]:
 
 
 # Where tokenizer_config.json leaves them out, as bert-base-uncased's does, transformers takes those of the class.
-USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>")}
+USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"), "eos_token": ("</s>",)}
 
 
 class FileTokenizer:
@@ -126,6 +126,8 @@ class FileTokenizer:
             config = json.loads((folder / "tokenizer_config.json").read_bytes())
         except Exception as error:  # the library raises bare Exception
             raise CorruptCheckpoint(f"{folder}: the tokenizer's files cannot be read ({error})") from error
+        if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
+            self._tokenizer.post_processor = self._nllb_template(config)
         pad = self._special_token("pad_token", config)
         self._tokenizer.enable_truncation(context_length, direction=config.get("truncation_side", "right"))
         self._tokenizer.enable_padding(
@@ -141,6 +143,14 @@ class FileTokenizer:
         if self._stripped is not None:
             ids[ids == self._stripped] = 0
         return ids
+
+    def _nllb_template(self, config: Mapping[str, Any]) -> processors.TemplateProcessing:
+        """transformers ignores the template in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (5.23.0)."""
+        language, end = config.get("src_lang") or "eng_Latn", self._special_token("eos_token", config)
+        return processors.TemplateProcessing(
+            single=["$A", end, language] if config.get("legacy_behaviour") else [language, "$A", end],
+            special_tokens=[(token, self._id(token)) for token in (language, end)],
+        )
 
     def _special_token(self, role: str, config: Mapping[str, Any]) -> str:
         if config.get(role):

@@ -14,11 +14,8 @@ from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 from .folders import CONFIG, TENSORS, built, changed
 
 REFUSED = [
-    ("multimodal_cfg", {"width": 8}),
     ("some_future_flag", True),
-    ("vision_cfg.timm_model_name", "convnext_base"),
-    ("vision_cfg.layers", [3, 4, 6, 3]),
-    ("vision_cfg.attentional_pool", True),
+    ("vision_cfg.attentional_pool", "parallel"),
     ("vision_cfg.pool_type", "none"),
     ("vision_cfg.pos_embed_type", "rope"),
     ("vision_cfg.block_type", "custom"),
@@ -32,8 +29,7 @@ REFUSED = [
     ("vision_cfg.norm_kwargs", {"elementwise_affine": False}),
     ("vision_cfg.act_kwargs", {"inplace": True}),
     ("vision_cfg.act_kwargs", {"approximate": "sigmoid"}),
-    ("text_cfg.hf_model_name", "roberta-base"),
-    ("text_cfg.embed_cls", True),
+    ("text_cfg.hf_model_name", "bert-base-uncased"),
     ("text_cfg.pool_type", "none"),
     ("text_cfg.proj_type", "mlp"),
     ("text_cfg.final_ln_after_pool", True),

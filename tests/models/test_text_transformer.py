@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from openclip_api.engines.openvino import OpenVinoEngine
-from openclip_api.models.text_transformer import TextConfig, pooled_positions
+from openclip_api.models.text_transformer import TextConfig, keys_that_count, pooled_positions
 
 from .folders import CONFIG, built
 
@@ -55,3 +55,15 @@ def test_without_a_causal_mask_every_token_counts(tmp_path: Path) -> None:
     other = ids.copy()
     other[0, 0] = 3
     assert np.abs(engine.encode_texts(ids) - engine.encode_texts(other)).max() > 1e-3
+
+
+def test_keys_that_count_for_a_class_token() -> None:
+    """One place late, as CoCa was trained; what counts in no text of the batch is left out."""
+    config = TextConfig(context_length=6, embed_cls=True)
+    ids = np.array([[5, 0, 7, 0, 0, 0], [5, 9, 0, 0, 0, 0]], np.int32)
+    feeds = keys_that_count(ids, config)
+    assert feeds["ids"].tolist() == [[5, 0, 7, 0], [5, 9, 0, 0]]
+    assert feeds["keys"].astype(int).tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]]
+    full = np.array([[5, 9, 7, 7, 7, 7]], np.int32)
+    assert keys_that_count(full, config)["keys"].all()
+    assert keys_that_count(np.zeros((1, 6), np.int32), config)["ids"].shape == (1, 1)

@@ -10,8 +10,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from ..hub import Hub, Slow
 from ..process import ServerProcess
@@ -130,6 +131,27 @@ def test_an_unknown_flag_of_the_model_is_refused_by_name(tmp_path: Path):
         assert server.wait() == 1
         assert "vision_cfg.qk_norm = True is not supported" in server.output
         assert "Traceback" not in server.output
+
+
+@pytest.fixture
+def dead_image_tower(tmp_path: Path) -> Path:
+    folder = write_tiny_checkpoint(tmp_path / "dead")
+    weights = tiny_weights()
+    weights["visual.proj"][:] = np.nan
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def test_a_model_without_usable_vectors_ends_in_one_line(dead_image_tower: Path):
+    with ServerProcess(ready=False, MODEL_NAME=f"local-dir:{dead_image_tower}") as server:
+        assert server.wait() == 1
+        assert server.output.splitlines()[-1].startswith("openclip-api: the image tower answers a test image with NaN")
+        assert "Traceback" not in server.output
+
+
+def test_the_self_check_can_be_turned_off(dead_image_tower: Path):
+    with ServerProcess(MODEL_NAME=f"local-dir:{dead_image_tower}", SELF_CHECK="false") as server:
+        assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
 
 
 def test_a_taken_port_ends_at_once(tiny: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import mmap
 from collections.abc import Iterator
@@ -30,7 +31,8 @@ OTHER_FORMATS = {
 }
 
 # Facts that ride along in some checkpoints and take no part in either tower's forward pass.
-NOT_IN_A_TOWER = {"logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size"}
+NOT_IN_A_TOWER = {"logit_scale", "logit_bias", "input_resolution", "context_length", "vocab_size",
+                  "text.transformer.embeddings.position_ids"}  # fmt: skip # 0, 1, 2 …: of transformers before 4.31
 
 
 class Weights:
@@ -68,6 +70,10 @@ class Weights:
             )
         return tensor
 
+    def count(self, keys: str) -> int:
+        """How many layers there are: of "blocks.{}.norm.weight", those numbered 0, 1, 2 ... without a gap."""
+        return next(i for i in itertools.count() if keys.format(i) not in self)
+
     def scalar(self, key: str) -> float | None:
         """A one-number tensor such as logit_scale, or None where there is none."""
         if key not in self:
@@ -82,6 +88,10 @@ class Weights:
         mapping = next((base for tensor in self._tensors.values() if (base := _mapping(tensor))), None)
         if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
             mapping.madvise(mmap.MADV_DONTNEED)
+
+    def leave_out(self, prefix: str) -> None:
+        """Take note that the tensors below this prefix, if any, are known to have no part in the towers."""
+        self._used.update(name for name in self._tensors if name.startswith(self._prefix + prefix))
 
     def unused(self) -> Iterator[str]:
         return (name for name in self._tensors if name not in self._used and name not in NOT_IN_A_TOWER)
@@ -117,6 +127,8 @@ def read_weights(path: Path) -> Weights:
     for name, entry in header.items():
         name = name.removeprefix("module.")  # left by torch's DataParallel
         if name == "__metadata__" or name in NOT_IN_A_TOWER - {"logit_scale", "logit_bias"}:
+            continue
+        if name.endswith(".num_batches_tracked"):  # an integer that BatchNorm counts in training
             continue
         if entry["dtype"] not in DTYPES:
             raise CorruptCheckpoint(

@@ -9,9 +9,11 @@ Vectors = NDArray[np.float32]  # [B, embed_dim]
 
 
 class Engine(Protocol):
-    """Both towers, compiled. One call at a time."""
+    """Both towers, ready to run. One call at a time."""
 
-    precision: str
+    name: str  # "openvino", "torch"
+    device: str  # "cpu", "cuda", "mps"
+    precision: str  # "fp32", "bf16", "fp16"
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
         """pixels [B, size, size, 3] → [B, embed_dim], not normalised."""

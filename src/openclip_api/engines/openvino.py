@@ -22,6 +22,9 @@ class OpenVinoEngine:
     threads: how many cores to use, 0 for all.
     """
 
+    name = "openvino"
+    device = "cpu"
+
     def __init__(self, towers: Towers, precision: str = "auto", threads: int = 0) -> None:
         core = ov.Core()
         self.precision = native_precision(core) if precision == "auto" else precision

@@ -56,15 +56,20 @@ def batch_size(x: Node) -> Node:
     return op.gather(op.shape_of(x), integers(0), integers(0))
 
 
-def linear(x: Node, w: Weights, n_in: int, n_out: int) -> Node:
+def linear(x: Node, w: Weights, n_in: int, n_out: int, bias: bool = True) -> Node:
     """[..., n_in] → [..., n_out], with w.weight [n_out, n_in] and w.bias [n_out]."""
     y = op.matmul(x, constant(w.tensor("weight", n_out, n_in)), False, True)
-    return op.add(y, constant(w.tensor("bias", n_out)))
+    return op.add(y, constant(w.tensor("bias", n_out))) if bias else y
 
 
 def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:
     y = op.mvn(x, integers(-1), True, eps, "inside_sqrt")
     return op.add(op.multiply(y, constant(w.tensor("weight", width))), constant(w.tensor("bias", width)))
+
+
+def embedding(ids: Node, w: Weights, count: int, width: int) -> Node:
+    """int [...] → [..., W], the rows of w.weight [count, W]."""
+    return op.gather(constant(w.tensor("weight", count, width)), ids, op.constant(0))
 
 
 def quick_gelu(x: Node) -> Node:
@@ -79,6 +84,11 @@ def gelu_tanh(x: Node) -> Node:
     return op.gelu(x, "tanh")
 
 
+def unit_length(x: Node) -> Node:
+    """[B, E] → [B, E]: torch.nn.functional.normalize."""
+    return op.normalize_l2(x, integers(-1), 1e-24, "max")  # the square of torch's eps: OpenVINO's stands below the root
+
+
 def split_heads(x: Node, heads: int, head_width: int) -> Node:
     return transpose(reshape(x, 0, -1, heads, head_width), 0, 2, 1, 3)  # [B, heads, T, head_width]
 
@@ -87,13 +97,24 @@ def merge_heads(x: Node) -> Node:
     return reshape(transpose(x, 0, 2, 1, 3), 0, 0, -1)  # [B, T, W]
 
 
-def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool) -> Node:
+def attention(q: Node, k: Node, v: Node, heads: int, head_width: int, *, causal: bool, mask: Node | None) -> Node:
+    """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a key counts, like [B, heads, T, S]."""
+    q, k, v = (split_heads(part, heads, head_width) for part in (q, k, v))
+    return merge_heads(op.scaled_dot_product_attention(q, k, v, mask, causal=causal))
+
+
+def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, mask: Node | None = None) -> Node:
     """torch.nn.MultiheadAttention on itself: one projection whose rows are the queries', keys' and values'."""
     qkv = op.matmul(x, constant(w.tensor("in_proj_weight", 3 * width, width)), False, True)
     qkv = op.add(qkv, constant(w.tensor("in_proj_bias", 3 * width)))  # [B, T, 3W]
-    q, k, v = (split_heads(part, heads, width // heads) for part in op.split(qkv, op.constant(2), 3).outputs())
-    attended = op.scaled_dot_product_attention(q, k, v, causal=causal)
-    return linear(merge_heads(attended), w.at("out_proj."), width, width)
+    q, k, v = op.split(qkv, op.constant(2), 3).outputs()
+    attended = attention(q, k, v, heads, width // heads, causal=causal, mask=mask)
+    return linear(attended, w.at("out_proj."), width, width)
+
+
+def key_mask(keys: Node) -> Node:
+    """bool [B, S] (which keys count) → [B, 1, 1, S]."""
+    return op.unsqueeze(keys, integers(1, 2))
 
 
 def mlp(x: Node, w: Weights, width: int, hidden: int, activation: Activation) -> Node:
@@ -112,13 +133,14 @@ def residual_attention_block(
     eps: float,
     layer_scale: bool,
     causal: bool,
+    mask: Node | None = None,
 ) -> Node:
     """open_clip/transformer.py, ResidualAttentionBlock (3.3.0)."""
 
     def scaled(y: Node, key: str) -> Node:
         return op.multiply(y, constant(w.tensor(key, width))) if layer_scale else y
 
-    attended = self_attention(layer_norm(x, w.at("ln_1."), width, eps), w.at("attn."), width, heads, causal)
+    attended = self_attention(layer_norm(x, w.at("ln_1."), width, eps), w.at("attn."), width, heads, causal, mask)
     x = op.add(x, scaled(attended, "ls_1.gamma"))
     hidden = mlp(layer_norm(x, w.at("ln_2."), width, eps), w.at("mlp."), width, mlp_width, activation)
     return op.add(x, scaled(hidden, "ls_2.gamma"))

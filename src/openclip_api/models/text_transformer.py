@@ -5,17 +5,20 @@ Source: open_clip/transformer.py, TextTransformer and text_global_pool (3.3.0); 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import openvino as ov
 import openvino.opset13 as op
 from numpy.typing import NDArray
 
 from ..checkpoints.weights import Weights
 from . import layers
-from .flags import norm_eps, one_of
+from .flags import norm_eps, one_of, read_flags
 from .layers import Activation, Node, constant, integers
+from .text_tower import TextFeeds, TextTower, TokenIds
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,9 @@ class TextConfig:
     ls_init_value: float | None = None
     no_causal_mask: bool = False
     pool_type: str = "argmax"
-    pad_id: int = 0  # native towers never mask their padding, so no computation reads it
+    pad_id: int = 0  # read by a tower with embed_cls; the others never mask their padding
     eos_id: int = 2
+    embed_cls: bool = False
     proj_type: str = "linear"
     proj_bias: bool = False
     act_kwargs: dict[str, Any] | None = None
@@ -47,38 +51,99 @@ class TextConfig:
         return not self.no_causal_mask and self.pool_type in ("argmax", "eos", "first")
 
 
-def text_transformer(
-    ids: Node, pooled_at: Node, config: TextConfig, w: Weights, *, embed_dim: int, activation: Activation
-) -> Node:
-    """ids int32 [B, T], pooled_at int32 [B] (the position whose token is the text's) → [B, E]."""
-    width, eps = config.width, norm_eps(config.norm_kwargs, "text_cfg")
+def text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int, activation: Activation) -> TextTower:
+    config = read_flags(section, TextConfig, "text_cfg")
     one_of(config.pool_type, ("argmax", "eos", "first", "last"), "text_cfg.pool_type")
     one_of(config.proj_type, ("linear", "none"), "text_cfg.proj_type")
+    build = _tower_with_class_token if config.embed_cls else _tower
+    return build(config, w, embed_dim, activation)
 
-    table = constant(w.tensor("token_embedding.weight", config.vocab_size, width))
-    positions = constant(w.tensor("positional_embedding", config.context_length, width))
+
+def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
+    """One of the text's own tokens is its embedding."""
+    ids = layers.parameter("ids", [-1, -1 if config.trims else config.context_length], np.int32)  # [B, T]
+    pooled_at = layers.parameter("pooled_at", [-1], np.int32)  # [B]
+    x = _token_embeddings(ids, config, w)  # [B, T, W]
     length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
-    x = op.gather(table, ids, op.constant(0))  # [B, T, W]
-    x = op.add(x, op.slice(positions, integers(0), length, integers(1), integers(0)))
+    x = op.add(x, op.slice(_positions(config, w), integers(0), length, integers(1), integers(0)))
+    x = _blocks(x, config, w, activation)
+    x = op.gather(x, pooled_at, op.constant(1), batch_dims=1)  # [B, W]
+    graph = ov.Model([_head(x, config, w, embed_dim)], [ids, pooled_at], "text")
+
+    def feeds(ids: TokenIds) -> TextFeeds:
+        pooled_at = pooled_positions(ids, config)
+        if config.trims:  # exact, and several times less work than all positions
+            ids = np.ascontiguousarray(ids[:, : int(pooled_at.max()) + 1])
+        return {"ids": ids, "pooled_at": pooled_at}
+
+    return TextTower(graph, feeds, config.context_length)
+
+
+def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
+    """CoCa's: a class token behind all others is the text's embedding (Yu et al. 2022, arXiv:2205.01917)."""
+    ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
+    keys = layers.parameter("keys", [-1, -1], np.bool_)  # [B, T + 1]
+    class_token = layers.reshape(constant(w.tensor("cls_emb", config.width)), 1, 1, config.width)
+    class_token = op.tile(class_token, op.concat([layers.batch_size(ids), integers(1, 1)], 0))
+    x = op.concat([_token_embeddings(ids, config, w), class_token], 1)  # [B, T + 1, W]
+    length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
+    # Its position is the last one of the table, however short the text.
+    places = op.concat([op.range(op.constant(0), op.squeeze(length, integers(0)), op.constant(1), "i64"),
+                        integers(config.context_length)], 0)  # fmt: skip
+    x = op.add(x, op.gather(_positions(config, w), places, op.constant(0)))
+    mask = layers.key_mask(keys)
+    if not config.no_causal_mask:
+        earlier = op.greater_equal(op.unsqueeze(places, integers(1)), op.unsqueeze(places, integers(0)))
+        mask = op.logical_and(mask, earlier)  # [B, 1, T + 1, T + 1]
+    x = _blocks(x, config, w, activation, mask)
+    x = op.gather(x, op.constant(-1), op.constant(1))  # [B, W]
+    graph = ov.Model([_head(x, config, w, embed_dim)], [ids, keys], "text")
+    return TextTower(graph, lambda ids: keys_that_count(ids, config), config.context_length)
+
+
+def keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
+    """open_clip's mask for CoCa's weights sits one place late (TextTransformer._build_additive_mask without
+    correct_cls_mask): the first key always counts, each other where the token before it is no padding.
+
+    Tokens that count in no text of the batch are left out: no other token ever sees them.
+    """
+    first = np.ones((len(ids), 1), np.bool_)
+    keys = np.concatenate([first, ids != config.pad_id], 1)  # [B, context_length + 1], the class token's last
+    kept = int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1
+    return {
+        "ids": np.ascontiguousarray(ids[:, :kept]),
+        "keys": np.concatenate([keys[:, :kept], keys[:, -1:]], 1),
+    }
+
+
+def _token_embeddings(ids: Node, config: TextConfig, w: Weights) -> Node:
+    return layers.embedding(ids, w.at("token_embedding."), config.vocab_size, config.width)
+
+
+def _positions(config: TextConfig, w: Weights) -> Node:
+    return constant(w.tensor("positional_embedding", config.context_length + config.embed_cls, config.width))
+
+
+def _blocks(x: Node, config: TextConfig, w: Weights, activation: Activation, mask: Node | None = None) -> Node:
     for i in range(config.layers):
         x = layers.residual_attention_block(
             x,
             w.at(f"transformer.resblocks.{i}."),
-            width=width,
+            width=config.width,
             heads=config.heads,
-            mlp_width=int(width * config.mlp_ratio),
+            mlp_width=int(config.width * config.mlp_ratio),
             activation=activation,
-            eps=eps,
+            eps=norm_eps(config.norm_kwargs, "text_cfg"),
             layer_scale=config.ls_init_value is not None,
-            causal=not config.no_causal_mask,
+            causal=mask is None and not config.no_causal_mask,
+            mask=mask,
         )
-    # LayerNorm works token by token, so the pooled token may be picked before it.
-    x = op.gather(x, pooled_at, op.constant(1), batch_dims=1)  # [B, W]
-    x = layers.layer_norm(x, w.at("ln_final."), width, eps)
-    return _project(x, config, w, embed_dim)
+    return x
 
 
-def _project(x: Node, config: TextConfig, w: Weights, embed_dim: int) -> Node:
+def _head(x: Node, config: TextConfig, w: Weights, embed_dim: int) -> Node:
+    """[B, W] → [B, E]. LayerNorm works token by token, so the pooled token may be picked before it."""
+    x = layers.layer_norm(x, w.at("ln_final."), config.width, norm_eps(config.norm_kwargs, "text_cfg"))
     if config.proj_type == "none":
         return x
     if config.proj_bias:

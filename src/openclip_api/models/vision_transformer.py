@@ -33,6 +33,9 @@ class VisionConfig:
     pool_type: str = "tok"
     final_ln_after_pool: bool = False
     pos_embed_type: str = "learnable"
+    attentional_pool: bool = False
+    attn_pooler_queries: int = 256
+    attn_pooler_heads: int = 8
     act_kwargs: dict[str, Any] | None = None
     norm_kwargs: dict[str, Any] | None = None
 
@@ -42,7 +45,8 @@ def vision_transformer(
 ) -> Node:
     """pixels float32 [B, 3, size, size], normalised → [B, E]."""
     width, patch, eps = config.width, config.patch_size, norm_eps(config.norm_kwargs, "vision_cfg")
-    one_of(config.pool_type, ("tok", "avg"), "vision_cfg.pool_type")
+    one_of(config.attentional_pool, (False, True), "vision_cfg.attentional_pool")
+    one_of(config.pool_type, ("tok",) if config.attentional_pool else ("tok", "avg"), "vision_cfg.pool_type")
     # A sine-cosine position table is stored in the checkpoint like a learned one.
     one_of(config.pos_embed_type, ("learnable", "sin_cos_2d"), "vision_cfg.pos_embed_type")
 
@@ -61,6 +65,10 @@ def vision_transformer(
             layer_scale=config.ls_init_value is not None,
             causal=False,
         )
+    if config.attentional_pool:
+        x = attentional_pool(x, config, w.at("attn_pool."), embed_dim, eps)  # [B, E]
+        x = layers.layer_norm(x, w.at("ln_post."), embed_dim, eps)
+        return op.matmul(x, constant(w.tensor("proj", embed_dim, embed_dim)), False, False)
     x = _pool(x, config, w, eps)  # [B, W]
     return op.matmul(x, constant(w.tensor("proj", width, embed_dim)), False, False)
 
@@ -88,6 +96,31 @@ def _pool(x: Node, config: VisionConfig, w: Weights, eps: float) -> Node:
     if config.final_ln_after_pool:
         return ln_post(op.reduce_mean(patches, integers(1), False))
     return op.reduce_mean(ln_post(patches), integers(1), False)
+
+
+def attentional_pool(x: Node, config: VisionConfig, w: Weights, embed_dim: int, eps: float) -> Node:
+    """[B, T, W] → [B, E]: what the first of CoCa's queries gathers; the others are for its text decoder.
+
+    open_clip/transformer.py, AttentionalPooler (3.3.0); Yu et al. 2022, arXiv:2205.01917.
+    """
+    width, heads = config.width, config.attn_pooler_heads
+    first = w.tensor("query", config.attn_pooler_queries, embed_dim)[:1]
+    query = layers.layer_norm(constant(first), w.at("ln_q."), embed_dim, eps)  # [1, E]
+    context = layers.layer_norm(x, w.at("ln_k."), width, eps)
+    if width == embed_dim:  # torch.nn.MultiheadAttention then keeps the three in one
+        weights = np.split(w.tensor("attn.in_proj_weight", 3 * embed_dim, embed_dim), 3)
+    else:
+        widths = {"q": embed_dim, "k": width, "v": width}
+        weights = [w.tensor(f"attn.{name}_proj_weight", embed_dim, n) for name, n in widths.items()]
+    biases = np.split(w.tensor("attn.in_proj_bias", 3 * embed_dim), 3)
+    q, k, v = (
+        op.add(op.matmul(y, constant(weight), False, True), constant(bias))
+        for y, weight, bias in zip((query, context, context), weights, biases, strict=True)
+    )
+    q = op.tile(layers.reshape(q, 1, 1, embed_dim), op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, E]
+    pooled = layers.attention(q, k, v, heads, embed_dim // heads, causal=False, mask=None)
+    pooled = layers.linear(pooled, w.at("attn.out_proj."), embed_dim, embed_dim)
+    return op.squeeze(pooled, integers(1))
 
 
 def normalised(pixels: Node, mean: tuple[float, ...], std: tuple[float, ...]) -> Node:

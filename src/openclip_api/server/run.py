@@ -11,8 +11,8 @@ import sys
 import PIL
 import uvicorn
 
-from ..embedder import load
 from ..errors import InvalidSetting
+from ..loader import load
 from ..settings import Settings
 from .app import create_app
 from .loading import Load, Loading
@@ -71,12 +71,14 @@ def _loader(settings: Settings, name: str, tag: str | None, model_id: str | None
         name,
         tag,
         model_id=model_id,
+        device=settings.device,
         precision=settings.precision,
         threads=settings.threads,
         cache_dir=settings.cache_dir,
         max_megapixels=settings.max_image_megapixels,
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
+        self_check=settings.self_check,
         report=report,
     )
 

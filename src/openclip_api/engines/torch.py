@@ -1,0 +1,93 @@
+"""open_clip itself on torch: for GPUs, and for models that have no graph here.
+
+Needs the extra: pip install 'openclip-api[torch]'.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checkpoints.checkpoint import CONFIG_FILE, Checkpoint
+from ..errors import InvalidSetting, MissingExtra
+from .base import Vectors
+
+INSTALL = "pip install 'openclip-api[torch]'"
+
+
+class TorchEngine:
+    """device: "auto" (the best that torch sees), "cpu", "cuda", "mps".
+    precision: "auto" (fp16 on a GPU, fp32 on the CPU), "fp32", "bf16".
+
+    Raises MissingExtra, InvalidSetting.
+    """
+
+    name = "torch"
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto") -> None:
+        if not is_installed():
+            raise MissingExtra(f"DEVICE={device} computes on torch, which is not installed: {INSTALL}")
+        import open_clip
+        import torch
+
+        self._torch = torch
+        self.device = _device(torch, device)
+        self.precision = ("fp32" if self.device == "cpu" else "fp16") if precision == "auto" else precision
+        self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        with tempfile.TemporaryDirectory() as folder:
+            self._model: Any = open_clip.create_model(
+                f"local-dir:{_as_folder(checkpoint, Path(folder))}",
+                device=self.device,
+                precision=self.precision,
+                pretrained_text=False,
+            ).eval()
+        # [3, 1, 1], on the device
+        self._mean = torch.tensor(checkpoint.preprocess.mean, device=self.device).reshape(3, 1, 1)
+        self._std = torch.tensor(checkpoint.preprocess.std, device=self.device).reshape(3, 1, 1)
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
+        with self._torch.inference_mode():
+            x = self._torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, size, size]
+            x = ((x.float() / 255 - self._mean) / self._std).to(self._dtype)
+            return self._vectors(self._model.encode_image(x))
+
+    def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
+        with self._torch.inference_mode():
+            return self._vectors(self._model.encode_text(self._torch.from_numpy(ids).long().to(self.device)))
+
+    def close(self) -> None:
+        del self._model
+        if self.device == "cuda":
+            self._torch.cuda.empty_cache()
+
+    @staticmethod
+    def _vectors(features: Any) -> Vectors:
+        vectors: Vectors = features.float().cpu().numpy()
+        return vectors
+
+
+def is_installed() -> bool:
+    return all(importlib.util.find_spec(name) is not None for name in ("torch", "open_clip"))
+
+
+def _device(torch: Any, wanted: str) -> str:
+    seen = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(device for device, is_there in seen.items() if is_there)
+    if not seen[wanted]:
+        allowed = ", ".join(["auto", *(device for device, is_there in seen.items() if is_there)])
+        raise InvalidSetting(f"DEVICE={wanted}: torch sees no such device; allowed here: {allowed}")
+    return wanted
+
+
+def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
+    """The checkpoint as open_clip reads one: its config as it was found, its weights linked."""
+    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.model_cfg}))
+    (folder / "open_clip_model.safetensors").symlink_to(checkpoint.weights.resolve())
+    return folder

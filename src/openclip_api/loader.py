@@ -1,0 +1,136 @@
+"""A model's name → its Embedder: find the checkpoint, choose and build the engine, try it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoints.checkpoint import Checkpoint, find
+from .checkpoints.hub import Report
+from .checkpoints.weights import Weights, read_weights, sha256
+from .embedder import Embedder, Kind, ModelInfo
+from .engines.base import Engine, Vectors
+from .engines.openvino import OpenVinoEngine, check_precision
+from .engines.torch import TorchEngine, is_installed
+from .errors import FailedSelfCheck, MissingExtra, UnsupportedModel
+from .models.build import build_towers
+from .preprocess import image_preprocess
+from .tokenizer import Tokenizer, build_tokenizer
+
+
+def load(
+    name: str = "ViT-B-32",
+    tag: str | None = None,
+    *,
+    model_id: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int = 0,
+    cache_dir: Path | None = None,
+    max_megapixels: float = 40,
+    max_batch: int = 32,
+    max_queue: int = 1024,
+    self_check: bool = True,
+    report: Report = lambda stage, done, total: None,
+) -> Embedder:
+    """Find (and download) a checkpoint, build its graphs, compile them, try them.
+
+    name, tag: see checkpoints.find. device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs
+    on torch where that is installed), "cuda" or "mps" (torch). precision: "auto" (half where the device computes
+    in it, else fp32), "fp32", "bf16". threads: cores to use, 0 for all. self_check: refuse a model whose first
+    vectors are of no use. report: told each stage, and bytes while downloading.
+
+    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting,
+    MissingExtra, FailedSelfCheck.
+    """
+    report("finding", 0, 0)
+    checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
+    report("reading", 0, 0)
+    weights = read_weights(checkpoint.weights)
+    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+    # The digest of some hundred megabytes costs as long as compiling: let both run.
+    with ThreadPoolExecutor(1) as hashing:
+        digest = hashing.submit(sha256, checkpoint.weights)
+        report("compiling", 0, 0)
+        engine = _engine(checkpoint, weights, device, precision, threads)
+        weights_sha256 = digest.result()
+    checkpoint.verify(weights_sha256)
+    vectors = _first_pass(engine, checkpoint.preprocess.size, tokenizer)
+    embed_dim = int(checkpoint.model_cfg["embed_dim"])
+    if self_check:
+        for tower in vectors:
+            check_vectors(tower, vectors[tower], embed_dim, engine.precision)
+    info = _describe(checkpoint, weights, engine, tokenizer.context_length, weights_sha256)
+    weights.release()
+    if model_id:
+        info = replace(info, model_id=model_id)
+    preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
+    return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
+
+
+def _engine(checkpoint: Checkpoint, weights: Weights, device: str, precision: str, threads: int) -> Engine:
+    """Raises UnsupportedModel, MissingExtra, InvalidSetting, CorruptCheckpoint."""
+    if device in ("cuda", "mps"):
+        return TorchEngine(checkpoint, device, precision)
+    check_precision(precision)
+    try:
+        towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, weights)
+    except UnsupportedModel as error:
+        if not is_installed():
+            raise MissingExtra(
+                f"{error}; open_clip itself may run it: pip install 'openclip-api[torch]' and start again"
+            ) from error
+        return TorchEngine(checkpoint, device, precision)
+    return OpenVinoEngine(towers, precision, threads)
+
+
+def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[Kind, Vectors]:
+    """One image and one text, always the same: the first pass through a tower lays out its weights for this CPU,
+    and no request should wait for that."""
+    shape = (1, image_size, image_size, 3)
+    pixels = (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)
+    ids = tokenizer("a photo of a cat")[None]
+    return {"image": engine.encode_images(pixels), "text": engine.encode_texts(ids)}
+
+
+def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str) -> None:
+    """Raises FailedSelfCheck unless there is one vector, of this length, that says something."""
+    if vectors.shape != (1, embed_dim):
+        raise FailedSelfCheck(
+            f"the {tower} tower answers a test {tower} with shape {list(vectors.shape)}, embed_dim asks for "
+            f"[1, {embed_dim}]: take the config that belongs to these weights"
+        )
+    if np.isfinite(vectors).all() and vectors.any():
+        return
+    found = "only zeros" if np.isfinite(vectors).all() else "NaN or infinity"
+    advice = "its weights are damaged or not trained, take others"
+    if precision != "fp32":
+        advice = f"set PRECISION=fp32 (it is {precision}); if that does not help, {advice}"
+    raise FailedSelfCheck(f"the {tower} tower answers a test {tower} with {found}: {advice}")
+
+
+def _describe(
+    checkpoint: Checkpoint, weights: Weights, engine: Engine, context_length: int, weights_sha256: str
+) -> ModelInfo:
+    log_scale = weights.scalar("logit_scale")
+    return ModelInfo(
+        model_id=checkpoint.model_id,
+        name=checkpoint.name,
+        tag=checkpoint.tag,
+        fingerprint=checkpoint.fingerprint(weights_sha256, engine.precision),
+        embed_dim=int(checkpoint.model_cfg["embed_dim"]),
+        image_size=checkpoint.preprocess.size,
+        context_length=context_length,
+        mean=checkpoint.preprocess.mean,
+        std=checkpoint.preprocess.std,
+        interpolation=checkpoint.preprocess.interpolation,
+        resize_mode=checkpoint.preprocess.resize_mode,
+        precision=engine.precision,
+        engine=engine.name,
+        device=engine.device,
+        logit_scale=None if log_scale is None else float(np.exp(log_scale)),
+        logit_bias=weights.scalar("logit_bias"),
+    )

@@ -1,0 +1,175 @@
+"""timm's EVA: the towers of EVA-CLIP (EVA01 and EVA02) and of Perception Encoder (PE-Core).
+
+Source: timm/models/eva.py, Eva (1.0.31); Fang et al. 2022, arXiv:2211.07636; Fang et al. 2023, arXiv:2303.11331;
+Sun et al. 2023, arXiv:2303.15389; Bolya et al. 2025, arXiv:2504.13181.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import openvino.opset13 as op
+
+from ..checkpoints.weights import Weights
+from . import layers
+from .flags import one_of
+from .layers import Node, constant, integers
+from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
+
+if TYPE_CHECKING:
+    from .timm import TimmConfig
+
+TEMPERATURE = 10000.0  # of the rotary embedding: timm/layers/pos_embed_sincos.py, freq_bands
+POOL_HEADS = 8  # attn_pool_num_heads of every PE-Core
+
+Turn: TypeAlias = Callable[[Node], Node]  # [B, heads, T, head_width] → the same, turned by each token's place
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Places run from `offset` on, scaled as if the grid were `grid` patches wide; PE-Core counts columns first."""
+
+    grid: int
+    offset: float = 0.0
+    columns_first: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the function of that name in timm says and no tensor shows.
+
+    qkv: "fused" with a bias, "no key bias" fused and without a bias for the keys, or "apart", without one too.
+    inner_norms: norms inside attention and MLP, and a SwiGLU instead of a GELU. post_norm: after them, not before.
+    """
+
+    heads: int
+    qkv: str = "no key bias"
+    eps: float = 1e-6
+    pool: str = "token"
+    rotary: Rotary | None = None
+    class_token: bool = True
+    inner_norms: bool = False
+    pre_norm: bool = False
+    post_norm: bool = False
+
+
+def _eva02(heads: int) -> Facts:
+    return Facts(heads, "apart", rotary=Rotary(16), inner_norms=True)
+
+
+def _pe_core(heads: int, rotary: Rotary, class_token: bool = True) -> Facts:
+    return Facts(heads, "fused", eps=1e-5, pool="map", rotary=rotary, class_token=class_token, pre_norm=True)
+
+
+FACTS = {
+    "eva_giant_patch14_224": Facts(16),
+    "eva02_base_patch16_clip_224": _eva02(12),
+    "eva02_large_patch14_clip_224": _eva02(16),
+    "eva02_large_patch14_clip_336": _eva02(16),
+    "eva02_enormous_patch14_clip_224": Facts(16, post_norm=True),
+    "vit_pe_core_tiny_patch16_384": _pe_core(3, Rotary(24, 1.0, True)),
+    "vit_pe_core_small_patch16_384": _pe_core(6, Rotary(24, 1.0, True)),
+    "vit_pe_core_base_patch16_224": _pe_core(12, Rotary(14, 1.0, True)),
+    "vit_pe_core_large_patch14_336": _pe_core(16, Rotary(24, 1.0, True)),
+    "vit_pe_core_gigantic_patch14_448": _pe_core(16, Rotary(32, 0.0, True), class_token=False),
+}
+
+
+def eva(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
+    """pixels float32 [B, 3, size, size] → [B, classes], or [B, W] where classes is 0."""
+    facts, width = FACTS[config.timm_model_name], w["norm.weight"].shape[0]
+    one_of(config.timm_pool, (facts.pool,), "vision_cfg.timm_pool")
+    one_of(config.timm_proj, ("none", "", None), "vision_cfg.timm_proj")
+
+    x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not facts.pre_norm)
+    tokens = grid * grid
+    if facts.class_token:
+        x, tokens = with_class_token(x, w, width), tokens + 1
+    x = op.add(x, constant(w.tensor("pos_embed", 1, tokens, width)))  # [B, T, W]
+    if facts.pre_norm:
+        x = layers.layer_norm(x, w.at("norm_pre."), width, facts.eps)
+    turn = _turn(facts, grid, split_evenly(width, facts.heads))
+    for i in range(w.count("blocks.{}.norm1.weight")):
+        x = _block(x, w.at(f"blocks.{i}."), facts, width, turn)
+    if facts.pool == "token":  # LayerNorm works token by token, so the token may be picked before it
+        x = layers.layer_norm(first_token(x), w.at("norm."), width, facts.eps)
+    else:  # the class token among what is pooled
+        x = layers.layer_norm(x, w.at("norm."), width, facts.eps)
+        pool = w.at("attn_pool.")
+        x = attention_pool(x, pool, width=width, heads=POOL_HEADS, activation=layers.gelu, eps=facts.eps)
+    return head(x, w, width, classes)
+
+
+def _block(x: Node, w: Weights, facts: Facts, width: int, turn: Turn) -> Node:
+    """EvaBlock and EvaBlockPostNorm: [B, T, W] → [B, T, W]."""
+
+    def attention(y: Node) -> Node:
+        return _attention(y, w.at("attn."), facts, width, turn)
+
+    def feed_forward(y: Node) -> Node:
+        if facts.inner_norms:
+            return _swiglu(y, w.at("mlp."), width, facts.eps)
+        return mlp(y, w.at("mlp."), width, layers.gelu)
+
+    def norm(y: Node, key: str) -> Node:
+        return layers.layer_norm(y, w.at(key), width, facts.eps)
+
+    if facts.post_norm:
+        x = op.add(x, norm(attention(x), "norm1."))
+        return op.add(x, norm(feed_forward(x), "norm2."))
+    x = op.add(x, attention(norm(x, "norm1.")))
+    return op.add(x, feed_forward(norm(x, "norm2.")))
+
+
+def _attention(x: Node, w: Weights, facts: Facts, width: int, turn: Turn) -> Node:
+    """EvaAttention; PE-Core's is layers/attention.py, AttentionRope."""
+    parts = _queries_keys_values(x, w, facts.qkv, width)  # 3 × [B, T, W]
+    q, k, v = (layers.split_heads(part, facts.heads, width // facts.heads) for part in parts)
+    y = attend(turn(q), turn(k), v)
+    if facts.inner_norms:
+        y = layers.layer_norm(y, w.at("norm."), width, facts.eps)
+    return layers.linear(y, w.at("proj."), width, width)
+
+
+def _queries_keys_values(x: Node, w: Weights, qkv: str, width: int) -> list[Node]:
+    if qkv == "apart":
+        return [layers.linear(x, w.at(f"{name}_proj."), width, width, name != "k") for name in "qkv"]
+    if qkv == "fused":
+        return list(op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3).outputs())
+    q, k, v = op.split(layers.linear(x, w.at("qkv."), width, 3 * width, False), op.constant(2), 3).outputs()
+    return [op.add(q, constant(w.tensor("q_bias", width))), k, op.add(v, constant(w.tensor("v_bias", width)))]
+
+
+def _swiglu(x: Node, w: Weights, width: int, eps: float) -> Node:
+    """timm/layers/mlp.py, SwiGLU with a norm."""
+    hidden = w["fc1_g.weight"].shape[0]
+    gate = op.swish(layers.linear(x, w.at("fc1_g."), width, hidden))
+    x = op.multiply(gate, layers.linear(x, w.at("fc1_x."), width, hidden))
+    return layers.linear(layers.layer_norm(x, w.at("norm."), hidden, eps), w.at("fc2."), hidden, width)
+
+
+def _turn(facts: Facts, grid: int, head_width: int) -> Turn:
+    """timm/layers/pos_embed_sincos.py, RotaryEmbeddingCat and apply_rot_embed_cat.
+
+    Neighbours x[2i], x[2i + 1] of a head turn by the angle a: x * cos(a) + (-x[2i + 1], x[2i]) * sin(a).
+    """
+    if facts.rotary is None:
+        return lambda x: x
+    bands = TEMPERATURE ** -(np.arange(head_width // 4) / (head_width // 4))
+    places = (np.arange(grid) + facts.rotary.offset) / grid * facts.rotary.grid
+    rows, columns = np.meshgrid(places, places, indexing="ij")
+    axes = (columns, rows) if facts.rotary.columns_first else (rows, columns)
+    angles = np.concatenate([axis.reshape(-1, 1) * bands for axis in axes], axis=1)  # [grid², head_width / 2]
+    if facts.class_token:  # it has no place and does not turn
+        angles = np.pad(angles, ((1, 0), (0, 0)))
+    angles = angles.repeat(2, axis=1)  # [T, head_width]
+    signs = np.tile([-1.0, 1.0], head_width // 2)
+    cosines, sines = (
+        op.constant(np.cos(angles).astype(np.float32)),
+        op.constant((np.sin(angles) * signs).astype(np.float32)),
+    )
+    neighbours = integers(*(i ^ 1 for i in range(head_width)))
+    return lambda x: op.add(op.multiply(x, cosines), op.multiply(op.gather(x, neighbours, op.constant(3)), sines))

@@ -1,0 +1,138 @@
+"""A text tower from Hugging Face inside an OpenCLIP model: an encoder, then open_clip's pooler and projection.
+
+Source: open_clip/hf_model.py, HFTextEncoder (3.3.0). The encoder's checkpoint keys start with "text.transformer.",
+the projection's with "text.proj.".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as op
+
+from ..checkpoints.weights import Weights
+from ..errors import UnsupportedModel
+from . import layers
+from .flags import one_of, read_flags
+from .layers import Node
+from .m2m_100 import M2M100Config, m2m_100_encoder
+from .roberta import RobertaConfig, roberta_encoder, roberta_pooler
+from .text_tower import TextFeeds, TextTower, TokenIds
+
+EncoderConfig = RobertaConfig | M2M100Config
+
+
+def _roberta(vocab_size: int, width: int, layers: int, heads: int) -> RobertaConfig:
+    """514 positions, one token type, 1e-5: transformers' convert_roberta_original_pytorch_checkpoint_to_pytorch.py."""
+    return RobertaConfig(vocab_size, width, layers, heads, 4 * width, 514, 1, 1e-5, 1, "gelu")
+
+
+def _nllb(layers: int, ffn_dim: int) -> M2M100Config:
+    """fairseq2's models/nllb/archs.py, nllb_dense_600m and nllb_dense_1b; the rest as transformers' M2M100Config."""
+    return M2M100Config(256206, 1024, layers, 16, ffn_dim, True, 1, "relu")
+
+
+# open_clip_config.json gives a name alone. The facts are those of config.json in the hub's repository of that name.
+ENCODERS: Mapping[str, EncoderConfig] = {
+    "roberta-base": _roberta(50265, width=768, layers=12, heads=12),
+    "xlm-roberta-base": _roberta(250002, width=768, layers=12, heads=12),
+    "xlm-roberta-large": _roberta(250002, width=1024, layers=24, heads=16),
+    "facebook/nllb-200-distilled-600M": _nllb(layers=12, ffn_dim=4096),
+    "facebook/nllb-200-distilled-1.3B": _nllb(layers=24, ffn_dim=8192),
+}
+
+MODEL_TYPES: Mapping[str, type[EncoderConfig]] = {
+    "roberta": RobertaConfig,
+    "xlm-roberta": RobertaConfig,
+    "m2m_100": M2M100Config,
+}
+
+
+@dataclass(frozen=True)
+class HFTextConfig:
+    """text_cfg of a tower from transformers, with open_clip's defaults (open_clip/model.py, CLIPTextCfg)."""
+
+    hf_model_name: str
+    hf_proj_type: str | None = "mlp"
+    hf_pooler_type: str | None = "mean_pooler"
+    context_length: int = 77
+    width: int | None = None  # open_clip reads the encoder's own
+    # read by the tokenizer
+    hf_tokenizer_name: str | None = None
+    tokenizer_kwargs: dict[str, Any] | None = None
+
+
+def hf_text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int) -> TextTower:
+    """`w` holds the keys below "text."."""
+    facts = encoder_config(section["hf_model_name"])
+    config = read_flags(section, HFTextConfig, "text_cfg")
+    ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
+    keys = op.not_equal(ids, op.constant(np.int32(facts.pad_token_id)))  # [B, T]
+    pooled = _pooled(ids, keys, facts, _pooler(section, facts), w.at("transformer."), config.context_length)
+    projected = _projected(pooled, section.get("hf_proj_type", "mlp"), facts.width, embed_dim, w.at("proj."))
+
+    def feeds(ids: TokenIds) -> TextFeeds:
+        """Padding is masked: what is padding in all texts may be left out."""
+        kept = int(np.flatnonzero((ids != facts.pad_token_id).any(axis=0)).max(initial=0)) + 1
+        return {"ids": np.ascontiguousarray(ids[:, :kept])}
+
+    return TextTower(ov.Model([projected], [ids], "text"), feeds, config.context_length)
+
+
+def encoder_config(name: str) -> EncoderConfig:
+    """The facts of a known name; for a folder, as transformers takes it, those of its config.json."""
+    if name in ENCODERS:
+        return ENCODERS[name]
+    path = Path(name) / "config.json"
+    if not path.is_file():
+        raise UnsupportedModel(f"text_cfg.hf_model_name {name!r}: expected one of {', '.join(ENCODERS)}")
+    facts = dict(json.loads(path.read_bytes()))
+    kind = MODEL_TYPES[one_of(facts.get("model_type"), tuple(MODEL_TYPES), f"{path}: model_type")]
+    missing = [field.name for field in fields(kind) if field.name not in facts]
+    if missing:
+        raise UnsupportedModel(f"{path} has no {missing[0]!r}")
+    return kind(**{field.name: facts[field.name] for field in fields(kind)})
+
+
+def _pooler(section: Mapping[str, Any], facts: EncoderConfig) -> str:
+    """open_clip/hf_configs.py, arch_dict, where the config says null."""
+    usual = "mean_pooler" if isinstance(facts, RobertaConfig) else "cls_pooler"
+    pooler: str = section.get("hf_pooler_type", "mean_pooler") or usual
+    return pooler
+
+
+def _pooled(ids: Node, keys: Node, facts: EncoderConfig, pooler: str, w: Weights, context_length: int) -> Node:
+    """ids int32 [B, T], keys bool [B, T] → [B, W]."""
+    one_of(pooler, ("mean_pooler", "cls_pooler", "cls_last_hidden_state_pooler"), "text_cfg.hf_pooler_type")
+    if isinstance(facts, RobertaConfig):
+        x = roberta_encoder(ids, keys, facts, w)  # [B, T, W]
+    else:
+        x = m2m_100_encoder(ids, keys, facts, w, context_length)
+    if pooler == "mean_pooler":
+        return _mean(x, keys)
+    if pooler == "cls_pooler" and isinstance(facts, RobertaConfig):
+        return roberta_pooler(x, facts, w)
+    return op.gather(x, op.constant(0), op.constant(1))
+
+
+def _mean(x: Node, keys: Node) -> Node:
+    """Of the tokens that are no padding: [B, T, W] → [B, W]."""
+    counted = op.unsqueeze(op.convert(keys, "f32"), layers.integers(-1))  # [B, T, 1]
+    total = op.reduce_sum(op.multiply(x, counted), layers.integers(1), False)
+    return op.divide(total, op.reduce_sum(counted, layers.integers(1), False))
+
+
+def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights) -> Node:
+    """[B, W] → [B, E]."""
+    one_of(kind, ("mlp", "linear", None) if width == embed_dim else ("mlp", "linear"), "text_cfg.hf_proj_type")
+    if kind == "mlp":
+        hidden = (width + embed_dim) // 2
+        x = layers.gelu(layers.linear(x, w.at("0."), width, hidden, bias=False))
+        return layers.linear(x, w.at("2."), hidden, embed_dim, bias=False)
+    return layers.linear(x, w, width, embed_dim, bias=False) if kind else x

@@ -1,0 +1,67 @@
+"""The layers that timm's vision transformers share. Source: timm 1.0.31, the class is named at each.
+
+Keys tell a layer's sizes: width and depth are read from the checkpoint, what no tensor shows from a table of facts.
+"""
+
+from __future__ import annotations
+
+import openvino.opset13 as op
+
+from ..checkpoints.weights import Weights
+from ..errors import UnsupportedModel
+from . import layers
+from .layers import Activation, Node, constant, integers
+
+
+def patch_embed(pixels: Node, w: Weights, *, size: int, width: int, bias: bool) -> tuple[Node, int]:
+    """layers/patch_embed.py, PatchEmbed: [B, 3, size, size] → [B, grid², W] and grid; what overhangs is left out."""
+    patch = w["proj.weight"].shape[-1]
+    kernel = constant(w.tensor("proj.weight", width, 3, patch, patch))
+    x = op.convolution(pixels, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, W, grid, grid]
+    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, grid², W]
+    return (op.add(x, constant(w.tensor("proj.bias", width))) if bias else x), size // patch
+
+
+def with_class_token(x: Node, w: Weights, width: int) -> Node:
+    """[B, T, W] → [B, 1 + T, W]."""
+    repeats = op.concat([layers.batch_size(x), integers(1, 1)], 0)
+    return op.concat([op.tile(constant(w.tensor("cls_token", 1, 1, width)), repeats), x], 1)
+
+
+def attend(q: Node, k: Node, v: Node) -> Node:
+    """Heads [B, heads, T, head_width] → [B, T, W]."""
+    return layers.merge_heads(op.scaled_dot_product_attention(q, k, v, causal=False))
+
+
+def mlp(x: Node, w: Weights, width: int, activation: Activation) -> Node:
+    """layers/mlp.py, Mlp."""
+    hidden = w["fc1.weight"].shape[0]
+    return layers.linear(activation(layers.linear(x, w.at("fc1."), width, hidden)), w.at("fc2."), hidden, width)
+
+
+def attention_pool(x: Node, w: Weights, *, width: int, heads: int, activation: Activation, eps: float) -> Node:
+    """layers/attention_pool.py, AttentionPoolLatent: [B, T, W] → [B, W], what one learned query finds."""
+    q = layers.linear(constant(w.tensor("latent", 1, 1, width)), w.at("q."), width, width)  # [1, 1, W]
+    q = op.tile(q, op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, W]
+    kv = op.split(layers.linear(x, w.at("kv."), width, 2 * width), op.constant(2), 2)  # 2 × [B, T, W]
+    q, k, v = (layers.split_heads(part, heads, width // heads) for part in (q, *kv.outputs()))
+    y = layers.linear(attend(q, k, v), w.at("proj."), width, width)  # [B, 1, W]
+    y = op.add(y, mlp(layers.layer_norm(y, w.at("norm."), width, eps), w.at("mlp."), width, activation))
+    return layers.reshape(y, 0, width)
+
+
+def first_token(x: Node) -> Node:
+    """[B, T, W] → [B, W]."""
+    return op.gather(x, op.constant(0), op.constant(1))
+
+
+def head(x: Node, w: Weights, width: int, classes: int) -> Node:
+    """The trunk's own last Linear, [B, W] → [B, classes], where there is one."""
+    return layers.linear(x, w.at("head."), width, classes) if classes else x
+
+
+def split_evenly(width: int, heads: int) -> int:
+    """A head's width."""
+    if width % heads:
+        raise UnsupportedModel(f"the image tower's width {width} is no multiple of its {heads} heads")
+    return width // heads

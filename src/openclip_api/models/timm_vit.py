@@ -1,0 +1,125 @@
+"""timm's plain vision transformers: SigLIP and SigLIP 2, MobileCLIP-B and MobileCLIP2-L-14.
+
+Source: timm/models/vision_transformer.py, VisionTransformer, and vision_transformer_hybrid.py, ConvStem (1.0.31);
+Zhai et al. 2023, arXiv:2303.15343; Tschannen et al. 2025, arXiv:2502.14786; Vasu et al. 2023, arXiv:2311.17049.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import openvino.opset13 as op
+
+from ..checkpoints.weights import Weights
+from . import layers
+from .flags import one_of
+from .layers import Activation, Node, constant, gelu, gelu_tanh
+from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
+
+if TYPE_CHECKING:
+    from .timm import TimmConfig
+
+STEM = ((4, 0.25), (2, 0.25), (2, 1.0))  # vit_base_mci_224's convolutions: patch, and part of the width
+BATCH_NORM_EPS = 1e-5  # torch.nn.BatchNorm2d
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the function of that name in timm says and no tensor shows. With pool "token" there is a class token."""
+
+    heads: int
+    activation: Activation = gelu
+    pool: str = "map"
+    eps: float = 1e-6
+    pre_norm: bool = False
+    conv_stem: bool = False
+
+
+FACTS = {
+    "vit_base_patch32_siglip_256": Facts(12, gelu_tanh),
+    "vit_base_patch16_siglip_224": Facts(12),
+    "vit_base_patch16_siglip_256": Facts(12),
+    "vit_base_patch16_siglip_384": Facts(12),
+    "vit_base_patch16_siglip_512": Facts(12),
+    "vit_large_patch16_siglip_256": Facts(16),
+    "vit_large_patch16_siglip_384": Facts(16),
+    "vit_large_patch16_siglip_512": Facts(16, gelu_tanh),
+    "vit_so400m_patch14_siglip_224": Facts(16),
+    "vit_so400m_patch14_siglip_378": Facts(16),
+    "vit_so400m_patch14_siglip_384": Facts(16),
+    "vit_so400m_patch16_siglip_256": Facts(16, gelu_tanh),
+    "vit_so400m_patch16_siglip_384": Facts(16, gelu_tanh),
+    "vit_so400m_patch16_siglip_512": Facts(16, gelu_tanh),
+    "vit_giantopt_patch16_siglip_256": Facts(16, gelu_tanh),
+    "vit_giantopt_patch16_siglip_384": Facts(16, gelu_tanh),
+    "vit_large_patch14_clip_224": Facts(16, pool="token", eps=1e-5, pre_norm=True),
+    "vit_base_mci_224": Facts(12, pool="token", conv_stem=True),
+}
+
+
+def timm_vit(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
+    """pixels float32 [B, 3, size, size] → [B, classes], or [B, W] where classes is 0."""
+    facts, width = FACTS[config.timm_model_name], w["norm.weight"].shape[0]
+    one_of(config.timm_pool, (facts.pool,), "vision_cfg.timm_pool")
+    one_of(config.timm_proj, ("none", "", None), "vision_cfg.timm_proj")
+
+    x = _embed(pixels, w, facts, size, width)  # [B, T, W]
+    if facts.pre_norm:
+        x = layers.layer_norm(x, w.at("norm_pre."), width, facts.eps)
+    for i in range(w.count("blocks.{}.norm1.weight")):
+        x = _block(x, w.at(f"blocks.{i}."), facts, width)
+    if facts.pool == "token":  # LayerNorm works token by token, so the token may be picked before it
+        x = layers.layer_norm(first_token(x), w.at("norm."), width, facts.eps)
+    else:
+        x = layers.layer_norm(x, w.at("norm."), width, facts.eps)
+        x = attention_pool(
+            x, w.at("attn_pool."), width=width, heads=facts.heads, activation=facts.activation, eps=facts.eps
+        )
+    return head(x, w, width, classes)
+
+
+def _embed(pixels: Node, w: Weights, facts: Facts, size: int, width: int) -> Node:
+    """[B, 3, size, size] → [B, T, W], with positions; the conv stem gives the class token none."""
+    if facts.conv_stem:
+        x, grid = _conv_stem(pixels, w.at("patch_embed.backbone."), size, width)
+        x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
+        return with_class_token(x, w, width)
+    x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not facts.pre_norm)
+    tokens = grid * grid
+    if facts.pool == "token":
+        x, tokens = with_class_token(x, w, width), tokens + 1
+    return op.add(x, constant(w.tensor("pos_embed", 1, tokens, width)))
+
+
+def _conv_stem(x: Node, w: Weights, size: int, width: int) -> tuple[Node, int]:
+    """[B, 3, size, size] → [B, grid², W] and grid."""
+    channels = 3
+    for i, (patch, part) in enumerate(STEM):
+        n_in, channels, size = channels, int(width * part), size // patch
+        kernel = constant(w.tensor(f"{i}.conv.weight", channels, n_in, patch, patch))
+        x = op.convolution(x, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, channels, size, size]
+        if i + 1 < len(STEM):
+            x = layers.gelu(_batch_norm(x, w.at(f"{i}.bn."), channels))
+    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, grid², W]
+    return op.add(x, constant(w.tensor(f"{len(STEM) - 1}.conv.bias", width))), size
+
+
+def _batch_norm(x: Node, w: Weights, channels: int) -> Node:
+    parameters = (constant(w.tensor(key, channels)) for key in ("weight", "bias", "running_mean", "running_var"))
+    return op.batch_norm_inference(x, *parameters, BATCH_NORM_EPS)
+
+
+def _block(x: Node, w: Weights, facts: Facts, width: int) -> Node:
+    """Block: [B, T, W] → [B, T, W]."""
+    y = layers.layer_norm(x, w.at("norm1."), width, facts.eps)
+    x = op.add(x, _attention(y, w.at("attn."), width, facts.heads))
+    y = layers.layer_norm(x, w.at("norm2."), width, facts.eps)
+    return op.add(x, mlp(y, w.at("mlp."), width, facts.activation))
+
+
+def _attention(x: Node, w: Weights, width: int, heads: int) -> Node:
+    """layers/attention.py, Attention."""
+    qkv = op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3)  # 3 × [B, T, W]
+    q, k, v = (layers.split_heads(part, heads, split_evenly(width, heads)) for part in qkv.outputs())
+    return layers.linear(attend(q, k, v), w.at("proj."), width, width)
