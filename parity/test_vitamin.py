@@ -85,13 +85,11 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=CASES)
-def saved(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
-    """A folder, and open_clip's vectors from it."""
+@pytest.fixture(params=CASES)
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
+    """A folder, and open_clip's vectors from it, while timm's name stands for the small size."""
     case = CASES[request.param]
-    folder = tmp_path_factory.mktemp("model")
+    folder = tmp_path / "model"
     with shrunk_vitamin(case.timm_name, case.size, case.table):
         save_random_model(folder, case.config(), preprocess_cfg=PAIRS[case.pair].preprocess)
         reference = Reference(folder)
