@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -37,17 +38,36 @@ def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):
     assert named <= commands
 
 
-def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str]):
+def test_models_tells_what_the_cache_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    snapshot = tmp_path / "models--laion--CLIP-ViT-B-32-laion2B-s34B-b79K" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "open_clip_model.safetensors").write_bytes(bytes(3_000_000))
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    assert main(["models", "--cache-dir", str(tmp_path), "3 MB"]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        ["ViT-B-32", "laion2b_s34b_b79k"]
+    ]
+
+
+def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CACHE_DIR", str(tmp_path))
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 196
     assert main(["models", "vit-b-32 S34B"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "REPOSITORY"]
+    assert header.split() == ["MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "ENGINE", "TOWERS", "CACHED", "REPOSITORY"]
+    towers = ["openvino", "vision_transformer", "+", "text_transformer"]
     assert [row.split() for row in rows] == [
-        ["ViT-B-32", "laion2b_s34b_b79k", "512", "224", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
-        ["ViT-B-32-256", "datacomp_s34b_b86k", "512", "256", "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"],
+        ["ViT-B-32", "laion2b_s34b_b79k", "512", "224", *towers, "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
+        ["ViT-B-32-256", "datacomp_s34b_b86k", "512", "256", *towers, "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"],
     ]
+
+
+def test_the_table_of_models_is_what_the_script_writes():
+    program = runpy.run_path(str(ROOT / "docs" / "write_models.py"))
+    assert program["START"] + program["table"]() + program["END"] in DOCUMENTS["models.md"]
 
 
 def test_info_prints_the_model_as_json(tiny: Path, capsys: pytest.CaptureFixture[str]):

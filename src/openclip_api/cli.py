@@ -7,6 +7,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from . import __version__
@@ -19,9 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        if command == "models":
-            return _models(options["filter"])
+        wanted = options.pop("filter", "")
         settings = read_settings(**options)
+        if command == "models":
+            return _models(wanted, settings.cache_dir)
         return _serve(settings) if command == "serve" else _info(settings)
     except StartupError as error:
         print(f"openclip-api: {error}", file=sys.stderr)
@@ -38,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="load the model and print what it is, as JSON")
     models = commands.add_parser("models", help="list OpenCLIP's models and their tags")
     models.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
-    for command in (serve, info):
+    for command in (serve, info, models):
         _add_settings(command)
     return parser
 
@@ -85,24 +87,15 @@ def _info(settings: Settings) -> int:
     return 0
 
 
-def _models(wanted: str) -> int:
-    from .checkpoints.registry import all_pretrained
+def _models(wanted: str, cache_dir: Path | None) -> int:
+    from .listing import COLUMNS, listed_models
 
-    rows = [
-        (
-            entry.name,
-            entry.tag,
-            str(entry.config["embed_dim"]),
-            str(entry.config["vision_cfg"].get("image_size", 224)),
-            entry.repo,
-        )
-        for entry in all_pretrained()
-    ]
-    header = ("MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "REPOSITORY")
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    for row in [
-        header,
-        *(row for row in rows if all(word in " ".join(row).lower() for word in wanted.lower().split())),
-    ]:
+    rows = [COLUMNS, *(row for row in listed_models(cache_dir) if _has_all(" ".join(row), wanted))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     return 0
+
+
+def _has_all(line: str, words: str) -> bool:
+    return all(word in line.lower() for word in words.lower().split())

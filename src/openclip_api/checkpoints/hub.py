@@ -96,7 +96,7 @@ def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
 
     Raises also UnsupportedModel for a repository that has its weights only as a pickle.
     """
-    wanted = (str(Path(filename).with_suffix(".safetensors")), *WEIGHT_FILES) if filename else WEIGHT_FILES
+    wanted = _weight_files(filename)
     try:
         return download(repo, wanted, check=check_whole, **where)
     except NoSuchFile:
@@ -108,6 +108,11 @@ def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
             "once where you trust it (docs/models.md, 'From a pickle') and use MODEL_NAME=local-dir:/path"
         )
     raise UnknownModel(f"{repo} has no safetensors weights ({', '.join(wanted)})")
+
+
+def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = None) -> Path | None:
+    """The weights of a repository where the cache has them; asks no network."""
+    return _cached(repo, _weight_files(filename), None, _cache_folder(cache_dir))
 
 
 def promised_sha256(path: Path) -> str | None:
@@ -122,6 +127,11 @@ def promised_sha256(path: Path) -> str | None:
 def commit(path: Path) -> str:
     """The commit that a file of the cache belongs to: what goes with it is taken from the same one."""
     return path.parent.name
+
+
+def _weight_files(filename: str | None) -> tuple[str, ...]:
+    """A file that open_clip's table names comes first, as safetensors."""
+    return (str(Path(filename).with_suffix(".safetensors")), *WEIGHT_FILES) if filename else WEIGHT_FILES
 
 
 def _cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:

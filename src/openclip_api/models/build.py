@@ -14,11 +14,11 @@ from ..checkpoints.weights import Weights
 from ..errors import CorruptCheckpoint, UnsupportedModel
 from . import layers
 from .flags import read_flags
-from .hf import hf_text_tower
+from .hf import hf_architecture, hf_text_tower
 from .modified_resnet import ResNetConfig, modified_resnet
 from .text_tower import TextFeeds, TextTower, TokenIds
 from .text_transformer import text_tower
-from .timm import timm_tower
+from .timm import timm_architecture, timm_tower
 from .vision_transformer import VisionConfig, normalised, vision_transformer
 
 # Of model_cfg, what is read here and what speaks of training or loading alone.
@@ -64,6 +64,21 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
     if model_cfg.get("multimodal_cfg"):  # open_clip/coca_model.py: encode_image and encode_text normalise by default
         image, text = _unit_length(image), replace(text, graph=_unit_length(text.graph))
     return Towers(image, text.graph, text.feeds, int(model_cfg["embed_dim"]), text.context_length, weights)
+
+
+def architecture_of(model_cfg: Mapping[str, Any]) -> str:
+    """What its two towers are, by the files of this folder: "timm_vit + text_transformer".
+
+    Raises UnsupportedModel for towers that have no graph here; their flags are checked by build_towers.
+    """
+    vision, text = model_cfg["vision_cfg"], model_cfg["text_cfg"]
+    image_tower = "vision_transformer"
+    if vision.get("timm_model_name"):
+        image_tower = timm_architecture(vision["timm_model_name"])
+    elif isinstance(vision.get("layers"), list):
+        image_tower = "modified_resnet"
+    text_tower = hf_architecture(text["hf_model_name"]) if text.get("hf_model_name") else "text_transformer"
+    return f"{image_tower} + {text_tower}" + (" (CoCa)" if model_cfg.get("multimodal_cfg") else "")
 
 
 def _unit_length(tower: ov.Model) -> ov.Model:

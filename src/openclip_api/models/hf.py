@@ -136,3 +136,10 @@ def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights
         x = layers.gelu(layers.linear(x, w.at("0."), width, hidden, bias=False))
         return layers.linear(x, w.at("2."), hidden, embed_dim, bias=False)
     return layers.linear(x, w, width, embed_dim, bias=False) if kind else x
+
+
+def hf_architecture(name: str) -> str:
+    """The file that builds the encoder of this name. Raises UnsupportedModel."""
+    if name not in ENCODERS:
+        raise UnsupportedModel(f"text_cfg.hf_model_name {name!r} is not supported yet")
+    return type(ENCODERS[name]).__module__.rpartition(".")[2]

@@ -43,6 +43,11 @@ def timm_tower(pixels: Node, section: Mapping[str, Any], w: Weights, *, size: in
     return _head(features, config, w.at("head."), embed_dim)
 
 
+def timm_architecture(name: str) -> str:
+    """The file that builds timm's model of this name. Raises UnsupportedModel."""
+    return _trunk(name).__module__.rpartition(".")[2]
+
+
 def _trunk(name: str) -> Trunk:
     if name in timm_vit.FACTS:
         return timm_vit.timm_vit
