@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
 from .errors import StartupError
@@ -63,10 +64,15 @@ def _shown(default: Any) -> str:
     return ",".join(default) if isinstance(default, list) else str(default)
 
 
-def _serve(settings: Settings) -> int:
+def _serve(settings: Settings) -> NoReturn:
     from .server.run import run  # a listing of models need not import a web server
 
-    return run(settings)
+    code = run(settings)
+    # All is answered and closed. What is left, Python's shutdown beside OpenVINO's threads, crashed once in some
+    # hundred stops, and would turn a clean exit into a failure.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _info(settings: Settings) -> int:
