@@ -5,8 +5,6 @@ Source: timm/models/convnext.py, ConvNeXt (1.0.31); Liu et al. 2022, arXiv:2201.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import openvino.opset13 as op
 
 from ..checkpoints.weights import Weights
@@ -14,9 +12,7 @@ from ..errors import UnsupportedModel
 from . import convolutions, layers
 from .flags import one_of
 from .layers import Node, constant
-
-if TYPE_CHECKING:
-    from .timm import TimmConfig
+from .timm_config import TimmConfig
 
 # LayerNorm's epsilon by timm's name: the entrypoints of timm/models/convnext.py. The rest of what they say
 # (depths, widths) is in the shapes of the checkpoint; all have GELU (erf) and an expansion of four.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import openvino.opset13 as op
@@ -17,10 +17,8 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import one_of
 from .layers import Node, constant, integers
+from .timm_config import TimmConfig
 from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
-
-if TYPE_CHECKING:
-    from .timm import TimmConfig
 
 TEMPERATURE = 10000.0  # of the rotary embedding: timm/layers/pos_embed_sincos.py, freq_bands
 POOL_HEADS = 8  # attn_pool_num_heads of every PE-Core

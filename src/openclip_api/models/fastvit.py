@@ -9,7 +9,6 @@ Source: timm/models/fastvit.py, FastVit (1.0.31); Vasu et al. 2023, arXiv:2303.1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import openvino.opset13 as op
@@ -19,9 +18,7 @@ from . import convolutions, layers
 from .convolutions import Kernel, float64
 from .flags import one_of
 from .layers import Node, constant, integers
-
-if TYPE_CHECKING:
-    from .timm import TimmConfig
+from .timm_config import TimmConfig
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ the head's with "visual.head.".
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ..checkpoints.weights import Weights
@@ -15,18 +14,7 @@ from ..errors import UnsupportedModel
 from . import convnext, eva, fastvit, layers, timm_vit, vitamin
 from .flags import one_of, read_flags
 from .layers import Node
-
-
-@dataclass(frozen=True)
-class TimmConfig:
-    """vision_cfg of a timm tower. timm's name tells what the config does not: heads, activation, pooling head."""
-
-    timm_model_name: str
-    image_size: Any = 224
-    timm_pool: str = "avg"
-    timm_proj: str | None = "linear"
-    timm_proj_bias: bool = False
-
+from .timm_config import TimmConfig
 
 # pixels float32 [B, 3, size, size] → pooled features [B, F]; `classes` is the width of the trunk's own last Linear,
 # which timm_proj null asks for, or 0 where the trunk ends before it.

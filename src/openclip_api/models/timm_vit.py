@@ -7,7 +7,6 @@ Zhai et al. 2023, arXiv:2303.15343; Tschannen et al. 2025, arXiv:2502.14786; Vas
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import openvino.opset13 as op
 
@@ -15,10 +14,8 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import one_of
 from .layers import Activation, Node, constant, gelu, gelu_tanh
+from .timm_config import TimmConfig
 from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
-
-if TYPE_CHECKING:
-    from .timm import TimmConfig
 
 STEM = ((4, 0.25), (2, 0.25), (2, 1.0))  # vit_base_mci_224's convolutions: patch, and part of the width
 BATCH_NORM_EPS = 1e-5  # torch.nn.BatchNorm2d

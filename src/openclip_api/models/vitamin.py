@@ -7,7 +7,6 @@ Source: timm/models/vitamin.py, MbConvStages and GeGluMlp, in timm/models/vision
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import openvino.opset13 as op
 
@@ -16,9 +15,7 @@ from ..errors import UnsupportedModel
 from . import layers
 from .flags import one_of
 from .layers import Node, constant, integers
-
-if TYPE_CHECKING:
-    from .timm import TimmConfig
+from .timm_config import TimmConfig
 
 EPS = 1e-6  # of every norm
 STAGES = (2, 4)  # blocks of each convolutional stage
