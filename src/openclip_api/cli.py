@@ -78,16 +78,7 @@ def _serve(settings: Settings) -> NoReturn:
 def _info(settings: Settings) -> int:
     from .loader import load
 
-    embedder = load(
-        settings.model_name,
-        settings.tag,
-        model_id=settings.served_model_id,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
-        cache_dir=settings.cache_dir,
-        self_check=settings.self_check,
-    )
+    embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0

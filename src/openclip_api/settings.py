@@ -83,6 +83,20 @@ class Settings(BaseSettings):
         return {model: (*_name_and_tag(model), None) for model in self.models}
 
     @property
+    def load_options(self) -> dict[str, Any]:
+        """What loader.load takes of the settings, the same for each model."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "cache_dir": self.cache_dir,
+            "max_megapixels": self.max_image_megapixels,
+            "max_batch": self.max_batch,
+            "max_queue": self.max_queue,
+            "self_check": self.self_check,
+        }
+
+    @property
     def tag(self) -> str | None:
         """MODEL_PRETRAINED, or the default model's own tag."""
         if self.model_pretrained is None and self.model_name == DEFAULT_MODEL[0]:

@@ -38,7 +38,7 @@ def convnext(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: i
 
     width = w["stem.0.weight"].shape[0]
     x = convolutions.conv(pixels, w.at("stem.0."), 3, width, 4, stride=4)  # [B, W, size / 4, size / 4]
-    x = _layer_norm_2d(x, w.at("stem.1."), width, eps)
+    x = convolutions.layer_norm_2d(x, w.at("stem.1."), width, eps)
     for stage in range(STAGES):
         below = w.at(f"stages.{stage}.")
         if stage > 0:
@@ -50,7 +50,7 @@ def convnext(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: i
 
 def _downsample(x: Node, w: Weights, width: int, eps: float) -> tuple[Node, int]:
     wider = w["1.weight"].shape[0]
-    x = _layer_norm_2d(x, w.at("0."), width, eps)
+    x = convolutions.layer_norm_2d(x, w.at("0."), width, eps)
     return convolutions.conv(x, w.at("1."), width, wider, 2, stride=2), wider
 
 
@@ -63,8 +63,3 @@ def _block(x: Node, w: Weights, width: int, eps: float) -> Node:
     y = layers.linear(y, w.at("mlp.fc2."), EXPANSION * width, width)
     y = op.multiply(y, constant(w.tensor("gamma", width)))
     return op.add(x, convolutions.to_map(y, like=x))
-
-
-def _layer_norm_2d(x: Node, w: Weights, width: int, eps: float) -> Node:
-    """Over the channels of [B, C, H, W]."""
-    return convolutions.to_map(layers.layer_norm(convolutions.to_tokens(x), w, width, eps), like=x)

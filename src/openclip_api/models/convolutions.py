@@ -13,7 +13,7 @@ import openvino.opset13 as op
 from numpy.typing import NDArray
 
 from ..checkpoints.weights import Weights, as_float32
-from .layers import Node, constant, integers, reshape, transpose
+from .layers import Node, constant, integers, layer_norm, reshape, transpose
 
 BATCH_NORM_EPS = 1e-5  # torch.nn.BatchNorm2d
 
@@ -92,6 +92,11 @@ def convolve(x: Node, weight: NDArray[np.generic], stride: int, padding: int, gr
         return op.convolution(x, constant(weight), strides, pads, pads, dilations)
     grouped = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
     return op.group_convolution(x, constant(grouped), strides, pads, pads, dilations)
+
+
+def layer_norm_2d(x: Node, w: Weights, channels: int, eps: float) -> Node:
+    """timm's LayerNorm2d: over the channels of [B, C, H, W]."""
+    return transpose(layer_norm(transpose(x, 0, 2, 3, 1), w, channels, eps), 0, 3, 1, 2)
 
 
 def to_tokens(x: Node) -> Node:

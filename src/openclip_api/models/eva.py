@@ -18,7 +18,7 @@ from . import layers
 from .flags import one_of
 from .layers import Node, constant, integers
 from .timm_config import TimmConfig
-from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
+from .timm_layers import attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
 
 TEMPERATURE = 10000.0  # of the rotary embedding: timm/layers/pos_embed_sincos.py, freq_bands
 POOL_HEADS = 8  # attn_pool_num_heads of every PE-Core
@@ -126,7 +126,7 @@ def _attention(x: Node, w: Weights, facts: Facts, width: int, turn: Turn) -> Nod
     """EvaAttention; PE-Core's is layers/attention.py, AttentionRope."""
     parts = _queries_keys_values(x, w, facts.qkv, width)  # 3 × [B, T, W]
     q, k, v = (layers.split_heads(part, facts.heads, width // facts.heads) for part in parts)
-    y = attend(turn(q), turn(k), v)
+    y = layers.merge_heads(op.scaled_dot_product_attention(turn(q), turn(k), v))  # [B, T, W]
     if facts.inner_norms:
         y = layers.layer_norm(y, w.at("norm."), width, facts.eps)
     return layers.linear(y, w.at("proj."), width, width)

@@ -97,7 +97,9 @@ def merge_heads(x: Node) -> Node:
     return reshape(transpose(x, 0, 2, 1, 3), 0, 0, -1)  # [B, T, W]
 
 
-def attention(q: Node, k: Node, v: Node, heads: int, head_width: int, *, causal: bool, mask: Node | None) -> Node:
+def attention(
+    q: Node, k: Node, v: Node, heads: int, head_width: int, *, causal: bool = False, mask: Node | None = None
+) -> Node:
     """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a key counts, like [B, heads, T, S]."""
     q, k, v = (split_heads(part, heads, head_width) for part in (q, k, v))
     return merge_heads(op.scaled_dot_product_attention(q, k, v, mask, causal=causal))
@@ -110,6 +112,13 @@ def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, ma
     q, k, v = op.split(qkv, op.constant(2), 3).outputs()
     attended = attention(q, k, v, heads, width // heads, causal=causal, mask=mask)
     return linear(attended, w.at("out_proj."), width, width)
+
+
+def token_places(keys: Node, pad_token_id: int) -> Node:
+    """bool [B, T] (false for padding) → int32 [B, T]: tokens count from pad_token_id + 1 on, padding stays at it."""
+    counted = op.convert(keys, "i32")
+    places = op.multiply(op.cum_sum(counted, op.constant(1)), counted)
+    return op.add(places, op.constant(np.int32(pad_token_id)))
 
 
 def key_mask(keys: Node) -> Node:

@@ -52,10 +52,8 @@ def m2m_100_encoder(ids: Node, keys: Node, config: M2M100Config, w: Weights, con
 
 
 def _positions(keys: Node, config: M2M100Config, context_length: int) -> Node:
-    """[B, T, W]: tokens count from pad_token_id + 1 on."""
-    counted = op.convert(keys, "i32")
-    places = op.multiply(op.cum_sum(counted, op.constant(1)), counted)
-    places = op.add(places, op.constant(np.int32(config.pad_token_id)))  # [B, T]
+    """[B, T, W]."""
+    places = layers.token_places(keys, config.pad_token_id)  # [B, T]
     table = sinusoids(config.pad_token_id + 1 + context_length, config.width)
     table[config.pad_token_id] = 0
     return op.gather(op.constant(table), places, op.constant(0))
@@ -77,7 +75,7 @@ def _layer(x: Node, mask: Node, config: M2M100Config, w: Weights) -> Node:
     y = layers.layer_norm(x, w.at("self_attn_layer_norm."), width, EPS)
     q, k, v = (layers.linear(y, w.at(f"self_attn.{name}_proj."), width, width) for name in "qkv")
     heads = config.encoder_attention_heads
-    attended = layers.attention(q, k, v, heads, width // heads, causal=False, mask=mask)
+    attended = layers.attention(q, k, v, heads, width // heads, mask=mask)
     x = op.add(x, layers.linear(attended, w.at("self_attn.out_proj."), width, width))
     y = layers.layer_norm(x, w.at("final_layer_norm."), width, EPS)
     y = op.relu(layers.linear(y, w.at("fc1."), width, hidden))

@@ -85,8 +85,8 @@ def _attention_pool(x: Node, w: Weights, positions: int, width: int, heads: int,
     x = op.add(x, constant(w.tensor("positional_embedding", positions + 1, width)))
     first = op.slice(x, integers(0), integers(1), integers(1), integers(1))  # [B, 1, W]
     q, k, v = (
-        layers.split_heads(layers.linear(tokens, w.at(f"{name}_proj."), width, width), heads, width // heads)
+        layers.linear(tokens, w.at(f"{name}_proj."), width, width)
         for name, tokens in (("q", first), ("k", x), ("v", x))
     )
-    attended = layers.merge_heads(op.scaled_dot_product_attention(q, k, v))  # [B, 1, W]
+    attended = layers.attention(q, k, v, heads, width // heads)  # [B, 1, W]
     return layers.linear(layers.reshape(attended, -1, width), w.at("c_proj."), width, embed_dim)

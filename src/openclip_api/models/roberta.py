@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import openvino.opset13 as op
 
 from ..checkpoints.weights import Weights
@@ -54,11 +53,9 @@ def roberta_pooler(x: Node, config: RobertaConfig, w: Weights) -> Node:
 
 
 def _embeddings(ids: Node, keys: Node, config: RobertaConfig, w: Weights) -> Node:
-    """Tokens count from pad_token_id + 1 on; all are of type 0."""
+    """All tokens are of type 0."""
     width = config.width
-    counted = op.convert(keys, "i32")
-    places = op.multiply(op.cum_sum(counted, op.constant(1)), counted)
-    places = op.add(places, op.constant(np.int32(config.pad_token_id)))  # [B, T]
+    places = layers.token_places(keys, config.pad_token_id)  # [B, T]
     x = layers.embedding(ids, w.at("word_embeddings."), config.vocab_size, width)
     x = op.add(x, layers.embedding(op.constant(0), w.at("token_type_embeddings."), config.type_vocab_size, width))
     x = op.add(x, layers.embedding(places, w.at("position_embeddings."), config.max_position_embeddings, width))
@@ -70,7 +67,7 @@ def _layer(x: Node, mask: Node, config: RobertaConfig, w: Weights) -> Node:
     width, hidden, eps = config.width, config.intermediate_size, config.layer_norm_eps
     q, k, v = (layers.linear(x, w.at(f"attention.self.{name}."), width, width) for name in ("query", "key", "value"))
     heads = config.num_attention_heads
-    attended = layers.attention(q, k, v, heads, width // heads, causal=False, mask=mask)
+    attended = layers.attention(q, k, v, heads, width // heads, mask=mask)
     attended = layers.linear(attended, w.at("attention.output.dense."), width, width)
     x = layers.layer_norm(op.add(x, attended), w.at("attention.output.LayerNorm."), width, eps)
     y = layers.gelu(layers.linear(x, w.at("intermediate.dense."), width, hidden))

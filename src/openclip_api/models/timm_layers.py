@@ -10,6 +10,7 @@ import openvino.opset13 as op
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
 from . import layers
+from .convolutions import to_tokens
 from .layers import Activation, Node, constant, integers
 
 
@@ -18,7 +19,7 @@ def patch_embed(pixels: Node, w: Weights, *, size: int, width: int, bias: bool) 
     patch = w["proj.weight"].shape[-1]
     kernel = constant(w.tensor("proj.weight", width, 3, patch, patch))
     x = op.convolution(pixels, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, W, grid, grid]
-    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, grid², W]
+    x = to_tokens(x)  # [B, grid², W]
     return (op.add(x, constant(w.tensor("proj.bias", width))) if bias else x), size // patch
 
 
@@ -28,9 +29,11 @@ def with_class_token(x: Node, w: Weights, width: int) -> Node:
     return op.concat([op.tile(constant(w.tensor("cls_token", 1, 1, width)), repeats), x], 1)
 
 
-def attend(q: Node, k: Node, v: Node) -> Node:
-    """Heads [B, heads, T, head_width] → [B, T, W]."""
-    return layers.merge_heads(op.scaled_dot_product_attention(q, k, v, causal=False))
+def attention(x: Node, w: Weights, width: int, heads: int) -> Node:
+    """layers/attention.py, Attention: [B, T, W] → [B, T, W]."""
+    q, k, v = op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3).outputs()  # 3 × [B, T, W]
+    attended = layers.attention(q, k, v, heads, split_evenly(width, heads))
+    return layers.linear(attended, w.at("proj."), width, width)
 
 
 def mlp(x: Node, w: Weights, width: int, activation: Activation) -> Node:
@@ -43,9 +46,9 @@ def attention_pool(x: Node, w: Weights, *, width: int, heads: int, activation: A
     """layers/attention_pool.py, AttentionPoolLatent: [B, T, W] → [B, W], what one learned query finds."""
     q = layers.linear(constant(w.tensor("latent", 1, 1, width)), w.at("q."), width, width)  # [1, 1, W]
     q = op.tile(q, op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, W]
-    kv = op.split(layers.linear(x, w.at("kv."), width, 2 * width), op.constant(2), 2)  # 2 × [B, T, W]
-    q, k, v = (layers.split_heads(part, heads, width // heads) for part in (q, *kv.outputs()))
-    y = layers.linear(attend(q, k, v), w.at("proj."), width, width)  # [B, 1, W]
+    k, v = op.split(layers.linear(x, w.at("kv."), width, 2 * width), op.constant(2), 2).outputs()  # 2 × [B, T, W]
+    attended = layers.attention(q, k, v, heads, width // heads)
+    y = layers.linear(attended, w.at("proj."), width, width)  # [B, 1, W]
     y = op.add(y, mlp(layers.layer_norm(y, w.at("norm."), width, eps), w.at("mlp."), width, activation))
     return layers.reshape(y, 0, width)
 

@@ -12,13 +12,13 @@ import openvino.opset13 as op
 
 from ..checkpoints.weights import Weights
 from . import layers
+from .convolutions import BATCH_NORM_EPS, to_tokens
 from .flags import one_of
 from .layers import Activation, Node, constant, gelu, gelu_tanh
 from .timm_config import TimmConfig
-from .timm_layers import attend, attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
+from .timm_layers import attention, attention_pool, first_token, head, mlp, patch_embed, with_class_token
 
 STEM = ((4, 0.25), (2, 0.25), (2, 1.0))  # vit_base_mci_224's convolutions: patch, and part of the width
-BATCH_NORM_EPS = 1e-5  # torch.nn.BatchNorm2d
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _conv_stem(x: Node, w: Weights, size: int, width: int) -> tuple[Node, int]:
         x = op.convolution(x, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, channels, size, size]
         if i + 1 < len(STEM):
             x = layers.gelu(_batch_norm(x, w.at(f"{i}.bn."), channels))
-    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, grid², W]
+    x = to_tokens(x)  # [B, grid², W]
     return op.add(x, constant(w.tensor(f"{len(STEM) - 1}.conv.bias", width))), size
 
 
@@ -110,13 +110,6 @@ def _batch_norm(x: Node, w: Weights, channels: int) -> Node:
 def _block(x: Node, w: Weights, facts: Facts, width: int) -> Node:
     """Block: [B, T, W] → [B, T, W]."""
     y = layers.layer_norm(x, w.at("norm1."), width, facts.eps)
-    x = op.add(x, _attention(y, w.at("attn."), width, facts.heads))
+    x = op.add(x, attention(y, w.at("attn."), width, facts.heads))
     y = layers.layer_norm(x, w.at("norm2."), width, facts.eps)
     return op.add(x, mlp(y, w.at("mlp."), width, facts.activation))
-
-
-def _attention(x: Node, w: Weights, width: int, heads: int) -> Node:
-    """layers/attention.py, Attention."""
-    qkv = op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3)  # 3 × [B, T, W]
-    q, k, v = (layers.split_heads(part, heads, split_evenly(width, heads)) for part in qkv.outputs())
-    return layers.linear(attend(q, k, v), w.at("proj."), width, width)

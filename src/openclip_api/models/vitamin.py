@@ -13,9 +13,11 @@ import openvino.opset13 as op
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
 from . import layers
+from .convolutions import conv, layer_norm_2d, to_tokens
 from .flags import one_of
 from .layers import Node, constant, integers
 from .timm_config import TimmConfig
+from .timm_layers import attention
 
 EPS = 1e-6  # of every norm
 STAGES = (2, 4)  # blocks of each convolutional stage
@@ -56,7 +58,7 @@ def vitamin(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: in
     width = facts.widths[-1]
 
     x = _convolutions(pixels, w.at("patch_embed.backbone."), facts.widths)  # [B, W, grid, grid]
-    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, T, W]
+    x = to_tokens(x)  # [B, T, W]
     if facts.has_positions:
         grid = -(-size // 16)  # four halvings that round up
         x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
@@ -68,42 +70,35 @@ def vitamin(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: in
 def _convolutions(x: Node, w: Weights, widths: tuple[int, int, int]) -> Node:
     """MbConvStages: [B, 3, size, size] → [B, widths[2], size / 16, size / 16]."""
     channels = widths[0]
-    x = _convolution(x, w.at("stem.conv1."), 3, channels, kernel=3, stride=2)  # [B, C, size / 2, size / 2]
-    x = layers.gelu(_channel_norm(x, w.at("stem.norm1."), channels))
-    x = _convolution(x, w.at("stem.conv2."), channels, channels, kernel=3)
+    x = conv(x, w.at("stem.conv1."), 3, channels, 3, stride=2, padding=1)  # [B, C, size / 2, size / 2]
+    x = layers.gelu(layer_norm_2d(x, w.at("stem.norm1."), channels, EPS))
+    x = conv(x, w.at("stem.conv2."), channels, channels, 3, padding=1)
     for stage, (blocks, width) in enumerate(zip(STAGES, widths[:2], strict=True)):  # each halves the image
         for i in range(blocks):
             x = _convolution_block(x, w.at(f"stages.{stage}.{i}."), channels, width, stride=1 if i else 2)
             channels = width
-    x = _channel_norm(x, w.at("pool.norm."), channels)
-    return _convolution(x, w.at("pool.proj."), channels, widths[-1], kernel=3, stride=2)
+    x = layer_norm_2d(x, w.at("pool.norm."), channels, EPS)
+    return conv(x, w.at("pool.proj."), channels, widths[-1], 3, stride=2, padding=1)
 
 
 def _convolution_block(x: Node, w: Weights, n_in: int, n_out: int, stride: int) -> Node:
     """MbConvLNBlock: [B, n_in, H, H] → [B, n_out, H / stride, H / stride]."""
     hidden = EXPANSION * n_out
-    y = _channel_norm(x, w.at("pre_norm."), n_in)
-    y = layers.gelu(_convolution(y, w.at("conv1_1x1."), n_in, hidden))
-    y = layers.gelu(_depthwise_convolution(y, w.at("conv2_kxk."), hidden, stride))
-    y = _convolution(y, w.at("conv3_1x1."), hidden, n_out)
+    y = layer_norm_2d(x, w.at("pre_norm."), n_in, EPS)
+    y = layers.gelu(conv(y, w.at("conv1_1x1."), n_in, hidden, 1))
+    y = layers.gelu(conv(y, w.at("conv2_kxk."), hidden, hidden, 3, stride=stride, padding=1, groups=hidden))
+    y = conv(y, w.at("conv3_1x1."), hidden, n_out, 1)
     if stride == 2:  # Downsample2d
         x = op.avg_pool(x, [2, 2], [1, 1], [1, 1], [3, 3], True)  # the padding does not count
         if n_in != n_out:
-            x = _convolution(x, w.at("shortcut.expand."), n_in, n_out)
+            x = conv(x, w.at("shortcut.expand."), n_in, n_out, 1)
     return op.add(y, x)
 
 
 def _transformer_block(x: Node, w: Weights, width: int, heads: int) -> Node:
     """Block: [B, T, W] → [B, T, W]."""
-    x = op.add(x, _attention(layers.layer_norm(x, w.at("norm1."), width, EPS), w.at("attn."), width, heads))
+    x = op.add(x, attention(layers.layer_norm(x, w.at("norm1."), width, EPS), w.at("attn."), width, heads))
     return op.add(x, _gated_mlp(layers.layer_norm(x, w.at("norm2."), width, EPS), w.at("mlp."), width))
-
-
-def _attention(x: Node, w: Weights, width: int, heads: int) -> Node:
-    qkv = op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3)  # 3 × [B, T, W]
-    q, k, v = (layers.split_heads(part, heads, width // heads) for part in qkv.outputs())
-    attended = op.scaled_dot_product_attention(q, k, v, causal=False)
-    return layers.linear(layers.merge_heads(attended), w.at("proj."), width, width)
 
 
 def _gated_mlp(x: Node, w: Weights, width: int) -> Node:
@@ -112,24 +107,3 @@ def _gated_mlp(x: Node, w: Weights, width: int) -> Node:
     x = layers.layer_norm(x, w.at("norm."), width, EPS)
     gate = layers.gelu(layers.linear(x, w.at("w0."), width, hidden))
     return layers.linear(op.multiply(gate, layers.linear(x, w.at("w1."), width, hidden)), w.at("w2."), hidden, width)
-
-
-def _convolution(x: Node, w: Weights, n_in: int, n_out: int, *, kernel: int = 1, stride: int = 1) -> Node:
-    padding = [kernel // 2] * 2
-    weight = constant(w.tensor("weight", n_out, n_in, kernel, kernel))
-    return _with_bias(op.convolution(x, weight, [stride] * 2, padding, padding, [1, 1]), w, n_out)
-
-
-def _depthwise_convolution(x: Node, w: Weights, channels: int, stride: int) -> Node:
-    weight = layers.reshape(constant(w.tensor("weight", channels, 1, 3, 3)), channels, 1, 1, 3, 3)
-    return _with_bias(op.group_convolution(x, weight, [stride] * 2, [1, 1], [1, 1], [1, 1]), w, channels)
-
-
-def _with_bias(x: Node, w: Weights, channels: int) -> Node:
-    return op.add(x, layers.reshape(constant(w.tensor("bias", channels)), 1, channels, 1, 1))
-
-
-def _channel_norm(x: Node, w: Weights, channels: int) -> Node:
-    """timm's LayerNorm2d: over the channels of [B, C, H, H]."""
-    x = layers.layer_norm(layers.transpose(x, 0, 2, 3, 1), w, channels, EPS)
-    return layers.transpose(x, 0, 3, 1, 2)

@@ -14,7 +14,7 @@ from ..embedder import ModelInfo, unit_length
 from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
 from .body import request_body, schema_of
-from .items import Item, check_count, embed_items, image_item, names, text_item
+from .items import Item, check_count, embed_items, image_item, image_items, names, text_item
 from .native import StringOrList
 
 Cosines = NDArray[np.float32]  # [queries, candidates]
@@ -67,10 +67,7 @@ async def classify(request: Request) -> Response:
             raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
     prompts = [template.replace("{}", label) for label in asked.labels for template in asked.templates]
     check_count(len(images) + len(prompts), settings.max_items)
-    items = [
-        *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
-        *(text_item(prompt, "labels") for prompt in prompts),
-    ]
+    items = [*image_items("image", images), *(text_item(prompt, "labels") for prompt in prompts)]
     async with shelf.use(asked.model, settings.request_timeout) as embedder:
         vectors, stages = await embed_items(embedder, items, settings.request_timeout)
     vectors = unit_length(vectors)

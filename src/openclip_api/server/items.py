@@ -37,6 +37,16 @@ def image_item(encoded: str, param: str) -> Item:
     return Item("image", decode_image(encoded, param), param)
 
 
+def text_items(field: str, texts: Sequence[str]) -> list[Item]:
+    """A field's texts, each named. Raises TooLarge."""
+    return [text_item(text, param) for text, param in zip(texts, names(field, texts), strict=True)]
+
+
+def image_items(field: str, images: Sequence[str]) -> list[Item]:
+    """A field's images, each named. Raises InvalidInput."""
+    return [image_item(image, param) for image, param in zip(images, names(field, images), strict=True)]
+
+
 def check_count(count: int, max_items: int) -> None:
     """Raises TooLarge."""
     if count > max_items:

@@ -13,7 +13,7 @@ from ..embedder import unit_length
 from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
 from .body import request_body, schema_of
-from .items import Item, check_count, embed_items, image_item, names, text_item
+from .items import Item, check_count, embed_items, image_items, text_items
 
 
 def _one_or_many(value: Any) -> Any:
@@ -87,7 +87,4 @@ def _items(asked: EmbeddingsRequest, max_items: int) -> list[Item]:
         raise InvalidInput("give 'text', 'image' or both")
     texts, images = asked.text or [], asked.image or []
     check_count(len(texts) + len(images), max_items)
-    return [
-        *(text_item(text, param) for text, param in zip(texts, names("text", texts), strict=True)),
-        *(image_item(image, param) for image, param in zip(images, names("image", images), strict=True)),
-    ]
+    return [*text_items("text", texts), *image_items("image", images)]

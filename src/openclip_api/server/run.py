@@ -67,20 +67,7 @@ def run(settings: Settings) -> int:
 
 
 def _loader(settings: Settings, name: str, tag: str | None, model_id: str | None) -> Load:
-    return lambda report: load(
-        name,
-        tag,
-        model_id=model_id,
-        device=settings.device,
-        precision=settings.precision,
-        threads=settings.threads,
-        cache_dir=settings.cache_dir,
-        max_megapixels=settings.max_image_megapixels,
-        max_batch=settings.max_batch,
-        max_queue=settings.max_queue,
-        self_check=settings.self_check,
-        report=report,
-    )
+    return lambda report: load(name, tag, model_id=model_id, report=report, **settings.load_options)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
