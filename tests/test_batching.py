@@ -75,19 +75,51 @@ def test_keys_never_mix_and_the_oldest_goes_first(engine, batcher):
     assert engine.batches[1:] == [("image", [1, 3]), ("text", [2])]
 
 
-def test_an_error_belongs_to_its_batch(engine, batcher):
+@pytest.mark.parametrize("place", range(4))
+def test_poison_fails_alone(engine, batcher, place):
     hold(engine, batcher)
-    poisoned = [put(batcher, 1), put(batcher, -1)]
+    items = [1, 2, 3]
+    items.insert(place, -1)
+    jobs = [put(batcher, item) for item in items]
     engine.gate.set()
-    for job in poisoned:
-        with pytest.raises(ValueError, match="poison"):
-            job.future.result(10)
+    with pytest.raises(ValueError, match="poison"):
+        jobs.pop(place).future.result(10)
+    assert [job.future.result(10) for job in jobs] == [2, 4, 6]
     assert put(batcher, 5).future.result(10) == 10
 
 
-def test_a_wrong_number_of_results_fails_the_batch_instead_of_shifting_it(engine, batcher):
+def test_a_wrong_number_of_results_shifts_nobody(engine, batcher):
+    hold(engine, batcher)
+    before, wrong, after = (put(batcher, item) for item in (1, 0, 2))
+    engine.gate.set()
     with pytest.raises(RuntimeError, match="0 results for 1 items"):
-        put(batcher, 0).future.result(10)
+        wrong.future.result(10)
+    assert (before.future.result(10), after.future.result(10)) == (2, 4)
+
+
+def test_a_batch_too_large_for_memory_runs_in_halves():
+    def run(key, items):
+        if len(items) > 2:
+            raise MemoryError
+        return items
+
+    gate = threading.Event()
+    batcher = Batcher(lambda key, items: (gate.wait(10), run(key, items))[1], max_batch=8)
+    jobs = [put(batcher, item) for item in range(8)]
+    gate.set()
+    assert [job.future.result(10) for job in jobs] == list(range(8))
+    batcher.close()
+
+
+def test_while_the_engine_hangs_cancelled_jobs_leave_the_queue(engine, batcher):
+    assert batcher.busy_seconds == 0
+    hold(engine, batcher)
+    for job in [put(batcher, item) for item in range(1, 100)]:
+        job.future.cancel()
+    assert batcher._waiting == []
+    assert batcher.busy_seconds > 0
+    engine.gate.set()
+    assert put(batcher, 1).future.result(10) == 2
 
 
 def test_a_cancelled_job_never_reaches_the_engine(engine, batcher):

@@ -10,8 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import openclip_api
-from openclip_api.embedder import Embedder, ModelInfo, unit_length
-from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull
+from openclip_api.embedder import Embedder, ModelInfo, UnusableVectors, unit_length
+from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull, TooLarge
 from openclip_api.loader import check_vectors
 
 from .conftest import Encode
@@ -35,7 +35,9 @@ class FakeEngine:
 
     def encode_texts(self, ids):
         assert self.gate.wait(10)
-        return np.repeat(ids[:, :1], 3, axis=1).astype(np.float32)
+        vectors = np.repeat(ids[:, :1], 3, axis=1).astype(np.float32)
+        vectors[ids[:, 0] == 13] = np.nan
+        return vectors
 
     def close(self):
         self.closed = True
@@ -76,6 +78,38 @@ def test_the_queue_takes_all_of_a_request_or_none(embedder, engine):
     engine.gate.set()
     assert [job.future.result(10)[0] for job in jobs] == [1, 1, 1]
     assert len(embedder.submit([("text", "d"), ("image", b"abc")])) == 2
+
+
+def test_the_queue_is_bounded_by_bytes_too(engine):
+    embedder = Embedder(INFO, engine, lambda data: None, lambda text: np.array([1], np.int32), max_queue_bytes=100)
+    engine.gate.clear()
+    jobs = embedder.submit([("text", "x" * 86)])  # and 4 bytes for its one token id
+    assert (embedder.queue_items, embedder.queue_bytes) == (1, 90)
+    with pytest.raises(QueueFull):
+        embedder.submit([("text", "x" * 7)])
+    jobs += embedder.submit([("text", "x" * 6)])
+    with pytest.raises(TooLarge):
+        embedder.submit([("text", "x" * 97)])
+    engine.gate.set()
+    for job in jobs:
+        job.future.result(10)
+    assert len(embedder.embed_texts(["x" * 96] * 3)) == 3  # one waits for the other
+    embedder.close()
+    assert (embedder.queue_items, embedder.queue_bytes) == (0, 0)
+
+
+def test_a_request_larger_than_the_queue_is_told_so(embedder):
+    with pytest.raises(TooLarge):
+        embedder.submit([("text", "a")] * 5)
+
+
+def test_a_vector_with_nan_fails_its_item_alone(embedder, engine):
+    engine.gate.clear()
+    first, second, third = embedder.submit([("text", "x"), ("text", "x" * 13), ("text", "xxx")])
+    engine.gate.set()
+    with pytest.raises(UnusableVectors):
+        second.future.result(10)
+    assert (first.future.result(10)[0], third.future.result(10)[0]) == (1, 3)
 
 
 def test_cancelled_and_failed_jobs_free_their_places(embedder, engine):

@@ -34,14 +34,16 @@ class Job(Generic[Result]):
 class Batcher(Generic[Item, Result]):
     """Runs jobs through `run(key, items)`, which returns one result per item in their order.
 
-    A failed batch fails each of its jobs with the same error; the thread goes on. A job whose
-    future was cancelled while it waited is dropped before it costs anything.
+    A batch that fails, or gives another number of results, is halved and run again until what fails
+    stands alone: only those jobs get the error, and the thread goes on. A job whose future is cancelled
+    while it waits is dropped at once.
     """
 
     def __init__(self, run: Callable[[Hashable, list[Item]], Sequence[Result]], max_batch: int) -> None:
         self._run = run
         self._max_batch = max_batch
         self._waiting: list[Job[Result]] = []
+        self._busy_since: float | None = None
         self._closed = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._work, name="batcher", daemon=True)
@@ -52,6 +54,13 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             self._waiting.append(job)
             self._changed.notify()
+        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the batch under way has been running; 0 when there is none."""
+        since = self._busy_since
+        return 0.0 if since is None else time.perf_counter() - since
 
     def close(self) -> None:
         """Finish what waits, then stop."""
@@ -60,11 +69,19 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify()
         self._thread.join()
 
+    def _forget(self, job: Job[Result]) -> None:
+        """While the engine hangs nothing is taken from the queue: what was given up must not pile up there."""
+        with self._changed:
+            if job in self._waiting:
+                self._waiting.remove(job)
+
     def _work(self) -> None:
         while batch := self._next_batch():
             running = [job for job in batch if job.future.set_running_or_notify_cancel()]
             if running:
+                self._busy_since = time.perf_counter()
                 self._run_batch(running)
+                self._busy_since = None
 
     def _next_batch(self) -> list[Job[Result]]:
         """The oldest job and what may share its batch; empty once closed and done."""
@@ -86,8 +103,12 @@ class Batcher(Generic[Item, Result]):
             if len(results) != len(batch):
                 raise RuntimeError(f"{len(results)} results for {len(batch)} items")  # noqa: TRY301
         except Exception as error:  # whatever the engine raises belongs to this batch alone
-            for job in batch:
-                job.future.set_exception(error)
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                return
+            half = len(batch) // 2
+            self._run_batch(batch[:half])
+            self._run_batch(batch[half:])
             return
         finished = time.perf_counter()
         for job, result in zip(batch, results, strict=True):

@@ -6,8 +6,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from .batching import Batcher, Job
 from .engines.base import Engine
-from .errors import QueueFull
+from .errors import QueueFull, TooLarge
 from .preprocess import Preprocess
 from .tokenizer import Tokenizer
 
@@ -50,10 +51,15 @@ class ModelInfo:
     logit_bias: float | None
 
 
+class UnusableVectors(RuntimeError):
+    """The engine's answer has NaN or infinity in it, or another width than the model's."""
+
+
 class Embedder:
     """One model, ready. Safe to use from several threads.
 
-    max_batch: most items in one forward pass. max_queue: most items on their way at once.
+    max_batch: most items in one forward pass. max_queue: most items on their way at once;
+    max_queue_bytes: most bytes that these may hold, as they came and as pixels or token ids.
     """
 
     def __init__(
@@ -65,15 +71,19 @@ class Embedder:
         *,
         max_batch: int = 32,
         max_queue: int = 1024,
+        max_queue_bytes: int = 512_000_000,
     ) -> None:
         self.info = info
         self.max_queue = max_queue
+        self.max_queue_bytes = max_queue_bytes
         self._engine = engine
         self._prepare: dict[Hashable, Callable[[Any], Any]] = {"image": preprocess, "text": tokenizer}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
         self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch)
+        self._prepared_bytes = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
         self._places = threading.Condition()
         self._underway = 0
+        self._underway_bytes = 0
 
     def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
         """Encoded images (JPEG, PNG, WebP, GIF, BMP) → [N, embed_dim].
@@ -89,13 +99,37 @@ class Embedder:
     def submit(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
         """Start on ("text", string) and ("image", bytes) items; each job's future gives its vector.
 
-        All or none are taken. Raises QueueFull.
+        All or none are taken. Raises QueueFull, and TooLarge for what no empty queue holds either.
         """
+        sizes = [self._size(kind, content) for kind, content in items]
+        if len(items) > self.max_queue or sum(sizes) > self.max_queue_bytes:
+            raise TooLarge(
+                f"the request is larger than the whole queue ({self.max_queue} items, "
+                f"{self.max_queue_bytes / 1e6:g} MB): send fewer items at once"
+            )
         with self._places:
             if self._underway + len(items) > self.max_queue:
                 raise QueueFull(f"{self._underway} items are waiting, at most {self.max_queue} may: try again shortly")
+            if self._underway_bytes + sum(sizes) > self.max_queue_bytes:
+                raise QueueFull(f"what waits fills {self.max_queue_bytes / 1e6:g} MB: try again shortly")
             self._underway += len(items)
-        return [self._start(kind, content) for kind, content in items]
+            self._underway_bytes += sum(sizes)
+        return [self._start(kind, content, size) for (kind, content), size in zip(items, sizes, strict=True)]
+
+    @property
+    def queue_items(self) -> int:
+        """How many items are on their way."""
+        return self._underway
+
+    @property
+    def queue_bytes(self) -> int:
+        """How many bytes these hold."""
+        return self._underway_bytes
+
+    @property
+    def busy_seconds(self) -> float:
+        """How long the engine has been at one batch; 0 when it is idle."""
+        return self._batcher.busy_seconds
 
     def close(self) -> None:
         """Finish what was submitted and release the engine's memory."""
@@ -106,10 +140,12 @@ class Embedder:
     def _embed(self, kind: Kind, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
         jobs: list[Job[Vector]] = []
         for item in items:
+            size = self._size(kind, item)
             with self._places:  # a caller with a long list waits here, so that memory stays bounded
-                self._places.wait_for(lambda: self._underway < self.max_queue)
+                self._places.wait_for(partial(self._has_place, size))
                 self._underway += 1
-            jobs.append(self._start(kind, item))
+                self._underway_bytes += size
+            jobs.append(self._start(kind, item, size))
         try:
             vectors = [job.future.result() for job in jobs]
         except Exception:
@@ -119,15 +155,23 @@ class Embedder:
         stacked = np.array(vectors, np.float32).reshape(len(vectors), self.info.embed_dim)
         return unit_length(stacked) if normalize else stacked
 
-    def _start(self, kind: Kind, item: Any) -> Job[Vector]:
+    def _size(self, kind: Kind, content: str | bytes) -> int:
+        return len(content) + self._prepared_bytes[kind]
+
+    def _has_place(self, size: int) -> bool:
+        room = self._underway < self.max_queue and self._underway_bytes + size <= self.max_queue_bytes
+        return room or self._underway == 0
+
+    def _start(self, kind: Kind, item: Any, size: int) -> Job[Vector]:
         job: Job[Vector] = Job(kind)
-        job.future.add_done_callback(self._done)
+        job.future.add_done_callback(lambda _: self._done(size))
         self._pool.submit(self._prepare_job, job, item)
         return job
 
-    def _done(self, _: Future[Vector]) -> None:
+    def _done(self, size: int) -> None:
         with self._places:
             self._underway -= 1
+            self._underway_bytes -= size
             self._places.notify_all()
 
     def _prepare_job(self, job: Job[Vector], item: Any) -> None:
@@ -146,7 +190,10 @@ class Embedder:
 
     def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
         batch = np.stack(items)
-        return list(self._engine.encode_images(batch) if kind == "image" else self._engine.encode_texts(batch))
+        vectors = self._engine.encode_images(batch) if kind == "image" else self._engine.encode_texts(batch)
+        if vectors.shape[1:] != (self.info.embed_dim,) or not np.isfinite(vectors).all():
+            raise UnusableVectors(f"the engine gave vectors of shape {vectors.shape}, some perhaps not finite")
+        return list(vectors)
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

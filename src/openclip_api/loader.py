@@ -33,6 +33,7 @@ def load(
     max_megapixels: float = 40,
     max_batch: int = 32,
     max_queue: int = 1024,
+    max_queue_bytes: int = 512_000_000,
     self_check: bool = True,
     report: Report = lambda stage, done, total: None,
 ) -> Embedder:
@@ -68,7 +69,15 @@ def load(
     if model_id:
         info = replace(info, model_id=model_id)
     preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
-    return Embedder(info, engine, preprocess, tokenizer, max_batch=max_batch, max_queue=max_queue)
+    return Embedder(
+        info,
+        engine,
+        preprocess,
+        tokenizer,
+        max_batch=max_batch,
+        max_queue=max_queue,
+        max_queue_bytes=max_queue_bytes,
+    )
 
 
 def _engine(checkpoint: Checkpoint, weights: Weights, device: str, precision: str, threads: int) -> Engine:

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
     max_batch: int = Field(32, ge=1, description="most items in one forward pass")
     max_queue: int = Field(1024, ge=1, description="most items on their way at once; beyond it requests get 429")
+    max_queue_mb: float = Field(
+        512, gt=0, description="most megabytes of bodies, and of items on their way; beyond it requests get 429"
+    )
     max_items: int = Field(256, ge=1, description="most texts and images in one request")
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
@@ -93,6 +96,7 @@ class Settings(BaseSettings):
             "max_megapixels": self.max_image_megapixels,
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
+            "max_queue_bytes": int(self.max_queue_mb * 1e6),
             "self_check": self.self_check,
         }
 

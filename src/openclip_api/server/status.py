@@ -46,6 +46,7 @@ async def info(request: Request, model: str | None = None) -> Response:
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
         "max_queue": settings.max_queue,
+        "max_queue_mb": settings.max_queue_mb,
         "max_batch": settings.max_batch,
         "max_image_megapixels": settings.max_image_megapixels,
         "max_aspect_ratio": MAX_ASPECT_RATIO,
