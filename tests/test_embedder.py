@@ -13,6 +13,7 @@ import openclip_api
 from openclip_api.embedder import Embedder, ModelInfo, UnusableVectors, unit_length
 from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull, TooLarge
 from openclip_api.loader import check_vectors
+from openclip_api.tokenizer import Tokens
 
 from .conftest import Encode
 from .tiny import CONFIG, tiny_weights, write_tiny_checkpoint
@@ -55,7 +56,9 @@ def embedder(engine):
             raise InvalidImage("bad")
         return np.frombuffer(data, np.uint8).reshape(1, 1, 3)
 
-    embedder = Embedder(INFO, engine, read_pixels, lambda text: np.array([len(text)], np.int32), max_queue=4)
+    embedder = Embedder(
+        INFO, engine, read_pixels, lambda text: Tokens(np.array([len(text)], np.int32), 1, False), max_queue=4
+    )
     yield embedder
     engine.gate.set()
     embedder.close()
@@ -81,7 +84,9 @@ def test_the_queue_takes_all_of_a_request_or_none(embedder, engine):
 
 
 def test_the_queue_is_bounded_by_bytes_too(engine):
-    embedder = Embedder(INFO, engine, lambda data: None, lambda text: np.array([1], np.int32), max_queue_bytes=100)
+    embedder = Embedder(
+        INFO, engine, lambda data: None, lambda text: Tokens(np.array([1], np.int32), 1, False), max_queue_bytes=100
+    )
     engine.gate.clear()
     jobs = embedder.submit([("text", "x" * 86)])  # and 4 bytes for its one token id
     assert (embedder.queue_items, embedder.queue_bytes) == (1, 90)

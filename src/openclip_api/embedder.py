@@ -97,7 +97,8 @@ class Embedder:
         return self._embed("text", texts, normalize)
 
     def submit(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
-        """Start on ("text", string) and ("image", bytes) items; each job's future gives its vector.
+        """Start on ("text", string) and ("image", bytes) items; each job's future gives its vector,
+        and then the `item` of a text's job is its Tokens.
 
         All or none are taken. Raises QueueFull, and TooLarge for what no empty queue holds either.
         """
@@ -189,8 +190,10 @@ class Embedder:
         self._batcher.put(job)
 
     def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
-        batch = np.stack(items)
-        vectors = self._engine.encode_images(batch) if kind == "image" else self._engine.encode_texts(batch)
+        if kind == "image":
+            vectors = self._engine.encode_images(np.stack(items))
+        else:
+            vectors = self._engine.encode_texts(np.stack([tokens.ids for tokens in items]))
         if vectors.shape[1:] != (self.info.embed_dim,) or not np.isfinite(vectors).all():
             raise UnusableVectors(f"the engine gave vectors of shape {vectors.shape}, some perhaps not finite")
         return list(vectors)

@@ -101,7 +101,7 @@ def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[K
     and no request should wait for that."""
     shape = (1, image_size, image_size, 3)
     pixels = (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)
-    ids = tokenizer("a photo of a cat")[None]
+    ids = tokenizer("a photo of a cat").ids[None]
     return {"image": engine.encode_images(pixels), "text": engine.encode_texts(ids)}
 
 

@@ -10,6 +10,7 @@ import html
 import json
 import string
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -24,14 +25,21 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 
 from .errors import CorruptCheckpoint, UnsupportedModel
 
-TokenIds = NDArray[np.int32]  # [context_length]
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text. `count` is how many of the ids are no padding, special tokens included."""
+
+    ids: NDArray[np.int32]  # [context_length]
+    count: int
+    truncated: bool  # the text went beyond the context length
 
 
 class Tokenizer(Protocol):
     context_length: int
 
-    def __call__(self, text: str) -> TokenIds:
-        """The ids of one text, cut or padded to context_length."""
+    def __call__(self, text: str) -> Tokens:
+        """One text's ids, cut or padded to context_length."""
 
 
 def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokenizer:
@@ -67,7 +75,7 @@ class ClipTokenizer:
         self._bpe, self._start, self._end = _clip_bpe()
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
-    def __call__(self, text: str) -> TokenIds:
+    def __call__(self, text: str) -> Tokens:
         ids = [self._start]
         for match in self.WORD.finditer(self._clean(text)):
             if len(ids) >= self.context_length:
@@ -75,8 +83,10 @@ class ClipTokenizer:
             word = match[0]
             ids += self._ids_of_common_word(word) if len(word) < 64 else self._ids_of_word(word)
         # the last place is the end-of-text's, however long the text
+        truncated = len(ids) >= self.context_length
         ids = [*ids[: self.context_length - 1], self._end]
-        return np.array(ids + [0] * (self.context_length - len(ids)), np.int32)
+        padded = np.array(ids + [0] * (self.context_length - len(ids)), np.int32)
+        return Tokens(padded, len(ids), truncated)
 
     def _ids_of_word(self, word: str) -> Sequence[int]:
         # Written out in a text, the special tokens mean themselves.
@@ -138,11 +148,12 @@ class FileTokenizer:
         )
         self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
 
-    def __call__(self, text: str) -> TokenIds:
-        ids = np.array(self._tokenizer.encode(self._clean(text)).ids, np.int32)
+    def __call__(self, text: str) -> Tokens:
+        encoding = self._tokenizer.encode(self._clean(text))
+        ids = np.array(encoding.ids, np.int32)
         if self._stripped is not None:
             ids[ids == self._stripped] = 0
-        return ids
+        return Tokens(ids, sum(encoding.attention_mask), bool(encoding.overflowing))
 
     def _nllb_template(self, config: Mapping[str, Any]) -> processors.TemplateProcessing:
         """transformers ignores the template in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (5.23.0)."""
