@@ -24,7 +24,7 @@ def augment(art: Tensor, monochrome: Tensor, size: int, strength: float) -> Tens
     easy = (colour + 1 - alpha).clamp(0, 1)
     colour = torch.where(monochrome.view(-1, 1, 1, 1), ink(alpha), colour)
     colour = jitter(colour, alpha)
-    inked = chance(len(art), 0.3).nonzero()[:, 0]
+    inked = chance(len(art), 0.35).nonzero()[:, 0]
     if len(inked):
         colour[inked], alpha[inked] = outline(colour[inked], alpha[inked])
     back = background(len(art), size)
@@ -65,7 +65,7 @@ def luma(colour: Tensor) -> Tensor:
 def move(art: Tensor, size: int) -> Tensor:
     """Scale, stretch, turn and shift; sometimes so far that the edge crops it. No mirror: arrows have a side."""
     n = len(art)
-    scale = torch.where(chance(n, 0.7), 0.8 + 0.25 * torch.rand(n), 0.55 + 0.7 * torch.rand(n))
+    scale = torch.where(chance(n, 0.7), 0.65 + 0.4 * torch.rand(n), 0.5 + 0.75 * torch.rand(n))
     stretch = torch.exp(0.08 * torch.randn(n))
     angle = torch.where(chance(n, 0.6), torch.zeros(n), 0.15 * torch.randn(n))
     room = 0.7 * (1 - scale).abs() + 0.04
@@ -114,8 +114,14 @@ def outline(colour: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def widest(values: Tensor, radius: int) -> Tensor:
-    for kernel in ((1, radius), (radius, 1)):  # a square's maximum, one direction after the other
-        values = F.max_pool2d(values, kernel, 1, (kernel[0] // 2, kernel[1] // 2))
+    """A square's maximum, one direction after the other; shifted views are several times as quick as a pooling."""
+    for axis in (2, 3):
+        size = values.shape[axis]
+        padded = F.pad(values, (radius // 2,) * 2 if axis == 3 else (0, 0, radius // 2, radius // 2), value=-1e9)
+        wide = padded.narrow(axis, 0, size)
+        for shift in range(1, radius):
+            wide = torch.maximum(wide, padded.narrow(axis, shift, size))
+        values = wide
     return values
 
 

@@ -23,6 +23,8 @@ class Package:
         return PACKAGES / self.name.replace("/", "-").lstrip("@")
 
 
+NOTO_FONT = Package("@expo-google-fonts/noto-emoji", "0.4.7", "MIT AND OFL-1.1")
+
 # Art the model learns from. Iconify repackages the vendors' SVG files; `info.json` in each names author and licence.
 TRAINING_ART = {
     "noto": Package("@iconify-json/noto", "1.2.9", "Apache-2.0"),
@@ -35,6 +37,17 @@ TRAINING_ART = {
     "emojione-monotone": Package("@iconify-json/emojione-monotone", "1.2.1", "CC-BY-4.0"),
     "fxemoji": Package("@iconify-json/fxemoji", "1.2.2", "Apache-2.0"),
     "streamline-emojis": Package("@iconify-json/streamline-emojis", "1.2.4", "CC-BY-4.0"),
+    # icons: only those that bear the name of a concept
+    "ph": Package("@iconify-json/ph", "1.2.2", "MIT"),
+    "tabler": Package("@iconify-json/tabler", "1.2.41", "MIT"),
+    "lucide": Package("@iconify-json/lucide", "1.2.137", "ISC"),
+    "mdi": Package("@iconify-json/mdi", "1.2.3", "Apache-2.0"),
+    "game-icons": Package("@iconify-json/game-icons", "1.2.4", "CC-BY-3.0"),
+    "icon-park": Package("@iconify-json/icon-park", "1.2.4", "Apache-2.0"),
+    # a font: every emoji as a line drawing, thin, thick, and coloured in by us
+    "noto-thin": NOTO_FONT,
+    "noto-thick": NOTO_FONT,
+    "noto-inked": NOTO_FONT,
 }
 
 # Never trained on: it measures what the model makes of a hand it has not seen.
@@ -70,6 +83,6 @@ def check_licence(package: Package) -> None:
 
 
 if __name__ == "__main__":
-    for package in [*ART.values(), EMOJIBASE, EMOJILIB]:
+    for package in dict.fromkeys([*ART.values(), EMOJIBASE, EMOJILIB]):
         fetch(package)
         print(f"{package.name}@{package.version}  {package.licence}")

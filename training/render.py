@@ -7,23 +7,36 @@ PIXELS/<vendor>.npy          uint8 [N, 4, SIZE, SIZE], red green blue alpha; col
 PIXELS/<vendor>.concepts.npy int32 [N], the index in load_concepts() that each picture shows
 """
 
+import argparse
 import io
 import json
 import re
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import resvg_py
-from concepts import Concept, load_concepts, plain
+from concepts import FLAGS, Concept, load_concepts, plain
 from fetch import ART, Package
 from paths import PIXELS
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
 SIZE = 128
+ICONS = ("ph", "tabler", "lucide", "mdi", "game-icons", "icon-park")
+FONTS = {"noto-thin": "300Light", "noto-thick": "600SemiBold", "noto-inked": "300Light"}
+# drawn in `currentColor`: training gives them a colour
 MONOCHROME = (
     "fluent-emoji-high-contrast",
     "emojione-monotone",
-)  # drawn in `currentColor`: training gives them a colour
+    "ph",
+    "tabler",
+    "lucide",
+    "mdi",
+    "game-icons",
+    "noto-thin",
+    "noto-thick",
+)
 
 
 def iconify_svg(icons: dict, name: str) -> str:
@@ -38,11 +51,15 @@ def iconify_svg(icons: dict, name: str) -> str:
 
 
 def draw(svg: str, size: int = SIZE) -> Image.Image:
+    return squared(Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size * 2)))), size)
+
+
+def squared(picture: Image.Image, size: int = SIZE) -> Image.Image:
     """The picture in the middle of a transparent square."""
-    png = Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg, width=size * 2)))).convert("RGBA")
-    png.thumbnail((size, size), Image.Resampling.BOX)
+    picture = picture.convert("RGBA")
+    picture.thumbnail((size, size), Image.Resampling.BOX)
     square = Image.new("RGBA", (size, size))
-    square.paste(png, ((size - png.width) // 2, (size - png.height) // 2))
+    square.paste(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
     return square
 
 
@@ -50,7 +67,7 @@ def find_pictures(vendor: str, package: Package, concepts: list[Concept]) -> dic
     """Icon name → concept. By code point where the vendor gives one, else by name; each picture shows one concept."""
     icons = json.loads((package.folder / "icons.json").read_text())
     names = [*icons["icons"], *icons.get("aliases", {})]
-    by_code = json.loads((package.folder / "chars.json").read_text())
+    by_code = json.loads((package.folder / "chars.json").read_text()) if vendor not in ICONS else {}
     by_hexcode = {concept.hexcode: index for index, concept in enumerate(concepts)}
     found = {icon: by_hexcode[code] for code, icon in by_code.items() if code in by_hexcode}
     if by_code:
@@ -58,7 +75,10 @@ def find_pictures(vendor: str, package: Package, concepts: list[Concept]) -> dic
     by_name = name_table(concepts)
     for name in names:
         key = name_key(name)
-        candidates = [key, key.removesuffix(" face"), key.replace(" ", "")] if vendor != "fxemoji" else [key]
+        if vendor in ICONS and len(key) < 4:  # "ad" means an advertisement there, not Andorra
+            continue
+        strict = vendor == "fxemoji" or vendor in ICONS
+        candidates = [key] if strict else [key, key.removesuffix(" face"), key.replace(" ", "")]
         for candidate in candidates:
             if candidate in by_name:
                 found[name] = by_name[candidate]
@@ -93,14 +113,55 @@ def premultiplied(picture: Image.Image) -> np.ndarray:
     return pixels.round().astype(np.uint8).transpose(2, 0, 1)
 
 
-def render(vendor: str) -> str:
-    concepts = load_concepts()
+def svg_pictures(vendor: str) -> Iterator[tuple[int, Image.Image]]:
+    """Each picture with the concept that it shows."""
     package = ART[vendor]
-    found = find_pictures(vendor, package, concepts)
+    found = find_pictures(vendor, package, load_concepts())
     icons = json.loads((package.folder / "icons.json").read_text())
-    pixels, indices, empty = [], [], 0
     for name, index in sorted(found.items(), key=lambda item: (item[1], item[0])):
-        picture = premultiplied(draw(iconify_svg(icons, name)))
+        yield index, draw(iconify_svg(icons, name))
+
+
+def font_pictures(vendor: str) -> Iterator[tuple[int, Image.Image]]:
+    """The font's line drawings; flags are only letters there."""
+    weight = FONTS[vendor]
+    font = ImageFont.truetype(ART[vendor].folder / weight / f"NotoEmoji_{weight}.ttf", 2 * SIZE)
+    coloured = dict(svg_pictures("noto")) if vendor == "noto-inked" else None
+    for index, concept in enumerate(load_concepts()):
+        if concept.group == FLAGS or (coloured is not None and index not in coloured):
+            continue
+        canvas = Image.new("L", (4 * SIZE, 4 * SIZE))
+        ImageDraw.Draw(canvas).text((2 * SIZE, 2 * SIZE), concept.emoji, fill=255, font=font, anchor="mm")
+        lines = canvas.crop(canvas.getbbox())
+        if coloured is None:
+            picture = Image.new("RGBA", lines.size)
+            picture.putalpha(lines)
+        else:
+            picture = coloured_in(lines, coloured[index])
+        yield index, squared(picture)
+
+
+def coloured_in(lines: Image.Image, colours: Image.Image) -> Image.Image:
+    """Black lines, and between them surfaces of one colour each: the one that a coloured picture has there."""
+    colours = colours.crop(colours.getchannel("A").getbbox()).resize(lines.size)
+    colour, ink = np.asarray(colours), np.asarray(lines)
+    surfaces, count = ndimage.label(ink < 128)
+    filled = np.zeros((*ink.shape, 4), np.uint8)
+    for surface in range(1, count + 1):
+        inside = colour[surfaces == surface]
+        if (inside[:, 3] > 128).mean() > 0.6:
+            filled[surfaces == surface] = [*np.median(inside[inside[:, 3] > 128], axis=0)[:3], 255]
+    # under a line lies the colour of the nearest surface
+    nearest = ndimage.distance_transform_edt(surfaces == 0, return_distances=False, return_indices=True)
+    picture = Image.fromarray(filled[tuple(nearest)], "RGBA")
+    picture.alpha_composite(Image.merge("RGBA", [Image.new("L", lines.size)] * 3 + [lines]))
+    return picture
+
+
+def render(vendor: str) -> str:
+    pixels, indices, empty = [], [], 0
+    for index, drawn in font_pictures(vendor) if vendor in FONTS else svg_pictures(vendor):
+        picture = premultiplied(drawn)
         if picture[3].max() < 128:  # nothing drawn
             empty += 1
             continue
@@ -113,6 +174,9 @@ def render(vendor: str) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("vendors", nargs="*", help="default: all")
+    options = parser.parse_args()
     with ProcessPoolExecutor() as pool:
-        for line in pool.map(render, ART):
+        for line in pool.map(render, options.vendors or ART):
             print(line, flush=True)
