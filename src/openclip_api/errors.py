@@ -13,6 +13,7 @@ OpenClipApiError
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
     ├── ModelNotFound       a model that is not served here
+    ├── ModelMismatch       If-Match names another model's fingerprint
     ├── InvalidImage        the bytes are no image this server reads
     ├── TooLarge            over a limit of bytes, items, characters or pixels
     ├── UnsupportedMedia    a media type that is not served here
@@ -80,6 +81,10 @@ class InvalidInput(RequestError):
 
 
 class ModelNotFound(RequestError):
+    pass
+
+
+class ModelMismatch(RequestError):
     pass
 
 

@@ -40,7 +40,7 @@ def test_info_tells_model_and_limits(server: ServerProcess):
 def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     operation = server.http.get("/openapi.json").json()["paths"]["/embeddings"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"text", "image", "normalize", "model"}
+    assert set(schema["properties"]) == {"text", "image", "normalize", "truncate", "model"}
     assert "200" in operation["responses"]
 
 

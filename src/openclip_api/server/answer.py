@@ -1,19 +1,21 @@
-"""Answers: JSON with NumPy rows as they are, errors in one shape, the headers that embeddings carry."""
+"""Answers: JSON with NumPy rows as they are, errors as each protocol wraps them, the headers that embeddings carry."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.responses import Response
+from starlette.types import Scope
 
-from ..embedder import ModelInfo
 from ..errors import (
     DeadlineExceeded,
     InvalidImage,
     InvalidInput,
     InvalidRequest,
+    ModelMismatch,
     ModelNotFound,
     NotReady,
     QueueFull,
@@ -21,11 +23,13 @@ from ..errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from .embed import Embedded
 
 # The one table from errors to HTTP: status, and the `type` that a client can switch on.
 STATUSES: dict[type[RequestError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid_request"),
     ModelNotFound: (404, "model_not_found"),
+    ModelMismatch: (412, "model_mismatch"),
     InvalidInput: (422, "invalid_input"),
     InvalidImage: (422, "invalid_image"),
     TooLarge: (413, "too_large"),
@@ -37,25 +41,63 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
 RETRY_AFTER = {429: "1", 503: "2"}  # seconds
 
 
+class Problem(NamedTuple):
+    """An error as a client meets it."""
+
+    status: int
+    kind: str  # a word that a program can switch on
+    message: str
+    param: str | None
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """How a protocol tells an error: the answer's body, and its status for input that reads well but is wrong."""
+
+    body: Callable[[Problem], Any]
+    invalid: int = 422
+
+
+NATIVE = Envelope(lambda problem: {"error": {"type": problem.kind, "message": problem.message, "param": problem.param}})
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, status, headers, media_type="application/json")
 
 
-def error_response(status: int, kind: str, message: str, param: str | None = None) -> Response:
+def error_response(scope: Scope, status: int, kind: str, message: str, param: str | None = None) -> Response:
+    """In the envelope of the protocol that `scope`'s request speaks."""
+    envelope = _envelope(scope)
+    if status == 422:
+        status = envelope.invalid
     headers = {}
     if status in RETRY_AFTER:
         headers["Retry-After"] = RETRY_AFTER[status]
     if status == 413:
         headers["Connection"] = "close"  # the rest of the body is not read
-    return json_response({"error": {"type": kind, "message": message, "param": param}}, status, headers)
+    return json_response(envelope.body(Problem(status, kind, message, param)), status, headers)
 
 
-def request_error_response(error: RequestError) -> Response:
+def request_error_response(scope: Scope, error: RequestError) -> Response:
     status, kind = STATUSES[type(error)]
-    return error_response(status, kind, error.message, error.param)
+    return error_response(scope, status, kind, error.message, error.param)
 
 
-def embedding_headers(info: ModelInfo, stages: Mapping[str, float]) -> dict[str, str]:
-    timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in stages.items())
-    return {"X-Model-Fingerprint": info.fingerprint, "Server-Timing": timing}
+def embedding_headers(embedded: Embedded) -> dict[str, str]:
+    timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in embedded.stages.items())
+    headers = {"X-Model-Fingerprint": embedded.info.fingerprint, "Server-Timing": timing}
+    if any(embedded.truncated):
+        headers["X-Truncated-Texts"] = str(sum(embedded.truncated))
+    return headers
+
+
+def _envelope(scope: Scope) -> Envelope:
+    """The one that a route set in the request's state, else that of the path, else the native one.
+
+    Asks for no more than a path, so that it serves middleware as well.
+    """
+    route = scope.get("route")  # where routing came so far: its path has the names of parameters in it
+    path = scope["path"] if route is None else route.path
+    envelope: Envelope = scope.get("state", {}).get("envelope") or scope["app"].state.envelopes.get(path, NATIVE)
+    return envelope

@@ -26,7 +26,7 @@ from .shelf import Shelf
 
 log = logging.getLogger("openclip_api")
 
-EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "Server-Timing"]
+EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "Server-Timing"]
 
 
 def create_app(settings: Settings, shelf: Shelf, on_loaded: Callable[[], None] = lambda: None) -> FastAPI:
@@ -42,8 +42,9 @@ def create_app(settings: Settings, shelf: Shelf, on_loaded: Callable[[], None] =
         title="OpenCLIP API", version=__version__, lifespan=lifespan, summary="CLIP embeddings of images and texts."
     )
     app.state.settings, app.state.shelf = settings, shelf
-    for router in (status.router, native.router, classify.router):
-        app.include_router(router)
+    app.state.envelopes = {}
+    for module in (status, native, classify):
+        app.include_router(module.router)
 
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -86,15 +87,15 @@ class RequestId:
         return await self._app(scope, receive, send_with_id)
 
 
-async def _on_request_error(_: Request, error: Exception) -> Response:
+async def _on_request_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestError)
-    return request_error_response(error)
+    return request_error_response(request.scope, error)
 
 
-async def _on_http_exception(_: Request, error: Exception) -> Response:
+async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
-    response = error_response(error.status_code, kind, str(error.detail))
+    response = error_response(request.scope, error.status_code, kind, str(error.detail))
     response.headers.update(error.headers or {})
     return response
 
@@ -106,6 +107,7 @@ async def _on_disconnect(_: Request, error: Exception) -> Response:
 async def _on_defect(request: Request, error: Exception) -> Response:
     request_id = request.scope.get("state", {}).get("request_id", "?")
     log.error("request %s failed: %s", request_id, type(error).__name__, exc_info=error)
-    response = error_response(500, "internal_error", f"an error of the server's own; its log has request {request_id}")
+    message = f"an error of the server's own; its log has request {request_id}"
+    response = error_response(request.scope, 500, "internal_error", message)
     response.headers["X-Request-Id"] = request_id  # this answer is made outside of the middleware
     return response

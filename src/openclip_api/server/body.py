@@ -6,8 +6,9 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
 
-from ..errors import InvalidInput, InvalidRequest, RequestError, UnsupportedMedia
+from ..errors import InvalidInput, InvalidRequest, UnsupportedMedia
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -25,21 +26,32 @@ REASONS = {
 
 async def request_body(request: Request, model: type[Body]) -> Body:
     """Raises InvalidRequest (not JSON), InvalidInput (a field is wrong), UnsupportedMedia, TooLarge."""
+    return validated(await read_json(request), model)
+
+
+async def read_json(request: Request) -> Any:
+    """Raises InvalidRequest, UnsupportedMedia, TooLarge."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("compressed bodies are not read: send it without Content-Encoding")
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await request.body()
     try:
-        return model.model_validate_json(content)
+        return from_json(content)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
+
+
+def validated(content: Any, model: type[Body]) -> Body:
+    """Raises InvalidInput."""
+    try:
+        return model.model_validate(content)
     except ValidationError as error:
         raise _told(error) from error
 
 
-def _told(error: ValidationError) -> RequestError:
+def _told(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    if first["type"] == "json_invalid":
-        return InvalidRequest(f"the body is not JSON: {first['msg'].removeprefix('Invalid JSON: ')}", "body")
     field, *indices = first["loc"] or ("body",)
     param = str(field) + "".join(f"[{index}]" for index in indices if isinstance(index, int))
     reason = REASONS.get(first["type"], first["msg"].lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from ..embedder import ModelInfo, unit_length
 from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
 from .body import request_body, schema_of
-from .items import Item, check_count, embed_items, image_item, image_items, names, text_item
+from .embed import embed
+from .items import Item, image_item, image_items, name, text_item
 from .native import StringOrList
 
 Cosines = NDArray[np.float32]  # [queries, candidates]
@@ -57,24 +59,22 @@ router = APIRouter(tags=["zero-shot"])
 
 @router.post("/classify", summary="Which label fits each image", openapi_extra=schema_of(ClassifyRequest))
 async def classify(request: Request) -> Response:
-    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, ClassifyRequest)
     images = [*(asked.image or []), *(asked.images or [])]
     if not images:
         raise InvalidInput("give 'image' or 'images'", "image")
-    for template, param in zip(asked.templates, names("templates", asked.templates), strict=True):
+    for index, template in enumerate(asked.templates):
         if "{}" not in template:
+            param = name("templates", index, asked.templates)
             raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
-    prompts = [template.replace("{}", label) for label in asked.labels for template in asked.templates]
-    check_count(len(images) + len(prompts), settings.max_items)
-    items = [*image_items("image", images), *(text_item(prompt, "labels") for prompt in prompts)]
-    async with shelf.use(asked.model, settings.request_timeout) as embedder:
-        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
-    vectors = unit_length(vectors)
+    prompts = (template.replace("{}", label) for label in asked.labels for template in asked.templates)
+    items = chain(image_items("image", images), (text_item(prompt, "labels") for prompt in prompts))
+    embedded = await embed(request, items, asked.model)
+    vectors = unit_length(embedded.vectors)
     # prompt ensembling: Radford et al. 2021, section 3.1.4
     per_label = vectors[len(images) :].reshape(len(asked.labels), len(asked.templates), -1).mean(axis=1)
     cosines = vectors[: len(images)] @ unit_length(per_label).T
-    scores = probabilities(cosines, embedder.info)
+    scores = probabilities(cosines, embedded.info)
     results = [
         [
             {"label": asked.labels[i], "score": scores[row, i], "cosine": cosines[row, i]}
@@ -82,9 +82,7 @@ async def classify(request: Request) -> Response:
         ]
         for row in range(len(images))
     ]
-    return json_response(
-        {"model": embedder.info.model_id, "results": results}, headers=embedding_headers(embedder.info, stages)
-    )
+    return json_response({"model": embedded.info.model_id, "results": results}, headers=embedding_headers(embedded))
 
 
 @router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
@@ -93,25 +91,22 @@ async def rank(request: Request) -> Response:
 
     Where candidates have ids, `ranking` lists them for each query, best first.
     """
-    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, RankRequest)
-    check_count(len(asked.queries) + len(asked.candidates), settings.max_items)
-    items = [
+    items = (
         _rank_item(item, f"{field}[{index}]")
         for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
         for index, item in enumerate(values)
-    ]
-    async with shelf.use(asked.model, settings.request_timeout) as embedder:
-        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
-    vectors = unit_length(vectors)
+    )
+    embedded = await embed(request, items, asked.model)
+    vectors = unit_length(embedded.vectors)
     cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
     answer: dict[str, Any] = {
-        "probabilities": probabilities(cosines, embedder.info),
+        "probabilities": probabilities(cosines, embedded.info),
         "cosine_similarities": cosines,
     }
     if any(candidate.id is not None for candidate in asked.candidates):
         answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
-    return json_response(answer, headers=embedding_headers(embedder.info, stages))
+    return json_response(answer, headers=embedding_headers(embedded))
 
 
 def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
@@ -128,7 +123,7 @@ def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
 
 def _rank_item(item: RankItem, param: str) -> Item:
     if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
-        raise InvalidInput(f"{param}: give one of 'text' and 'img_blob'", param)
-    if item.img_uri is not None:
-        raise InvalidInput(f"{param}: image URLs are not fetched here: send the image as img_blob", param)
-    return text_item(item.text, param) if item.text is not None else image_item(str(item.img_blob), param)
+        raise InvalidInput(f"{param}: give one of 'text', 'img_blob' and 'img_uri'", param)
+    if item.text is not None:
+        return text_item(item.text, param)
+    return image_item(item.img_blob or item.img_uri or "", param)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -13,7 +15,8 @@ from ..embedder import unit_length
 from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
 from .body import request_body, schema_of
-from .items import Item, check_count, embed_items, image_items, text_items
+from .embed import embed
+from .items import Item, image_items, text_items
 
 
 def _one_or_many(value: Any) -> Any:
@@ -40,6 +43,7 @@ class EmbeddingsRequest(BaseModel):
         None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
     )
     normalize: bool = Field(False, description="scale each vector to length 1")
+    truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
 
 
@@ -65,26 +69,21 @@ DOCS: dict[str, Any] = {
 @router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
 async def embeddings(request: Request) -> Any:
     started = time.perf_counter()
-    shelf, settings = request.app.state.shelf, request.app.state.settings
     asked = await request_body(request, EmbeddingsRequest)
-    items = _items(asked, settings.max_items)
-    async with shelf.use(asked.model, settings.request_timeout) as embedder:
-        vectors, stages = await embed_items(embedder, items, settings.request_timeout)
+    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate)
     return json_response(
         {
-            "model": embedder.info.model_id,
-            "device": embedder.info.device,
-            "embeddings": unit_length(vectors) if asked.normalize else vectors,
+            "model": embedded.info.model_id,
+            "device": embedded.info.device,
+            "embeddings": unit_length(embedded.vectors) if asked.normalize else embedded.vectors,
             "duration": time.perf_counter() - started,
         },
-        headers=embedding_headers(embedder.info, stages),
+        headers=embedding_headers(embedded),
     )
 
 
-def _items(asked: EmbeddingsRequest, max_items: int) -> list[Item]:
+def _items(asked: EmbeddingsRequest) -> Iterator[Item]:
     """Raises InvalidInput, TooLarge."""
     if asked.text is None and asked.image is None:
         raise InvalidInput("give 'text', 'image' or both")
-    texts, images = asked.text or [], asked.image or []
-    check_count(len(texts) + len(images), max_items)
-    return [*text_items("text", texts), *image_items("image", images)]
+    return chain(text_items("text", asked.text or []), image_items("image", asked.image or []))

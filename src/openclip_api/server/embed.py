@@ -1,0 +1,89 @@
+"""The one call between a protocol's request and its answer: items in, vectors out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+from fastapi import Request
+from numpy.typing import NDArray
+
+from ..batching import Job
+from ..embedder import Embedder, ModelInfo, Vector
+from ..errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
+from .items import ImageURL, Item
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors in the items' order, and what an answer's headers and usage tell of them."""
+
+    info: ModelInfo
+    vectors: NDArray[np.float32]  # [N, embed_dim], as the model gives them
+    tokens: list[int]  # [N], 0 for an image
+    truncated: list[bool]  # [N], whether a text was cut at the context length
+    stages: dict[str, float]  # the longest time in seconds that an item spent in each
+
+
+async def embed(request: Request, items: Iterable[Item], model: str | None, *, truncate: bool = True) -> Embedded:
+    """model: which of the server's, None for the first. truncate: False refuses a text that would be cut.
+
+    Raises RequestError, with the `param` of the first item that is wrong: TooLarge (also for more items than
+    MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, NotReady, QueueFull, DeadlineExceeded.
+    """
+    shelf, settings = request.app.state.shelf, request.app.state.settings
+    counted = list(islice(items, settings.max_items + 1))
+    if len(counted) > settings.max_items:
+        raise TooLarge(f"more than {settings.max_items} items in one request")
+    contents = [(item.kind, _content(item)) for item in counted]
+    async with shelf.use(model, settings.request_timeout) as embedder:
+        _check_fingerprint(request, embedder.info)
+        jobs = embedder.submit(contents)
+        vectors = await _results(jobs, counted, settings.request_timeout)
+    return _embedded(embedder, jobs, counted, vectors, truncate)
+
+
+def _content(item: Item) -> str | bytes:
+    if isinstance(item.content, ImageURL):
+        raise InvalidInput(f"{item.param}: image URLs are not fetched here: send the image as base64", item.param)
+    return item.content
+
+
+def _check_fingerprint(request: Request, info: ModelInfo) -> None:
+    """If-Match, RFC 9110 section 13.1.1: a client that indexed with one model does not want another's vectors."""
+    given = ",".join(request.headers.getlist("if-match"))
+    tags = [tag.strip() for tag in given.split(",")]
+    if given and not {"*", info.fingerprint, f'"{info.fingerprint}"'} & set(tags):
+        raise ModelMismatch(f"If-Match: the model's fingerprint is {info.fingerprint}", "If-Match")
+
+
+async def _results(jobs: Sequence[Job[Vector]], items: Sequence[Item], timeout: float) -> NDArray[np.float32]:
+    """[N, embed_dim]. Raises the first item's error under its name."""
+    waiting = asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs), return_exceptions=True)
+    try:
+        results = await asyncio.wait_for(waiting, timeout)
+    except asyncio.TimeoutError as error:  # before Python 3.11 another class than TimeoutError
+        raise DeadlineExceeded(f"no answer within {timeout:g} seconds") from error
+    vectors = []
+    for item, result in zip(items, results, strict=True):
+        if isinstance(result, RequestError):
+            raise type(result)(f"{item.param}: {result.message}", item.param) from result
+        if isinstance(result, BaseException):
+            raise result
+        vectors.append(result)
+    return np.stack(vectors)
+
+
+def _embedded(
+    embedder: Embedder, jobs: Sequence[Job[Vector]], items: Sequence[Item], vectors: NDArray[np.float32], truncate: bool
+) -> Embedded:
+    tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, items, strict=True)]
+    truncated = [item.kind == "text" and job.item.truncated for job, item in zip(jobs, items, strict=True)]
+    if not truncate and any(truncated):
+        param = items[truncated.index(True)].param
+        raise InvalidInput(f"{param}: longer than the model's {embedder.info.context_length} tokens", param)
+    stages = {stage: max(job.seconds[stage] for job in jobs) for stage in jobs[0].seconds}
+    return Embedded(embedder.info, vectors, tokens, truncated, stages)
