@@ -16,7 +16,7 @@ import httpx
 
 # Settings that a developer may have in the shell must not reach the server under test.
 OURS = re.compile(
-    r"(MODEL|HF|MAX|CORS)_|MODELS$|HOST$|PORT$|DEVICE$|PRECISION$|THREADS$|SELF_CHECK$|CACHE_DIR$|LOG_LEVEL$|REQUEST_TIMEOUT$"
+    r"(MODEL|HF|MAX|CORS)_|MODELS$|HOST$|PORT$|DEVICE$|PRECISION$|THREADS$|SELF_CHECK$|CACHE_DIR$|LOG_LEVEL$|LOG_FORMAT$|REQUEST_TIMEOUT$|BODY_TIMEOUT$|GRACE_SECONDS$|API_KEY$"
 )
 
 

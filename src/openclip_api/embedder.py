@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Embedder:
         self._places = threading.Condition()
         self._underway = 0
         self._underway_bytes = 0
+        self.batches: Counter[tuple[str, int]] = Counter()  # how often the engine was given so many of a kind
 
     def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
         """Encoded images (JPEG, PNG, WebP, GIF, BMP) → [N, embed_dim].
@@ -190,6 +192,7 @@ class Embedder:
         self._batcher.put(job)
 
     def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
+        self.batches[str(kind), len(items)] += 1
         if kind == "image":
             vectors = self._engine.encode_images(np.stack(items))
         else:

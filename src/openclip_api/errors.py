@@ -18,6 +18,7 @@ OpenClipApiError
     ├── TooLarge            over a limit of bytes, items, characters or pixels
     ├── UnsupportedMedia    a media type that is not served here
     ├── QueueFull           too much is waiting already
+    ├── BodyTimeout         the request's body did not arrive in time
     ├── DeadlineExceeded    the answer did not come in time
     └── NotReady            the model is still loading, or the server is stopping
 """
@@ -101,6 +102,10 @@ class UnsupportedMedia(RequestError):
 
 
 class QueueFull(RequestError):
+    pass
+
+
+class BodyTimeout(RequestError):
     pass
 
 

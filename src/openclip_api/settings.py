@@ -67,14 +67,27 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
+    body_timeout: float = Field(30, gt=0, description="seconds in which a request's body must have arrived")
+    grace_seconds: float = Field(
+        20, gt=0, description="seconds after SIGTERM in which accepted requests are still answered"
+    )
     self_check: bool = Field(
         True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
+    )
+    api_key: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        [],
+        repr=False,
+        description="keys of which a request must carry one as 'Authorization: Bearer KEY', comma-separated; "
+        "none: open to all who reach it",
     )
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
         ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="debug, info, warning or error"
+    )
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+        "text", description="text, or json: one object a line"
     )
 
     @property

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from ..errors import (
+    BodyTimeout,
     DeadlineExceeded,
     InvalidImage,
     InvalidInput,
@@ -30,6 +31,7 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid_request"),
     ModelNotFound: (404, "model_not_found"),
     ModelMismatch: (412, "model_mismatch"),
+    BodyTimeout: (408, "request_timeout"),
     InvalidInput: (422, "invalid_input"),
     InvalidImage: (422, "invalid_image"),
     TooLarge: (413, "too_large"),
@@ -69,13 +71,12 @@ def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | 
 def error_response(scope: Scope, status: int, kind: str, message: str, param: str | None = None) -> Response:
     """In the envelope of the protocol that `scope`'s request speaks."""
     envelope = _envelope(scope)
+    scope["state"]["error"] = kind  # for the log and the metrics
     if status == 422:
         status = envelope.invalid
     headers = {}
     if status in RETRY_AFTER:
         headers["Retry-After"] = RETRY_AFTER[status]
-    if status == 413:
-        headers["Connection"] = "close"  # the rest of the body is not read
     return json_response(envelope.body(Problem(status, kind, message, param)), status, headers)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-import uuid
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -19,39 +18,56 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import __version__
 from ..errors import RequestError
 from ..settings import Settings
-from . import classify, native, status
+from . import classify, metrics, native, status
+from .accept import Accept, Accepted
 from .answer import error_response, request_error_response
-from .limits import BodyLimit
+from .auth import Authentication
+from .limits import BodyLimit, Budget
+from .metrics import Metrics
+from .request_log import RequestLog
 from .shelf import Shelf
 
 log = logging.getLogger("openclip_api")
 
 EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "Server-Timing"]
+CLOSE_SECONDS = 5
 
 
-def create_app(settings: Settings, shelf: Shelf, on_loaded: Callable[[], None] = lambda: None) -> FastAPI:
+def create_app(
+    settings: Settings, shelf: Shelf, accepted: Accepted, on_loaded: Callable[[], None] = lambda: None
+) -> FastAPI:
     """The ASGI application. `shelf` starts with it; `on_loaded` is called when its models are there, or an error."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         shelf.start(on_loaded)
         yield
-        shelf.close()
+        # An engine that hangs must not keep the process alive.
+        closing = threading.Thread(target=shelf.close, name="closing", daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
     app = FastAPI(
         title="OpenCLIP API", version=__version__, lifespan=lifespan, summary="CLIP embeddings of images and texts."
     )
+    budget = Budget(int(settings.max_queue_mb * 1e6))
     app.state.settings, app.state.shelf = settings, shelf
     app.state.envelopes = {}
-    for module in (status, native, classify):
+    app.state.metrics = Metrics(shelf, accepted, budget)
+    for module in (status, metrics, native, classify):
         app.include_router(module.router)
 
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_defect)
     # added last runs first
-    app.add_middleware(BodyLimit, max_bytes=int(settings.max_body_mb * 1e6))
+    app.add_middleware(
+        BodyLimit, max_bytes=int(settings.max_body_mb * 1e6), budget=budget, seconds=settings.body_timeout
+    )
+    app.add_middleware(Accept, accepted=accepted)
+    app.add_middleware(Defects)
+    if settings.api_key:
+        app.add_middleware(Authentication, keys=settings.api_key)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -60,31 +76,33 @@ def create_app(settings: Settings, shelf: Shelf, on_loaded: Callable[[], None] =
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestId)
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
     return app
 
 
-class RequestId:
-    """ASGI middleware: each answer carries X-Request-Id, the client's own where it is a harmless one."""
-
-    HARMLESS = re.compile(rb"[\w.:-]{1,64}")
+class Defects:
+    """ASGI middleware: what no handler expects is logged and answered with 500."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await self._app(scope, receive, send)
-        given = dict(scope["headers"]).get(b"x-request-id", b"")
-        request_id = given if self.HARMLESS.fullmatch(given) else uuid.uuid4().hex.encode()
-        scope.setdefault("state", {})["request_id"] = request_id.decode()
+        is_answered = False
 
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+        async def watched(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
             await send(message)
 
-        return await self._app(scope, receive, send_with_id)
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            request_id = scope.get("state", {}).get("request_id", "?")
+            log.exception("request %s failed: %s", request_id, type(error).__name__)
+            if scope["type"] != "http" or is_answered:
+                raise
+            message = f"an error of the server's own; its log has request {request_id}"
+            await error_response(scope, 500, "internal_error", message)(scope, receive, send)
 
 
 async def _on_request_error(request: Request, error: Exception) -> Response:
@@ -102,12 +120,3 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:
     return Response(status_code=400)  # nobody reads it
-
-
-async def _on_defect(request: Request, error: Exception) -> Response:
-    request_id = request.scope.get("state", {}).get("request_id", "?")
-    log.error("request %s failed: %s", request_id, type(error).__name__, exc_info=error)
-    message = f"an error of the server's own; its log has request {request_id}"
-    response = error_response(request.scope, 500, "internal_error", message)
-    response.headers["X-Request-Id"] = request_id  # this answer is made outside of the middleware
-    return response

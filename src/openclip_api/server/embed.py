@@ -43,7 +43,9 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
         _check_fingerprint(request, embedder.info)
         jobs = embedder.submit(contents)
         vectors = await _results(jobs, counted, settings.request_timeout)
-    return _embedded(embedder, jobs, counted, vectors, truncate)
+    embedded = _embedded(embedder, jobs, counted, vectors, truncate)
+    request.state.items, request.state.stages = len(counted), embedded.stages  # for the log and the metrics
+    return embedded
 
 
 def _content(item: Item) -> str | bytes:

@@ -42,6 +42,10 @@ class Loading:
         return self._embedder is None and self._stage is None
 
     @property
+    def is_loaded(self) -> bool:
+        return self._embedder is not None
+
+    @property
     def is_idle(self) -> bool:
         return self._embedder is not None and self.users == 0
 

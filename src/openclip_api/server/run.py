@@ -7,26 +7,44 @@ import logging
 import signal
 import socket
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
+from typing import Any
 
 import PIL
 import uvicorn
 
+from ..embedder import Embedder
 from ..errors import InvalidSetting
 from ..loader import load
 from ..settings import Settings
+from .accept import Accepted
 from .app import create_app
 from .loading import Load, Loading
+from .log import set_up
 from .shelf import Shelf
 
-GRACE_SECONDS = 20
+log = logging.getLogger("openclip_api")
+
 SAFE_PILLOW = 13  # CVE-2026-112403
 
 
-def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT. Returns the exit code: 1 where the model could not be loaded."""
-    log = logging.getLogger("openclip_api")
-    log.addHandler(logging.StreamHandler())
-    log.setLevel(settings.log_level.upper())
+def run(settings: Settings, load: Callable[..., Embedder] = load) -> int:
+    """Serve until SIGTERM or SIGINT.
+
+    `load` is called as loader.load is. Returns the exit code: 1 where the model could not be loaded, or where
+    requests were left when the time for stopping was over.
+    """
+    log_writer = set_up(settings.log_level, settings.log_format)
+    try:
+        return _run(settings, load)
+    finally:
+        log_writer.close()
+
+
+def _run(settings: Settings, load: Callable[..., Embedder]) -> int:
     if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
         log.warning(
             "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
@@ -34,40 +52,88 @@ def run(settings: Settings) -> int:
             PIL.__version__,
             SAFE_PILLOW,
         )
-    shelf = Shelf(
-        {key: _loader(settings, *model) for key, model in settings.served_models.items()}, settings.max_loaded_models
-    )
+    loads: dict[str, Load] = {
+        key: partial(_load, load, settings, name, tag, model_id)
+        for key, (name, tag, model_id) in settings.served_models.items()
+    }
+    shelf, accepted = Shelf(loads, settings.max_loaded_models), Accepted()
 
     def on_loaded() -> None:
         if shelf.error is None:
-            print(_greeting(shelf.default, url), file=sys.stderr, flush=True)
+            log.info("%s", _greeting(shelf.default, url))
         else:
-            print(f"openclip-api: {shelf.error}", file=sys.stderr, flush=True)
+            log.error("openclip-api: %s", shelf.error)
             server.should_exit = True
 
-    app = create_app(settings, shelf, on_loaded)
     config = uvicorn.Config(
-        app,
+        create_app(settings, shelf, accepted, on_loaded),
         host=settings.host,
         port=settings.port,
-        log_level="warning" if settings.log_level == "info" else settings.log_level,
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        log_config=None,
+        access_log=False,
+        http=_connection_class(),
+        ws="none",
         server_header=False,
     )
-    server = uvicorn.Server(config)
+    server = Server(config, shelf, accepted, settings.grace_seconds)
     # Before the model loads: a taken port is told at once, and early clients wait instead of being refused.
     listening = _listen(settings.host, settings.port, config.backlog)
     url = _url(listening)
-    print(f"openclip-api: loading {', '.join(shelf.names())}; {url}/ready tells how far", file=sys.stderr, flush=True)
-    # uvicorn raises the signal that stopped it once more when it is done: a graceful stop is no failure.
+    log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(shelf.names()), url)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, server.handle_exit)
     server.run(sockets=[listening])
-    return 1 if shelf.error else 0
+    return 1 if shelf.error or server.force_exit else 0
 
 
-def _loader(settings: Settings, name: str, tag: str | None, model_id: str | None) -> Load:
-    return lambda report: load(name, tag, model_id=model_id, report=report, **settings.load_options)
+class Server(uvicorn.Server):
+    """Told to stop, goes on answering what it has accepted, and /ready with 503, for up to `grace_seconds`.
+
+    After that, or when told once more, the rest is answered with 503.
+    """
+
+    def __init__(self, config: uvicorn.Config, shelf: Shelf, accepted: Accepted, grace_seconds: float) -> None:
+        super().__init__(config)
+        self._shelf, self._accepted = shelf, accepted
+        self._grace_seconds = grace_seconds
+        self._deadline: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._accepted.stopping = self._shelf.stopping = True
+        is_first = self._deadline is None
+        self._deadline = time.monotonic() + (self._grace_seconds if is_first else 0)
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if not len(self._accepted):
+                self.should_exit = True
+                self.config.timeout_graceful_shutdown = max(1, int(left))  # for answers still on the wire
+            elif left <= 0:
+                log.warning("openclip-api: stopping with %d requests unanswered", len(self._accepted))
+                self._accepted.give_up()
+                self.should_exit = self.force_exit = True
+                self.config.timeout_graceful_shutdown = 1
+        return await super().on_tick(counter)
+
+
+def _connection_class() -> Any:
+    if sys.platform == "win32":  # no httptools there
+        return "auto"
+    from .connection import Connection
+
+    return Connection
+
+
+def _load(
+    load: Callable[..., Embedder],
+    settings: Settings,
+    name: str,
+    tag: str | None,
+    model_id: str | None,
+    report: Callable[[str, int, int], None],
+) -> Embedder:
+    return load(name, tag, model_id=model_id, report=report, **settings.load_options)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

@@ -29,6 +29,7 @@ class Shelf:
         self._max_loaded = max_loaded or len(loads)
         self._changing = asyncio.Lock()
         self._ready_once = False
+        self.stopping = False
 
     @property
     def default(self) -> Loading:
@@ -79,6 +80,8 @@ class Shelf:
 
     def status(self) -> dict[str, Any]:
         """For /ready: ready once all that memory is bounded to were loaded, before that the one under way."""
+        if self.stopping:
+            return {"status": "stopping"}
         if not self._ready_once:
             for name, loading in list(self._loadings.items())[: self._max_loaded]:
                 status = loading.status()
@@ -86,6 +89,10 @@ class Shelf:
                     return {**status, "model": name}
             self._ready_once = True
         return {"status": "ready"}
+
+    def loaded(self) -> dict[str, Embedder]:
+        """Those in memory."""
+        return {name: loading.embedder for name, loading in self._loadings.items() if loading.is_loaded}
 
     def close(self) -> None:
         for loading in self._loadings.values():

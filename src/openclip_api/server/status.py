@@ -25,9 +25,18 @@ async def root(request: Request) -> Response:
     return json_response({"name": "OpenCLIP API", "version": request.app.version, **_status(request), "links": links})
 
 
-@router.get("/health", summary="200 while the process is alive")
-async def health() -> dict[str, str]:
-    return {"status": "alive"}
+@router.get(
+    "/health",
+    summary="200 while the process is alive, 503 once its engine hangs",
+    responses={503: {"description": "restart it"}},
+)
+async def health(request: Request) -> Response:
+    """For what restarts a server: a batch that takes twice as long as requests may wait will help nobody."""
+    shelf, settings = request.app.state.shelf, request.app.state.settings
+    busy = max((embedder.busy_seconds for embedder in shelf.loaded().values()), default=0.0)
+    if busy > 2 * settings.request_timeout:
+        return json_response({"status": "hanging", "engine_busy_seconds": busy}, 503)
+    return json_response({"status": "alive"})
 
 
 @router.get("/ready", summary="200 once the model answers, 503 before", responses={503: {"description": "loading"}})
