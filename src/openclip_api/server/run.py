@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         self._grace_seconds = grace_seconds
         self._deadline: float | None = None
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, *_: int | FrameType | None) -> None:
         self._accepted.stopping = self._shelf.stopping = True
         is_first = self._deadline is None
         self._deadline = time.monotonic() + (self._grace_seconds if is_first else 0)
