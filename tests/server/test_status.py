@@ -39,8 +39,11 @@ def test_info_tells_model_and_limits(server: ServerProcess):
 
 def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     operation = server.http.get("/openapi.json").json()["paths"]["/embeddings"]["post"]
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"text", "image", "normalize", "truncate", "model"}
+    content = operation["requestBody"]["content"]
+    native, openai = content["application/json"]["schema"]["anyOf"]
+    assert set(native["properties"]) == {"text", "image", "normalize", "truncate", "model"}
+    assert {"input", "messages", "encoding_format"} < set(openai["properties"])
+    assert "image/jpeg" in content
     assert "200" in operation["responses"]
 
 

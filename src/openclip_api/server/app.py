@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -18,9 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import __version__
 from ..errors import RequestError
 from ..settings import Settings
-from . import classify, metrics, native, status
+from . import classify, metrics, native, openai, status
 from .accept import Accept, Accepted
-from .answer import error_response, request_error_response
+from .answer import NATIVE, error_response, request_error_response
 from .auth import Authentication
 from .limits import BodyLimit, Budget
 from .metrics import Metrics
@@ -29,8 +30,17 @@ from .shelf import Shelf
 
 log = logging.getLogger("openclip_api")
 
-EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "Server-Timing"]
+EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "X-Shape", "X-Dtype", "Server-Timing"]
 CLOSE_SECONDS = 5
+
+# What is spoken here, and how each tells an error.
+PROTOCOLS = [
+    (status.router, NATIVE),
+    (metrics.router, NATIVE),
+    (native.router, NATIVE),
+    (classify.router, NATIVE),
+    (openai.router, openai.ENVELOPE),
+]
 
 
 def create_app(
@@ -54,8 +64,9 @@ def create_app(
     app.state.settings, app.state.shelf = settings, shelf
     app.state.envelopes = {}
     app.state.metrics = Metrics(shelf, accepted, budget)
-    for module in (status, metrics, native, classify):
-        app.include_router(module.router)
+    for router, envelope in PROTOCOLS:
+        app.include_router(router)
+        app.state.envelopes |= {route.path: envelope for route in router.routes if isinstance(route, APIRoute)}
 
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)

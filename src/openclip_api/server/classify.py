@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import numpy as np
 from fastapi import APIRouter, Request
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from ..embedder import ModelInfo, unit_length
 from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
-from .body import request_body, schema_of
+from .body import Body, request_body, schema_of
 from .embed import embed
 from .items import Item, image_item, image_items, name, text_item
 from .native import StringOrList
@@ -23,10 +23,8 @@ Cosines = NDArray[np.float32]  # [queries, candidates]
 Labels = Annotated[list[str], Field(min_length=1)]
 
 
-class ClassifyRequest(BaseModel):
+class ClassifyRequest(Body):
     """Images and the labels to choose from. Each label is put into each template; the mean of their vectors counts."""
-
-    model_config = ConfigDict(strict=True)
 
     image: StringOrList | None = Field(None, description="an image as base64 or data URI, or a list of them")
     images: StringOrList | None = Field(None, description="the same")
@@ -35,10 +33,8 @@ class ClassifyRequest(BaseModel):
     model: str | None = None
 
 
-class RankItem(BaseModel):
+class RankItem(Body):
     """A text or an image, as CLIP-API-service names them."""
-
-    model_config = ConfigDict(strict=True)
 
     text: str | None = None
     img_blob: str | None = Field(None, description="an image as base64 or data URI")
@@ -46,9 +42,7 @@ class RankItem(BaseModel):
     id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
 
 
-class RankRequest(BaseModel):
-    model_config = ConfigDict(strict=True)
-
+class RankRequest(Body):
     queries: list[RankItem] = Field(min_length=1)
     candidates: list[RankItem] = Field(min_length=1)
     model: str | None = None

@@ -12,7 +12,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from ..batching import Job
-from ..embedder import Embedder, ModelInfo, Vector
+from ..embedder import ModelInfo, Vector
 from ..errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
 from .items import ImageURL, Item
 
@@ -23,6 +23,7 @@ class Embedded:
 
     info: ModelInfo
     vectors: NDArray[np.float32]  # [N, embed_dim], as the model gives them
+    contents: list[str | bytes]  # [N], texts and encoded images
     tokens: list[int]  # [N], 0 for an image
     truncated: list[bool]  # [N], whether a text was cut at the context length
     stages: dict[str, float]  # the longest time in seconds that an item spent in each
@@ -38,14 +39,21 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     counted = list(islice(items, settings.max_items + 1))
     if len(counted) > settings.max_items:
         raise TooLarge(f"more than {settings.max_items} items in one request")
-    contents = [(item.kind, _content(item)) for item in counted]
+    contents = [_content(item) for item in counted]
     async with shelf.use(model, settings.request_timeout) as embedder:
         _check_fingerprint(request, embedder.info)
-        jobs = embedder.submit(contents)
+        jobs = embedder.submit([(item.kind, content) for item, content in zip(counted, contents, strict=True)])
         vectors = await _results(jobs, counted, settings.request_timeout)
-    embedded = _embedded(embedder, jobs, counted, vectors, truncate)
-    request.state.items, request.state.stages = len(counted), embedded.stages  # for the log and the metrics
-    return embedded
+    info = embedder.info
+    tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, counted, strict=True)]
+    truncated = [item.kind == "text" and job.item.truncated for job, item in zip(jobs, counted, strict=True)]
+    if not truncate and any(truncated):
+        param = counted[truncated.index(True)].param
+        raise InvalidInput(f"{param}: longer than the model's {info.context_length} tokens", param)
+    stages = {stage: max(job.seconds[stage] for job in jobs) for stage in (jobs[0].seconds if jobs else ())}
+    rows = np.array(vectors, np.float32).reshape(len(vectors), info.embed_dim)
+    request.state.items, request.state.stages = len(counted), stages  # for the log and the metrics
+    return Embedded(info, rows, contents, tokens, truncated, stages)
 
 
 def _content(item: Item) -> str | bytes:
@@ -62,8 +70,8 @@ def _check_fingerprint(request: Request, info: ModelInfo) -> None:
         raise ModelMismatch(f"If-Match: the model's fingerprint is {info.fingerprint}", "If-Match")
 
 
-async def _results(jobs: Sequence[Job[Vector]], items: Sequence[Item], timeout: float) -> NDArray[np.float32]:
-    """[N, embed_dim]. Raises the first item's error under its name."""
+async def _results(jobs: Sequence[Job[Vector]], items: Sequence[Item], timeout: float) -> list[Vector]:
+    """Raises the first item's error under its name."""
     waiting = asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs), return_exceptions=True)
     try:
         results = await asyncio.wait_for(waiting, timeout)
@@ -76,16 +84,4 @@ async def _results(jobs: Sequence[Job[Vector]], items: Sequence[Item], timeout: 
         if isinstance(result, BaseException):
             raise result
         vectors.append(result)
-    return np.stack(vectors)
-
-
-def _embedded(
-    embedder: Embedder, jobs: Sequence[Job[Vector]], items: Sequence[Item], vectors: NDArray[np.float32], truncate: bool
-) -> Embedded:
-    tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, items, strict=True)]
-    truncated = [item.kind == "text" and job.item.truncated for job, item in zip(jobs, items, strict=True)]
-    if not truncate and any(truncated):
-        param = items[truncated.index(True)].param
-        raise InvalidInput(f"{param}: longer than the model's {embedder.info.context_length} tokens", param)
-    stages = {stage: max(job.seconds[stage] for job in jobs) for stage in jobs[0].seconds}
-    return Embedded(embedder.info, vectors, tokens, truncated, stages)
+    return vectors

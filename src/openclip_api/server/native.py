@@ -1,4 +1,7 @@
-"""POST /embeddings as the original OpenCLIP-API has it: texts and images in, vectors out."""
+"""POST /embeddings as the original OpenCLIP-API has it: texts and images in, vectors out.
+
+The route takes an image's bytes as they are as well, and bodies of OpenAI's kind, told by their keys.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from ..embedder import unit_length
-from ..errors import InvalidInput
+from ..errors import InvalidInput, UnsupportedMedia
+from ..preprocess import FORMATS
+from . import openai
 from .answer import embedding_headers, json_response
-from .body import request_body, schema_of
-from .embed import embed
+from .body import Body, media_type, read_bytes, read_json, schema_of, validated
+from .embed import Embedded, embed
 from .items import Item, image_items, text_items
+from .vectors import OCTETS, octets_response, wants_octets
 
 
 def _one_or_many(value: Any) -> Any:
@@ -33,10 +39,8 @@ StringOrList = Annotated[
 ]
 
 
-class EmbeddingsRequest(BaseModel):
+class EmbeddingsRequest(Body):
     """One or more texts, one or more images, or both."""
-
-    model_config = ConfigDict(strict=True, protected_namespaces=())
 
     text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
     image: StringOrList | None = Field(
@@ -59,9 +63,11 @@ class EmbeddingsResponse(BaseModel):
 
 
 router = APIRouter(tags=["embeddings"])
+IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
+BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
-    "openapi_extra": schema_of(EmbeddingsRequest),
-    "responses": {200: {"model": EmbeddingsResponse}},
+    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
+    "responses": {200: {"model": EmbeddingsResponse, "content": {OCTETS: BINARY}}},
 }
 
 
@@ -69,17 +75,41 @@ DOCS: dict[str, Any] = {
 @router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
 async def embeddings(request: Request) -> Any:
     started = time.perf_counter()
-    asked = await request_body(request, EmbeddingsRequest)
-    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate)
+    if media_type(request).startswith("image/"):
+        embedded, normalize = await _raw_image(request)
+    else:
+        content = await read_json(request)
+        if isinstance(content, dict) and ("input" in content or "messages" in content):
+            return await openai.answer(request, content)
+        asked = validated(content, EmbeddingsRequest)
+        embedded, normalize = await embed(request, _items(asked), asked.model, truncate=asked.truncate), asked.normalize
+    vectors = unit_length(embedded.vectors) if normalize else embedded.vectors
+    if wants_octets(request):
+        return octets_response(vectors, embedded)
     return json_response(
         {
             "model": embedded.info.model_id,
             "device": embedded.info.device,
-            "embeddings": unit_length(embedded.vectors) if asked.normalize else embedded.vectors,
+            "embeddings": vectors,
             "duration": time.perf_counter() - started,
         },
         headers=embedding_headers(embedded),
     )
+
+
+async def _raw_image(request: Request) -> tuple[Embedded, bool]:
+    """The body is the image; `model` and `normalize` may stand in the URL. Raises UnsupportedMedia, InvalidInput."""
+    if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
+        raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
+    normalize = request.query_params.get("normalize", "false")
+    if normalize not in ("true", "false"):
+        raise InvalidInput("normalize: expected true or false", "normalize")
+    content = await read_bytes(request)
+    if not content:
+        raise InvalidInput("body: empty", "body")
+    return await embed(
+        request, [Item("image", content, "body")], request.query_params.get("model")
+    ), normalize == "true"
 
 
 def _items(asked: EmbeddingsRequest) -> Iterator[Item]:
