@@ -89,3 +89,16 @@ class ServerProcess:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.stderr.append(line)
+
+
+class FakeServer(ServerProcess):
+    """The server on tests.fake_server's engine: FAKE_BATCH_SECONDS=0.2 and so on."""
+
+    def __init__(self, ready: bool = True, **settings: Any) -> None:
+        super().__init__(sys.executable, "-m", "tests.fake_server", ready=ready, **settings)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of what /metrics shows of it with these labels."""
+        lines = [line for line in self.http.get("/metrics").text.splitlines() if line.split("{")[0].split()[0] == name]
+        wanted = [f'{key}="{value}"' for key, value in labels.items()]
+        return sum(float(line.rpartition(" ")[2]) for line in lines if all(part in line for part in wanted))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import NotReady
 from .answer import request_error_response
 
+REFUSING_SECONDS = 1
 STOPPING = "the server is stopping: send the request again, elsewhere or shortly"
 
 
@@ -18,6 +20,7 @@ class Accepted:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.gave_up = False
         self._requests: set[_Request] = set()
 
     def __len__(self) -> int:
@@ -31,6 +34,7 @@ class Accepted:
 
     def give_up(self) -> None:
         """Answer all that is left with 503."""
+        self.gave_up = True
         for request in self._requests:
             request.end("stopping")
 
@@ -86,6 +90,8 @@ class _Request:
 
     async def receive(self) -> Message:
         if self._refused:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._discard(), REFUSING_SECONDS)
             raise NotReady(STOPPING)
         if self._body_read.is_set():  # the watch has the only reader
             await asyncio.wait([self.ended])
@@ -97,6 +103,12 @@ class _Request:
             self._body_read.set()
         return message
 
+    async def _discard(self) -> None:
+        """A connection that is closed on a body that still comes may lose the answer too."""
+        while (await self._receive()).get("more_body", False):
+            pass
+        self._body_read.set()
+
     async def watch(self) -> None:
         """Once the body is read the next message can only be that the client has left, or has its answer."""
         await self._body_read.wait()
@@ -107,7 +119,6 @@ class _Request:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_answered = True
-            # Where the body was not read the connection is closed a little later, so that the answer arrives.
             if self._accepted.stopping and self._body_read.is_set():
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
         elif not message.get("more_body", False):

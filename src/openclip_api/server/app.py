@@ -52,13 +52,19 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         shelf.start(on_loaded)
         yield
-        # An engine that hangs must not keep the process alive.
+        if accepted.gave_up:
+            return
+        # an engine that hangs must not keep the process alive
         closing = threading.Thread(target=shelf.close, name="closing", daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)
 
     app = FastAPI(
-        title="OpenCLIP API", version=__version__, lifespan=lifespan, summary="CLIP embeddings of images and texts."
+        title="OpenCLIP API",
+        version=__version__,
+        lifespan=lifespan,
+        summary="CLIP embeddings of images and texts.",
+        redirect_slashes=False,
     )
     budget = Budget(int(settings.max_queue_mb * 1e6))
     app.state.settings, app.state.shelf = settings, shelf

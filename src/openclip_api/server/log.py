@@ -17,6 +17,7 @@ import orjson
 Format = Literal["text", "json"]
 LONGEST_QUEUE = 10_000  # lines; what comes on top is dropped
 CLOSE_SECONDS = 1
+FRAMES = 8
 
 
 def set_up(level: str, format: Format) -> LogWriter:
@@ -97,7 +98,8 @@ def _where(record: logging.LogRecord) -> list[str]:
     error = record.exc_info[1]
     if logging.getLogger("openclip_api").isEnabledFor(logging.DEBUG):
         return "".join(traceback.format_exception(error)).rstrip().splitlines()
-    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    innermost = traceback.extract_tb(error.__traceback__)[-FRAMES:]
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in innermost]
 
 
 def _escaped(text: str) -> str:

@@ -83,7 +83,7 @@ def _run(settings: Settings, load: Callable[..., Embedder]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run(sockets=[listening])
-    return 1 if shelf.error or server.force_exit else 0
+    return 1 if shelf.error or accepted.gave_up else 0
 
 
 class Server(uvicorn.Server):
@@ -112,7 +112,7 @@ class Server(uvicorn.Server):
             elif left <= 0:
                 log.warning("openclip-api: stopping with %d requests unanswered", len(self._accepted))
                 self._accepted.give_up()
-                self.should_exit = self.force_exit = True
+                self.should_exit = True
                 self.config.timeout_graceful_shutdown = 1
         return await super().on_tick(counter)
 

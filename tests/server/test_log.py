@@ -1,0 +1,175 @@
+"""What the log and the metrics tell, and what they never tell."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from ..conftest import Encode
+from ..process import FakeServer
+from ..raw import exchange, http_request, wait_for
+
+CANARY = "CANARY-5d1e"
+
+
+def requests_with_canaries() -> list[dict[str, object]]:
+    encoded = base64.b64encode(CANARY.encode()).decode()
+    return [
+        {"json": {"text": CANARY}},
+        {"json": {"text": [CANARY, 3]}},
+        {"json": {"text": {"a": CANARY}}},
+        {"json": {"image": CANARY}},
+        {"json": {"image": encoded}},
+        {"json": {"image": f"data:{CANARY};base64,{encoded}"}},
+        {"json": {"image": f"https://{CANARY}.example/{CANARY}"}},
+        {"json": {"text": "a", "model": CANARY}},
+        {"json": {CANARY: CANARY}},
+        {"json": {"text": "a", "normalize": CANARY}},
+        {"json": {"text": f"poison {CANARY}"}},
+        {"json": {"text": f"nan {CANARY}\r\nroot: logged in\x1b[31m"}},
+        {"content": f'{{"{CANARY}'},
+        {"content": f'"{CANARY}"'},
+        {"content": b"\xff" + CANARY.encode()},
+        {"json": {"text": "a"}, "params": {CANARY: CANARY}},
+        {"json": {"text": "a"}, "headers": {"X-Request-Id": f"{CANARY} {CANARY}", "User-Agent": CANARY}},
+        {"json": {"text": "a"}, "headers": {"Content-Type": f"text/{CANARY}", "Referer": CANARY}},
+        {"json": {"text": "a"}, "headers": {"Content-Encoding": CANARY}},
+    ]
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_no_payload_and_no_key_is_in_a_log_line_an_error_or_a_label(format: str):
+    with FakeServer(API_KEY=f"{CANARY}-key", LOG_FORMAT=format, MAX_BODY_MB=1) as server:
+        server.http.headers["Authorization"] = f"Bearer {CANARY}-key"
+        answers = [server.http.post("/embeddings", **request) for request in requests_with_canaries()]
+        answers.append(server.http.post(f"/{CANARY}", json={}))
+        answers.append(server.http.request("PROPFIND", "/embeddings"))
+        answers.append(server.http.get("/info", params={"model": CANARY}))
+        answers.append(server.http.post("/embeddings", headers={"Authorization": f"Bearer {CANARY}"}))
+        answers.append(server.http.post("/embeddings", content=CANARY * 200_000))
+        exchange(server, http_request(b"{}", f"/{CANARY}\0"), timeout=1)
+        for answer in answers:
+            assert CANARY not in answer.text
+            assert len(answer.content) < 4096
+            if answer.status_code >= 400:
+                assert set(answer.json()["error"]) == {"type", "message", "param"}
+        assert {answer.status_code for answer in answers} >= {200, 400, 401, 404, 405, 413, 415, 422, 500}
+        assert CANARY not in server.http.get("/metrics").text
+        assert server.stop() == 0
+        assert CANARY not in server.output
+        assert "root: logged in" not in server.output
+        lines = server.output.splitlines()
+        assert len(lines) > 20
+        assert max(map(len, lines)) < 2000
+        assert "the engine was poisoned" not in server.output  # an error's words may quote; its place does not
+        assert "fake_server.py" in server.output
+
+
+def test_a_line_for_each_request_as_json():
+    with FakeServer(LOG_FORMAT="json") as server:
+        server.http.post("/embeddings", json={"text": ["a", "b"]}, headers={"X-Request-Id": "mine-1"})
+        server.http.post("/embeddings", json={"text": []}, headers={"X-Request-Id": "mine-2"})
+        server.http.get("/health")
+        server.stop()
+        lines = [json.loads(line) for line in server.output.splitlines()]
+        assert all({"time", "level", "message"} <= set(line) for line in lines)
+        good, bad = (line for line in lines if line.get("message") == "request")  # health checks are not in it
+        assert (good["method"], good["route"], good["status"], good["items"]) == ("POST", "/embeddings", 200, 2)
+        assert good["request_id"] == "mine-1"
+        assert 0 < good["seconds"] < 20
+        assert (bad["status"], bad["error"], bad["request_id"]) == (422, "invalid_input", "mine-2")
+
+
+def test_a_line_for_each_request_as_text():
+    with FakeServer() as server:
+        server.http.post("/embeddings", json={"text": "a"}, headers={"X-Request-Id": "mine-1"})
+        server.stop()
+        pattern = r"\d{4}-\d\d-\d\dT[\d:.]+Z request method=POST route=/embeddings status=200 seconds=[\d.]+ items=1 "
+        assert re.search(pattern + "request_id=mine-1", server.output)
+
+
+def test_a_level_hides_what_is_below_it():
+    with FakeServer(ready=False, LOG_LEVEL="error", PORT=0, FAKE_LOAD_SECONDS=60) as server:
+        time.sleep(2)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait()
+        assert server.output == ""
+
+
+def test_metrics_count_what_was_asked(photo: Encode):
+    with FakeServer(FAKE_BATCH_SECONDS=0.02) as server:
+        server.http.post("/embeddings", json={"text": ["a", "b", "c"]})
+        server.http.post("/embeddings", json={"image": base64.b64encode(photo()).decode()})
+        server.http.post("/embeddings", json={"image": "x"})
+        server.http.get("/no/such/route")
+        assert server.metric("openclip_requests_total", route="/embeddings", status="200") == 2
+        assert server.metric("openclip_requests_total", route="/embeddings", status="422") == 1
+        assert server.metric("openclip_requests_total", route="other", status="404") == 1
+        assert server.metric("openclip_errors_total", type="invalid_input") == 1
+        assert server.metric("openclip_errors_total", type="not_found") == 1
+        assert server.metric("openclip_items_total", kind="text") == 3
+        assert server.metric("openclip_items_total", kind="image") == 1
+        assert server.metric("openclip_batch_items_count") >= 2
+        assert server.metric("openclip_batch_items_bucket", kind="text", le="+Inf") >= 1
+        assert server.metric("openclip_stage_seconds_count", stage="compute") == 2
+        assert server.metric("openclip_request_seconds_sum", route="/embeddings") >= 0.04
+        assert server.metric("openclip_models_loaded") == 1
+        assert server.metric("process_resident_memory_bytes") > 10_000_000
+        assert server.http.get("/metrics").headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+@pytest.mark.parametrize("pipe", ["closed", "full"])
+def test_f20_a_log_that_nobody_reads_stops_nothing(pipe: str):
+    read, write = os.pipe()
+    environment = os.environ | {"PORT": "0", "FAKE_BATCH_SECONDS": "0.001", "LOG_LEVEL": "debug"}
+    process = subprocess.Popen([sys.executable, "-m", "tests.fake_server"], env=environment, stderr=write)
+    os.close(write)
+    try:
+        told = b""
+        while b"is ready" not in told:
+            told += os.read(read, 65536)
+        url = re.findall(rb"http://[\w.]+:\d+", told)[0].decode()
+        if pipe == "closed":
+            os.close(read)
+        with httpx.Client(base_url=url, timeout=20) as http:
+            for _ in range(1500):  # some 200 KB of lines, and a pipe holds 64 KB
+                assert http.post("/embeddings", json={"text": "a"}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        if pipe == "full":
+            os.close(read)
+
+
+def test_with_stderr_closed_from_the_start():
+    environment = os.environ | {"PORT": "7861", "FAKE_BATCH_SECONDS": "0"}
+    command = f"exec {sys.executable} -m tests.fake_server 2>&-"
+    process = subprocess.Popen(command, shell=True, env=environment)
+    try:
+        with httpx.Client(base_url="http://127.0.0.1:7861", timeout=20) as http:
+            wait_for(lambda: process.poll() is None and is_up(http))
+            for _ in range(50):
+                assert http.post("/embeddings", json={"text": "a"}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_up(http: httpx.Client) -> bool:
+    try:
+        return http.get("/ready").status_code == 200
+    except httpx.ConnectError:
+        return False
