@@ -11,6 +11,7 @@ colour profiles are ignored.
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -66,6 +67,11 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise InvalidImage(f"the image is {width} x {height}: one side is over {MAX_ASPECT_RATIO} times the other")
     return image
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height as an image's header tells them. Raises InvalidImage."""
+    return _open(data, max_megapixels=math.inf).size
 
 
 def _shortest(image: Image.Image, config: PreprocessConfig, resampling: Image.Resampling) -> Image.Image:

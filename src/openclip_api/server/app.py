@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .. import __version__
 from ..errors import RequestError
 from ..settings import Settings
-from . import classify, metrics, native, openai, status
+from . import classify, clip_api_service, cohere, immich, metrics, native, openai, status, voyage, weaviate
 from .accept import Accept, Accepted
 from .answer import NATIVE, error_response, request_error_response
 from .auth import Authentication
@@ -39,7 +39,12 @@ PROTOCOLS = [
     (metrics.router, NATIVE),
     (native.router, NATIVE),
     (classify.router, NATIVE),
+    (clip_api_service.router, NATIVE),
     (openai.router, openai.ENVELOPE),
+    (cohere.router, cohere.ENVELOPE),
+    (voyage.router, voyage.ENVELOPE),
+    (weaviate.router, weaviate.ENVELOPE),
+    (immich.router, immich.ENVELOPE),
 ]
 
 

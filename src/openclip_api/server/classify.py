@@ -1,9 +1,9 @@
-"""Zero-shot: which label fits an image (/classify), which candidate fits a query (/rank)."""
+"""Zero-shot: which label fits an image."""
 
 from __future__ import annotations
 
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -16,7 +16,7 @@ from ..errors import InvalidInput
 from .answer import embedding_headers, json_response
 from .body import Body, request_body, schema_of
 from .embed import embed
-from .items import Item, image_item, image_items, name, text_item
+from .items import image_items, name, text_item
 from .native import StringOrList
 
 Cosines = NDArray[np.float32]  # [queries, candidates]
@@ -30,21 +30,6 @@ class ClassifyRequest(Body):
     images: StringOrList | None = Field(None, description="the same")
     labels: Labels = Field(examples=[["a cat", "a dog"]])
     templates: Labels = Field(["a photo of a {}"], description="{} stands for the label")
-    model: str | None = None
-
-
-class RankItem(Body):
-    """A text or an image, as CLIP-API-service names them."""
-
-    text: str | None = None
-    img_blob: str | None = Field(None, description="an image as base64 or data URI")
-    img_uri: str | None = None
-    id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
-
-
-class RankRequest(Body):
-    queries: list[RankItem] = Field(min_length=1)
-    candidates: list[RankItem] = Field(min_length=1)
     model: str | None = None
 
 
@@ -79,30 +64,6 @@ async def classify(request: Request) -> Response:
     return json_response({"model": embedded.info.model_id, "results": results}, headers=embedding_headers(embedded))
 
 
-@router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
-async def rank(request: Request) -> Response:
-    """As CLIP-API-service answers: a row for each query, a column for each candidate.
-
-    Where candidates have ids, `ranking` lists them for each query, best first.
-    """
-    asked = await request_body(request, RankRequest)
-    items = (
-        _rank_item(item, f"{field}[{index}]")
-        for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
-        for index, item in enumerate(values)
-    )
-    embedded = await embed(request, items, asked.model)
-    vectors = unit_length(embedded.vectors)
-    cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
-    answer: dict[str, Any] = {
-        "probabilities": probabilities(cosines, embedded.info),
-        "cosine_similarities": cosines,
-    }
-    if any(candidate.id is not None for candidate in asked.candidates):
-        answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
-    return json_response(answer, headers=embedding_headers(embedded))
-
-
 def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
     """Scores as the model was trained: a sigmoid for each pair (SigLIP, which has a bias), else a softmax per row.
 
@@ -113,11 +74,3 @@ def probabilities(cosines: Cosines, info: ModelInfo) -> Cosines:
         return np.asarray(1 / (1 + np.exp(-(logits + info.logit_bias))), np.float32)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
-
-
-def _rank_item(item: RankItem, param: str) -> Item:
-    if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
-        raise InvalidInput(f"{param}: give one of 'text', 'img_blob' and 'img_uri'", param)
-    if item.text is not None:
-        return text_item(item.text, param)
-    return image_item(item.img_blob or item.img_uri or "", param)

@@ -24,21 +24,13 @@ from .answer import Envelope, Problem, embedding_headers, json_response
 from .body import Body, read_json, schema_of, validated
 from .embed import Embedded, embed
 from .items import Item, image_item, name, text_item
-from .parts import Parts, part_item
+from .parts import Inputs, part_items
 from .vectors import VectorType, as_base64, as_type, first_dimensions, fused, octets_response, wants_octets
 
 INFINITY_DEFAULT = "default/not-specified"  # what Infinity's clients call the first model
 NO_IDS = "token ids are those of OpenAI's models: send strings (in LangChain, check_embedding_ctx_length=False)"
 
 EmbeddingType = Literal[VectorType, "base64"]
-
-
-def _parts(content: Any) -> Any:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-class Message(Body):
-    content: Annotated[Parts, BeforeValidator(_parts)]
 
 
 def _listed(value: Any) -> Any:
@@ -62,9 +54,7 @@ class EmbeddingsRequest(Body):
         ]
         | None
     ) = Field(None, description='texts; images with `modality` or as {"image": ...}', examples=["red sofa"])
-    messages: Annotated[list[Message], Field(min_length=1)] | None = Field(
-        None, description="instead of `input`: all their texts and images make one vector"
-    )
+    messages: Inputs | None = Field(None, description="instead of `input`: all their texts and images make one vector")
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
     modality: Literal["text", "image"] | None = Field(None, description="what strings in `input` are; text by default")
     encoding_format: Literal["float", "base64"] | None = None
@@ -146,9 +136,7 @@ def _items(asked: EmbeddingsRequest) -> Iterator[Item]:
         raise InvalidInput("give 'input' or 'messages'", "input")
     for index, value in enumerate(asked.input or []):
         yield _input_item(value, name("input", index, asked.input or []), asked.modality)
-    for index, message in enumerate(asked.messages or []):
-        for number, part in enumerate(message.content):
-            yield part_item(part, f"messages[{index}].content[{number}]")
+    yield from part_items("messages", asked.messages or [])
 
 
 def _input_item(value: Any, param: str, modality: str | None) -> Item:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -29,11 +30,31 @@ class Part(Body):
     image_base64: str | None = None
 
 
-Parts = Annotated[list[Part], Field(min_length=1)]
+def _parts(content: Any) -> Any:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def part_item(part: Part, param: str) -> Item:
-    """Raises InvalidInput, TooLarge."""
+class Input(Body):
+    """What makes one vector: its parts, or a string for one text."""
+
+    content: Annotated[list[Part], Field(min_length=1), BeforeValidator(_parts)]
+
+
+Inputs = Annotated[list[Input], Field(min_length=1)]
+
+
+def part_items(field: str, inputs: Sequence[Input]) -> Iterator[Item]:
+    """The parts of all inputs, one after the other. Raises InvalidInput, TooLarge."""
+    for index, one in enumerate(inputs):
+        for number, part in enumerate(one.content):
+            yield _part_item(part, f"{field}[{index}].content[{number}]")
+
+
+def part_counts(inputs: Sequence[Input]) -> list[int]:
+    return [len(one.content) for one in inputs]
+
+
+def _part_item(part: Part, param: str) -> Item:
     content = {"text": part.text, "image_url": part.image_url, "image_base64": part.image_base64}[part.type]
     if content is None:
         raise InvalidInput(f"{param}.{part.type}: this field is needed", f"{param}.{part.type}")
