@@ -23,11 +23,11 @@ def server() -> Iterator[FakeServer]:
 def test_a_client_that_left_is_dropped_before_the_engine(server: FakeServer):
     before = server.metric("openclip_items_total")
     with ThreadPoolExecutor(1) as pool:
-        busy = pool.submit(server.http.post, "/embeddings", json={"text": ["busy"] * 4})
+        busy = pool.submit(server.http.post, "/embeddings", json={"text": ["busy", "busier", "busiest", "too busy"]})
         wait_for(lambda: server.metric("openclip_queue_items") == 4)
         leaving = [connect(server) for _ in range(10)]
         for client in leaving:
-            client.sendall(http_request(b'{"text": ["left", "left"]}'))
+            client.sendall(http_request(b'{"text": ["left", "left too"]}'))
         wait_for(lambda: server.metric("openclip_queue_items") >= 20)
         for client in leaving:
             client.close()

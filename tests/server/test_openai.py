@@ -263,7 +263,7 @@ def test_errors_that_are_not_the_body_s_have_the_same_envelope(server):
 
 
 def test_a_full_queue_is_429_with_retry_after(tiny):
-    body = {"input": ["x" * 99_999] * 4}  # slow to tokenize
+    body = {"input": [f"{i}" + "x" * 99_999 for i in range(4)]}  # slow to tokenize
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}", PRECISION="fp32", MAX_QUEUE=4) as server:
         with ThreadPoolExecutor(4) as clients:
             responses = list(clients.map(lambda _: server.http.post("/v1/embeddings", json=body), range(4)))

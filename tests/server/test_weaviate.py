@@ -47,6 +47,14 @@ def test_the_same_item_twice_in_a_request_gives_the_very_same_vector(server, pho
     np.testing.assert_array_equal(images[0], images[4])
 
 
+def test_the_same_item_is_computed_once_however_batches_fall(tiny, photo: Encode):
+    with ServerProcess(MODEL_NAME=f"local-dir:{tiny}", MAX_QUEUE=2) as server:
+        texts, images = vectorize(server, ["a cat"] * 5, [b64(photo())] * 5)
+        assert (len(np.unique(texts, axis=0)), len(np.unique(images, axis=0))) == (1, 1)
+        assert server.http.post("/vectorize", json={"texts": ["a", "b", "c"]}).status_code == 413
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("name", [name for name in IMAGES if name.startswith("palette")])
 def test_palette_images_are_read(server, name: str):
     assert vectorize(server, [], [b64(IMAGES[name])])[1].shape == (1, 16)

@@ -12,7 +12,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from ..batching import Job
-from ..embedder import ModelInfo, Vector
+from ..embedder import Embedder, Kind, ModelInfo, Vector
 from ..errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
 from .items import ImageURL, Item
 
@@ -42,7 +42,7 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     contents = [_content(item) for item in counted]
     async with shelf.use(model, settings.request_timeout) as embedder:
         _check_fingerprint(request, embedder.info)
-        jobs = embedder.submit([(item.kind, content) for item, content in zip(counted, contents, strict=True)])
+        jobs = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
         vectors = await _results(jobs, counted, settings.request_timeout)
     info = embedder.info
     tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, counted, strict=True)]
@@ -54,6 +54,14 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     rows = np.array(vectors, np.float32).reshape(len(vectors), info.embed_dim)
     request.state.items, request.state.stages = len(counted), stages  # for the log and the metrics
     return Embedded(info, rows, contents, tokens, truncated, stages)
+
+
+def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
+    """A job for each item, one for those that are the same: their vectors are then the same to the last bit, which
+    two rows of a batch, or of two batches, need not be."""
+    unique = list(dict.fromkeys(items))
+    jobs = dict(zip(unique, embedder.submit(unique), strict=True))
+    return [jobs[item] for item in items]
 
 
 def _content(item: Item) -> str | bytes:
