@@ -14,6 +14,7 @@ OpenClipApiError
     ├── InvalidInput        a field is missing, of the wrong type or empty
     ├── ModelNotFound       a model that is not served here
     ├── ModelMismatch       If-Match names another model's fingerprint
+    ├── ImageUnreachable    the image's URL gave no image
     ├── InvalidImage        the bytes are no image this server reads
     ├── TooLarge            over a limit of bytes, items, characters or pixels
     ├── UnsupportedMedia    a media type that is not served here
@@ -86,6 +87,10 @@ class ModelNotFound(RequestError):
 
 
 class ModelMismatch(RequestError):
+    pass
+
+
+class ImageUnreachable(RequestError):
     pass
 
 

@@ -66,6 +66,13 @@ class Settings(BaseSettings):
     max_items: int = Field(256, ge=1, description="most texts and images in one request")
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
+    allow_image_urls: bool = Field(
+        False, description="fetch images that are given as http(s) URLs, from public addresses only"
+    )
+    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+        [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
+    )
+    url_timeout: float = Field(10, gt=0, description="seconds in which an image must have been fetched")
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
     body_timeout: float = Field(30, gt=0, description="seconds in which a request's body must have arrived")
     grace_seconds: float = Field(

@@ -13,6 +13,7 @@ from starlette.types import Scope
 from ..errors import (
     BodyTimeout,
     DeadlineExceeded,
+    ImageUnreachable,
     InvalidImage,
     InvalidInput,
     InvalidRequest,
@@ -37,6 +38,7 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
     TooLarge: (413, "too_large"),
     UnsupportedMedia: (415, "unsupported_media_type"),
     QueueFull: (429, "queue_full"),
+    ImageUnreachable: (502, "image_unreachable"),
     NotReady: (503, "not_ready"),
     DeadlineExceeded: (504, "deadline_exceeded"),
 }

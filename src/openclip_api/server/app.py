@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import __version__
 from ..errors import RequestError
+from ..image_fetch import ImageFetcher
 from ..settings import Settings
 from . import classify, clip_api_service, cohere, immich, metrics, native, openai, status, voyage, weaviate
 from .accept import Accept, Accepted
@@ -49,9 +50,16 @@ PROTOCOLS = [
 
 
 def create_app(
-    settings: Settings, shelf: Shelf, accepted: Accepted, on_loaded: Callable[[], None] = lambda: None
+    settings: Settings,
+    shelf: Shelf,
+    accepted: Accepted,
+    fetcher: ImageFetcher | None = None,
+    on_loaded: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The ASGI application. `shelf` starts with it; `on_loaded` is called when its models are there, or an error."""
+    """The ASGI application. `shelf` starts with it; `on_loaded` is called when its models are there, or an error.
+
+    Without a fetcher image URLs are refused.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -73,6 +81,7 @@ def create_app(
     )
     budget = Budget(int(settings.max_queue_mb * 1e6))
     app.state.settings, app.state.shelf = settings, shelf
+    app.state.fetcher, app.state.budget = fetcher, budget
     app.state.envelopes = {}
     app.state.metrics = Metrics(shelf, accepted, budget)
     for router, envelope in PROTOCOLS:

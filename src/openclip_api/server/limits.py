@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,14 +12,32 @@ from ..errors import BodyTimeout, QueueFull, TooLarge
 
 
 class Budget:
-    """Bytes that all requests share."""
+    """Bytes of memory that all requests share for what is sent or fetched for them."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.held = 0
 
-    def has(self, count: int) -> bool:
-        return self.held + count <= self.max_bytes
+    def check(self, count: int) -> None:
+        """Raises QueueFull where so many more would be too many."""
+        if self.held + count > self.max_bytes:
+            raise QueueFull("what other requests sent fills the memory for it: try again shortly")
+
+    @contextmanager
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes bytes, or raises QueueFull; they are given back at the end."""
+        taken = 0
+
+        def take(count: int) -> None:
+            nonlocal taken
+            self.check(count)
+            self.held += count
+            taken += count
+
+        try:
+            yield take
+        finally:
+            self.held -= taken
 
 
 class BodyLimit:
@@ -40,32 +60,28 @@ class BodyLimit:
         length = dict(scope["headers"]).get(b"content-length", b"")
         declared = int(length) if length.isdigit() and len(length) < 20 else 0
         deadline = asyncio.get_running_loop().time() + self._seconds
-        read, taken, complete = 0, 0, False
+        read, complete = 0, False
+        with self._budget.share() as take:
 
-        async def limited() -> Message:
-            nonlocal read, taken, complete
-            if complete:
-                return await receive()
-            self._check(max(declared, read), declared - read)
-            message = await self._in_time(receive, deadline)
-            count = len(message.get("body", b""))
-            read += count
-            self._check(read, count)
-            self._budget.held += count
-            taken += count
-            complete = not message.get("more_body", False)
-            return message
+            async def limited() -> Message:
+                nonlocal read, complete
+                if complete:
+                    return await receive()
+                self._check(declared)
+                self._budget.check(declared - read)
+                message = await self._in_time(receive, deadline)
+                count = len(message.get("body", b""))
+                read += count
+                self._check(read)
+                take(count)
+                complete = not message.get("more_body", False)
+                return message
 
-        try:
             return await self._app(scope, limited, send)
-        finally:
-            self._budget.held -= taken
 
-    def _check(self, total: int, more: int) -> None:
+    def _check(self, total: int) -> None:
         if total > self._max_bytes:
             raise TooLarge(f"the body is larger than {self._max_bytes / 1e6:g} MB", "body")
-        if not self._budget.has(more):
-            raise QueueFull("the bodies under way fill the server's memory for them: try again shortly")
 
     async def _in_time(self, receive: Receive, deadline: float) -> Message:
         left = deadline - asyncio.get_running_loop().time()

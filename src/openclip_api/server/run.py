@@ -18,6 +18,7 @@ import uvicorn
 
 from ..embedder import Embedder
 from ..errors import InvalidSetting
+from ..image_fetch import ImageFetcher
 from ..loader import load
 from ..settings import Settings
 from .accept import Accepted
@@ -31,20 +32,28 @@ log = logging.getLogger("openclip_api")
 SAFE_PILLOW = 13  # CVE-2026-112403
 
 
-def run(settings: Settings, load: Callable[..., Embedder] = load) -> int:
+def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: ImageFetcher | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    `load` is called as loader.load is. Returns the exit code: 1 where the model could not be loaded, or where
+    `load` is called as loader.load is; `fetcher` takes the place of what the settings ask for. Returns the exit code: 1 where the model could not be loaded, or where
     requests were left when the time for stopping was over.
     """
     log_writer = set_up(settings.log_level, settings.log_format)
     try:
-        return _run(settings, load)
+        return _run(settings, load, fetcher or _fetcher(settings))
     finally:
         log_writer.close()
 
 
-def _run(settings: Settings, load: Callable[..., Embedder]) -> int:
+def _fetcher(settings: Settings) -> ImageFetcher | None:
+    if not settings.allow_image_urls:
+        return None
+    return ImageFetcher(
+        settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout
+    )
+
+
+def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetcher | None) -> int:
     if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
         log.warning(
             "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
@@ -66,7 +75,7 @@ def _run(settings: Settings, load: Callable[..., Embedder]) -> int:
             server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, shelf, accepted, on_loaded),
+        create_app(settings, shelf, accepted, fetcher, on_loaded),
         host=settings.host,
         port=settings.port,
         log_config=None,

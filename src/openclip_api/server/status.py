@@ -11,6 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ..preprocess import FORMATS, MAX_ASPECT_RATIO
 from .answer import json_response
+from .embed import MAX_IMAGE_URLS
 from .items import MAX_TEXT_CHARACTERS
 
 router = APIRouter(tags=["status"])
@@ -61,6 +62,8 @@ async def info(request: Request, model: str | None = None) -> Response:
         "max_aspect_ratio": MAX_ASPECT_RATIO,
         "max_text_characters": MAX_TEXT_CHARACTERS,
         "image_formats": FORMATS,
+        "image_urls": settings.allow_image_urls,
+        "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,
     }
     return json_response({**facts, "models": shelf.names(), "limits": limits})

@@ -1,0 +1,65 @@
+"""Which IP addresses are the public internet's: what a server may be asked to connect to by a stranger."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TypeAlias
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Global in form, but a door to the host's own platform, or reached through a tunnel's end of unknown place.
+# The IANA special-purpose registries, in full, since Python's own list differs from version to version.
+DENIED = [
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # Azure's platform services
+        "169.254.0.0/16",  # also the metadata service of most clouds
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "::/96",  # unspecified, loopback, and the old way to write IPv4
+        "64:ff9b:1::/48",
+        "100::/64",
+        "100:0:0:1::/64",
+        "2001::/23",  # Teredo and other protocol assignments
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",
+        "3fff::/20",
+        "5f00::/16",
+        "fc00::/7",
+        "fe80::/10",
+        "fec0::/10",
+        "ff00::/8",
+    )
+]
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # how an IPv6-only network reaches an IPv4 address
+ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: upper half of the interface's part, the IPv4 address follows
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address, and the IPv4 address that it may carry, are the public internet's."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return False
+        if address.ipv4_mapped is not None:
+            return is_public(address.ipv4_mapped)
+        if address in NAT64:
+            return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if int(address) >> 32 & 0xFFFFFFFF in ISATAP:
+            return False
+    return address.is_global and not any(address in network for network in DENIED)
