@@ -6,6 +6,7 @@ an image's first pixels. Some texts make the engine misbehave: see FakeEngine.
 
 FAKE_BATCH_SECONDS, FAKE_ITEM_SECONDS   what a forward pass costs (default 0)
 FAKE_LOAD_SECONDS                       what loading costs (default 0)
+FAKE_UPSTREAM                           ok.test=PORT: where images by URL are found
 FAKE_FAULT                              "leak" keeps memory for every item, "block" blocks the event loop for each
                                         request: what `make chaos` must be able to see
 """
@@ -22,10 +23,13 @@ import numpy as np
 from openclip_api.checkpoints.checkpoint import PreprocessConfig
 from openclip_api.embedder import Embedder, ModelInfo
 from openclip_api.errors import StartupError
+from openclip_api.image_fetch import ImageFetcher
 from openclip_api.preprocess import image_preprocess
 from openclip_api.server.run import run
-from openclip_api.settings import read_settings
+from openclip_api.settings import Settings, read_settings
 from openclip_api.tokenizer import build_tokenizer
+
+from .upstream import PUBLIC_ADDRESS, Backend, resolver
 
 SIZE, LENGTH, DIM = 32, 16, 8
 tokenize = build_tokenizer({"context_length": LENGTH}, None)
@@ -97,9 +101,22 @@ def load(name: str, tag: str | None, *, report: Any, **options: Any) -> Embedder
     return make(info, FakeEngine(), preprocess, tokenize, **bounds)
 
 
+def fetcher(settings: Settings) -> ImageFetcher | None:
+    if "FAKE_UPSTREAM" not in os.environ:
+        return None
+    name, _, port = os.environ["FAKE_UPSTREAM"].partition("=")
+    return ImageFetcher(
+        max_bytes=int(settings.max_body_mb * 1e6),
+        seconds=settings.url_timeout,
+        resolve=resolver({name: [PUBLIC_ADDRESS]}),
+        backend=Backend(int(port)),
+    )
+
+
 if __name__ == "__main__":
     try:
-        code = run(read_settings(), load)
+        settings = read_settings()
+        code = run(settings, load, fetcher(settings))
     except StartupError as error:
         print(f"openclip-api: {error}", file=sys.stderr)
         code = 1

@@ -45,7 +45,9 @@ REQUEST_HEADERS = [
 ]
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
-_AUTHORITY = re.compile(r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE)
+_AUTHORITY = re.compile(
+    r"(?:(?P<name>[a-z0-9._-]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{1,5}))?", re.IGNORECASE
+)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -194,14 +196,16 @@ class ImageFetcher:
 
     async def _body(self, response: httpcore2.Response, declared: bytes, take: Take) -> bytes:
         body = bytearray()
-        total = int(declared) if declared.isdigit() and len(declared) < 20 else 0
+        self._check_size(int(declared) if declared.isdigit() and len(declared) < 20 else 0)
         async for part in response.aiter_stream():
-            total = max(total, len(body) + len(part))
-            if total > self._max_bytes:
-                raise TooLarge(f"the image is larger than {self._max_bytes / 1e6:g} MB")
+            self._check_size(len(body) + len(part))
             take(len(part))
             body += part
         return bytes(body)
+
+    def _check_size(self, count: int) -> None:
+        if count > self._max_bytes:
+            raise TooLarge(f"the image is larger than {self._max_bytes / 1e6:g} MB")
 
 
 @dataclass

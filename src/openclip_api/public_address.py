@@ -32,6 +32,7 @@ DENIED = [
         "224.0.0.0/4",
         "240.0.0.0/4",
         "::/96",  # unspecified, loopback, and the old way to write IPv4
+        "::ffff:0:0:0/96",  # IPv4 as RFC 2765 once wrote it
         "64:ff9b:1::/48",
         "100::/64",
         "100:0:0:1::/64",

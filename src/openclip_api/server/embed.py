@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..batching import Job
 from ..embedder import Embedder, Kind, ModelInfo, Vector
 from ..errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
-from .items import ImageURL, Item
+from .image_urls import contents_of
+from .items import Item
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,19 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     """model: which of the server's, None for the first. truncate: False refuses a text that would be cut.
 
     Raises RequestError, with the `param` of the first item that is wrong: TooLarge (also for more items than
-    MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, NotReady, QueueFull, DeadlineExceeded.
+    MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
+    DeadlineExceeded.
     """
     shelf, settings = request.app.state.shelf, request.app.state.settings
     counted = list(islice(items, settings.max_items + 1))
     if len(counted) > settings.max_items:
         raise TooLarge(f"more than {settings.max_items} items in one request")
-    contents = [_content(item) for item in counted]
-    async with shelf.use(model, settings.request_timeout) as embedder:
-        _check_fingerprint(request, embedder.info)
-        jobs = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
-        vectors = await _results(jobs, counted, settings.request_timeout)
+    with request.app.state.budget.share() as take:
+        contents = await contents_of(counted, request.app.state.fetcher, take)
+        async with shelf.use(model, settings.request_timeout) as embedder:
+            _check_fingerprint(request, embedder.info)
+            jobs = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
+            vectors = await _results(jobs, counted, settings.request_timeout)
     info = embedder.info
     tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, counted, strict=True)]
     truncated = [item.kind == "text" and job.item.truncated for job, item in zip(jobs, counted, strict=True)]
@@ -62,12 +65,6 @@ def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> li
     unique = list(dict.fromkeys(items))
     jobs = dict(zip(unique, embedder.submit(unique), strict=True))
     return [jobs[item] for item in items]
-
-
-def _content(item: Item) -> str | bytes:
-    if isinstance(item.content, ImageURL):
-        raise InvalidInput(f"{item.param}: image URLs are not fetched here: send the image as base64", item.param)
-    return item.content
 
 
 def _check_fingerprint(request: Request, info: ModelInfo) -> None:

@@ -35,8 +35,8 @@ SAFE_PILLOW = 13  # CVE-2026-112403
 def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: ImageFetcher | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    `load` is called as loader.load is; `fetcher` takes the place of what the settings ask for. Returns the exit code: 1 where the model could not be loaded, or where
-    requests were left when the time for stopping was over.
+    `load` is called as loader.load is; `fetcher` takes the place of what the settings ask for. Returns the exit
+    code: 1 where the model could not be loaded, or where requests were left when the time for stopping was over.
     """
     log_writer = set_up(settings.log_level, settings.log_format)
     try:
@@ -48,9 +48,7 @@ def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: Image
 def _fetcher(settings: Settings) -> ImageFetcher | None:
     if not settings.allow_image_urls:
         return None
-    return ImageFetcher(
-        settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout
-    )
+    return ImageFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout)
 
 
 def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetcher | None) -> int:

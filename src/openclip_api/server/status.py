@@ -11,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ..preprocess import FORMATS, MAX_ASPECT_RATIO
 from .answer import json_response
-from .embed import MAX_IMAGE_URLS
+from .image_urls import MAX_IMAGE_URLS
 from .items import MAX_TEXT_CHARACTERS
 
 router = APIRouter(tags=["status"])
