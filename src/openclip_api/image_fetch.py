@@ -222,14 +222,7 @@ class VettedBackend(httpcore2.AsyncNetworkBackend):
     ) -> None:
         self._resolve, self._is_allowed, self._connector = resolve, is_allowed, connector
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *_: Any, **__: Any) -> httpcore2.AsyncNetworkStream:
         addresses = await self._addresses(host, port)
         if not addresses or not all(map(self._is_allowed, addresses)):
             raise InvalidInput(NOT_ALLOWED)
