@@ -4,7 +4,7 @@ BIN = .venv/bin
 INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test check package parity golden data lock clean
+.PHONY: help demo serve test clients check package parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: .venv/check ## format, lint, types, import directions, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
+	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
+
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
@@ -44,7 +47,7 @@ lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 		pyproject.toml --extra test --extra check -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -60,6 +63,14 @@ clean:
 
 .venv/check: .venv/bin/python pyproject.toml requirements.lock
 	$(BIN)/python $(INSTALL) -e '.[test,check]'
+	touch $@
+
+.venv-clients/installed: tests/clients/requirements.txt tests/clients/package.json
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	mkdir -p .venv-clients/npm
+	cp tests/clients/package.json .venv-clients/npm/
+	if command -v npm > /dev/null; then cd .venv-clients/npm && npm install --silent --no-audit --no-fund --no-package-lock; fi
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

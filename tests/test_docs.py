@@ -12,7 +12,10 @@ import pytest
 from openclip_api.cli import main
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]}
+DOCUMENTS = {
+    path.name: path.read_text()
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/protocols/*.md")]
+}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -24,7 +27,7 @@ def test_every_make_target_that_is_named_exists(name: str):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_into_the_repository_leads_somewhere(name: str):
-    folder = ROOT if (ROOT / name).exists() else ROOT / "docs"
+    folder = next(folder for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "protocols") if (folder / name).exists())
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", DOCUMENTS[name]):
         assert (folder / target).exists(), target
 

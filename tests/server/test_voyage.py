@@ -40,7 +40,7 @@ def test_as_voyage_answers(server, photo: Encode):
     answer = ask(server, [text("red sofa")], [image(data)], input_type="document", truncation=True)
     assert list(answer) == ["object", "data", "model", "usage"]
     assert [row["index"] for row in answer["data"]] == [0, 1]
-    assert answer["usage"] == {"text_tokens": 4, "image_pixels": 4800, "total_tokens": 4}
+    assert answer["usage"] == {"text_tokens": 4, "image_pixels": 4800, "video_pixels": 0, "total_tokens": 4}
     expected = unit(raw(server, text="red sofa", image=b64(data)))
     np.testing.assert_allclose([row["embedding"] for row in answer["data"]], expected, atol=1e-5)
 

@@ -61,6 +61,7 @@ async def embeddings(request: Request) -> Response:
             "usage": {
                 "text_tokens": tokens,
                 "image_pixels": sum(width * height for width, height in sizes),
+                "video_pixels": 0,  # there are none, but Voyage's client reads it
                 "total_tokens": tokens,
             },
         },

@@ -1,0 +1,49 @@
+"""The protocols' own clients against a real server. They have a venv of their own: see `make clients`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ..process import ServerProcess
+
+ROOT = Path(__file__).parents[2]
+
+# Where the clients are not installed, as in .venv, there is nothing to collect.
+collect_ignore_glob = [] if find_spec("openai") else ["test_*.py"]
+
+Reference = Callable[..., np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[ServerProcess]:
+    python = ROOT / ".venv" / "bin" / "python"
+    with ServerProcess(str(python), "-m", "openclip_api", "serve", MODEL_NAME="emoji", MAX_ITEMS=64) as process:
+        yield process
+        assert process.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def url(server: ServerProcess) -> str:
+    return str(server.http.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="session")
+def picture() -> str:
+    return base64.b64encode((ROOT / "samples" / "cat.png").read_bytes()).decode()
+
+
+@pytest.fixture
+def unit(server: ServerProcess) -> Reference:
+    """What the native route gives for the same texts and images, at length 1."""
+
+    def ask(**body: object) -> np.ndarray:
+        answer = server.http.post("/embeddings", json={**body, "normalize": True}).json()
+        return np.array(answer["embeddings"], np.float32)
+
+    return ask
