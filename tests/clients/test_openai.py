@@ -93,6 +93,14 @@ def test_langchain(url: str, unit: Reference):
     assert len(short) == 64
 
 
+def test_a_long_list_goes_in_chunks(url: str, unit: Reference):
+    texts = [f"thing {i}" for i in range(100)]
+    embeddings = langchain(url, check_embedding_ctx_length=False, chunk_size=64)
+    np.testing.assert_allclose(embeddings.embed_documents(texts)[64:], unit(text=texts[64:]), atol=1e-5)
+    with pytest.raises(openai.APIStatusError, match="send fewer at once"):
+        langchain(url, check_embedding_ctx_length=False).embed_documents(texts)
+
+
 def test_what_langchain_sends_without_the_option_is_refused_with_the_remedy(client: openai.OpenAI):
     """Token ids, as OpenAIEmbeddings makes them with tiktoken, whose vocabulary it would have to download."""
     with pytest.raises(openai.BadRequestError, match="check_embedding_ctx_length=False"):

@@ -40,7 +40,7 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     shelf, settings = request.app.state.shelf, request.app.state.settings
     counted = list(islice(items, settings.max_items + 1))
     if len(counted) > settings.max_items:
-        raise TooLarge(f"more than {settings.max_items} items in one request")
+        raise TooLarge(f"more than {settings.max_items} items in one request: send fewer at once")
     with request.app.state.budget.share() as take:
         contents = await contents_of(counted, request.app.state.fetcher, take)
         async with shelf.use(model, settings.request_timeout) as embedder:
