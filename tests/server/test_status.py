@@ -47,6 +47,13 @@ def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     assert "200" in operation["responses"]
 
 
+def test_openapi_shows_each_protocol_s_errors(server: ServerProcess):
+    paths = server.http.get("/openapi.json").json()["paths"]
+    for path, key in {"/embeddings": "error", "/v2/embed": "message", "/v1/multimodalembeddings": "detail"}.items():
+        [content] = paths[path]["post"]["responses"]["4XX"]["content"].values()
+        assert list(content["example"]) == [key]
+
+
 def test_no_reference_of_openapi_leads_nowhere(server: ServerProcess):
     document = server.http.get("/openapi.json").json()
     for reference in re.findall(r'"\$ref": "#/([^"]+)"', json.dumps(document)):

@@ -82,6 +82,16 @@ def error_response(scope: Scope, status: int, kind: str, message: str, param: st
     return json_response(envelope.body(Problem(status, kind, message, param)), status, headers)
 
 
+def error_schemas(envelope: Envelope) -> dict[int | str, dict[str, Any]]:
+    """The OpenAPI part for a protocol's errors."""
+    example = envelope.body(Problem(envelope.invalid, "invalid_input", "image[1]: not valid base64", "image[1]"))
+    content = {"application/json": {"schema": {"type": "object"}, "example": example}}
+    return {
+        "4XX": {"description": "the request is wrong, or too much is waiting", "content": content},
+        "5XX": {"description": "the model is not ready, or no answer came in time", "content": content},
+    }
+
+
 def request_error_response(scope: Scope, error: RequestError) -> Response:
     status, kind = STATUSES[type(error)]
     return error_response(scope, status, kind, error.message, error.param)

@@ -22,7 +22,7 @@ from ..image_fetch import ImageFetcher
 from ..settings import Settings
 from . import classify, clip_api_service, cohere, immich, metrics, native, openai, status, voyage, weaviate
 from .accept import Accept, Accepted
-from .answer import NATIVE, error_response, request_error_response
+from .answer import NATIVE, error_response, error_schemas, request_error_response
 from .auth import Authentication
 from .limits import BodyLimit, Budget
 from .metrics import Metrics
@@ -85,7 +85,7 @@ def create_app(
     app.state.envelopes = {}
     app.state.metrics = Metrics(shelf, accepted, budget)
     for router, envelope in PROTOCOLS:
-        app.include_router(router)
+        app.include_router(router, responses=error_schemas(envelope))
         app.state.envelopes |= {route.path: envelope for route in router.routes if isinstance(route, APIRoute)}
 
     app.add_exception_handler(RequestError, _on_request_error)
