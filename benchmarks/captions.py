@@ -1,0 +1,56 @@
+"""Texts as search boxes and alt attributes have them; none comes twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+COLOURS = "red blue green yellow black white grey brown pink purple orange golden silver dark pale bright".split()
+THINGS = """sofa chair table lamp car bicycle cat dog horse house tree mountain river beach boat train phone laptop camera
+shirt dress shoe hat bag watch ring book bottle cup plate apple bread cheese pizza flower garden street bridge tower
+window door kitchen bedroom office child woman man crowd""".split()
+PLACES = """on a beach|in the snow|at night|in a kitchen|by the window|on a wooden table|in front of a house|under a tree
+|in an old town|against a white wall|in the rain|at sunset""".replace("\n", "").split("|")
+ACTIONS = "standing lying seen photographed left waiting hanging shown found placed parked resting".split()
+
+
+def short_captions(count: int, seed: int = 0) -> list[str]:
+    """Three to six words each: 5 to 10 of CLIP's tokens with the two special ones."""
+    return _distinct(count, seed, lambda r: f"{r.choice(COLOURS)} {r.choice(THINGS)} {_or_nothing(r, PLACES)}".strip())
+
+
+def long_captions(count: int, seed: int = 0) -> list[str]:
+    """Some 30 words each: 30 to 50 tokens."""
+
+    def caption(r: random.Random) -> str:
+        parts = [
+            f"a {r.choice(COLOURS)} {r.choice(THINGS)} {r.choice(ACTIONS)} {r.choice(PLACES)}"
+            for _ in range(r.randint(3, 4))
+        ]
+        return "a photograph of " + ", beside it ".join(parts)
+
+    return _distinct(count, seed, caption)
+
+
+def mixed_captions(count: int, seed: int = 0) -> list[str]:
+    """Three short ones for each long one, in random order."""
+    captions = short_captions(count - count // 4, seed) + long_captions(count // 4, seed)
+    random.Random(seed).shuffle(captions)
+    return captions
+
+
+def _or_nothing(r: random.Random, words: list[str]) -> str:
+    return r.choice(words) if r.random() < 0.6 else ""
+
+
+def _distinct(count: int, seed: int, make: Callable[[random.Random], str]) -> list[str]:
+    """A number at the end of what would come twice keeps them apart, as article numbers do."""
+    r = random.Random(seed)
+    seen: set[str] = set()
+    captions = []
+    for number in range(count):
+        caption = make(r)
+        caption = f"{caption} {number}" if caption in seen else caption
+        seen.add(caption)
+        captions.append(caption)
+    return captions

@@ -1,0 +1,121 @@
+"""Every system under the same load on one machine, one after the other, again and again.
+
+python run.py [--short] [--only LOAD] [--no-report]: writes .cache/measured.json, RESULTS.md and results.svg.
+The servers run side by side and idle while one is measured: the machine drifts for all alike, and each round
+gives one ratio.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import report
+from loads import LOADS, Load, bodies_file, write_bodies
+from random_checkpoint import write_random_checkpoint
+from systems import SYSTEMS, Running, start
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache"
+PRECISIONS = ("bf16", "fp32", "int8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--short", action="store_true", help="one round of short runs: to see that all works")
+    parser.add_argument("--only", default="", help="only loads whose name contains this")
+    parser.add_argument("--systems", default="", help="only systems whose name contains one of these, comma-separated")
+    parser.add_argument("--no-report", action="store_true", help="print, and leave RESULTS.md alone")
+    options = parser.parse_args()
+    rounds, seconds = (1, 2) if options.short else (3, 4)
+    folder = CACHE / "ViT-B-32"
+    if not folder.exists():
+        write_random_checkpoint(folder)
+    write_bodies(CACHE / "bodies")
+    loads = [load for load in LOADS if options.only in load.name]
+    measured: dict = {"started": time.strftime("%Y-%m-%d %H:%M"), "http": [], "bare": [], "servers": {}}
+    wanted = [system for system in SYSTEMS if any(part in system.name for part in options.systems.split(","))]
+    with servers(wanted) as running:
+        for server in running:
+            measured["servers"][server.system.name] = {"seconds_to_ready": server.seconds_to_ready}
+            warm_up(server, loads)
+        for round_ in range(rounds):
+            for load in loads:
+                for clients in load.clients:
+                    for server in running:
+                        result = measure(server, load, clients, seconds, round_)
+                        measured["http"].append(result)
+                        print(json.dumps(result), flush=True)
+            for precision in PRECISIONS:
+                measured["bare"].append({"round": round_, "precision": precision, **bare(folder, precision)})
+                print(json.dumps(measured["bare"][-1]), flush=True)
+        for server in running:
+            measured["servers"][server.system.name]["rss_mb"] = server.memory_mb("VmRSS")
+            measured["servers"][server.system.name]["peak_mb"] = server.memory_mb("VmHWM")
+        if not options.short:
+            measured["growth"] = growth(running[0])
+    print(json.dumps(measured["servers"], indent=1))
+    measured["ended"] = time.strftime("%Y-%m-%d %H:%M")
+    if not options.no_report:
+        (CACHE / "measured.json").write_text(json.dumps(measured, indent=1))
+        report.write(measured, HERE)
+
+
+@contextmanager
+def servers(systems: list) -> Iterator[list[Running]]:
+    running: list[Running] = []
+    try:
+        for system in systems:
+            running.append(start(system, CACHE))
+            print(f"{system.name}: ready after {running[-1].seconds_to_ready:.1f} s", flush=True)
+        yield running
+    finally:
+        for server in running:
+            server.stop()
+
+
+def warm_up(server: Running, loads: list[Load]) -> None:
+    for load in loads:
+        measure(server, load, max(load.clients), 1, 0)
+
+
+def measure(server: Running, load: Load, clients: int, seconds: float, round_: int) -> dict:
+    """One run of wrk: requests a second, median and 99th percentile of the answer times in milliseconds."""
+    bodies = bodies_file(CACHE / "bodies", load, server.system.protocol)
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", str(HERE / "load.lua"),
+               server.url + server.system.path, "--", str(bodies), str(round_ * 7919)]  # fmt: skip
+    output = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
+    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
+    result = json.loads(line.removeprefix("RESULT "))
+    return {
+        "round": round_, "load": load.name, "clients": clients, "system": server.system.name,
+        "per_second": result["requests"] / result["seconds"], **result,
+    }  # fmt: skip
+
+
+def bare(folder: Path, precision: str) -> dict[str, float]:
+    command = [sys.executable, str(HERE / "bare.py"), str(folder), precision, "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        print(f"bare {precision}: {done.stderr.strip().splitlines()[-1]}")
+        return {}
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def growth(server: Running) -> dict[str, float]:
+    """Resident memory before and after 100,000 texts."""
+    load = next(load for load in LOADS if load.name == "short texts")
+    before, requests, started = server.memory_mb("VmRSS"), 0, time.monotonic()
+    while requests < 100_000 and time.monotonic() < started + 300:
+        requests += measure(server, load, 32, 20, requests)["requests"]
+    return {"requests": requests, "mb_before": before, "mb_after": server.memory_mb("VmRSS")}
+
+
+if __name__ == "__main__":
+    main()
