@@ -1,1 +1,2 @@
-def write(measured, folder): pass
+def write(measured, folder):
+    pass

@@ -136,8 +136,8 @@ def _queries_keys_values(x: Node, w: Weights, qkv: str, width: int) -> list[Node
     if qkv == "apart":
         return [layers.linear(x, w.at(f"{name}_proj."), width, width, name != "k") for name in "qkv"]
     if qkv == "fused":
-        return list(op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3).outputs())
-    q, k, v = op.split(layers.linear(x, w.at("qkv."), width, 3 * width, False), op.constant(2), 3).outputs()
+        return layers.linears(x, w.at("qkv."), width, width, 3)
+    q, k, v = layers.linears(x, w.at("qkv."), width, width, 3, bias=False)
     return [op.add(q, constant(w.tensor("q_bias", width))), k, op.add(v, constant(w.tensor("v_bias", width)))]
 
 

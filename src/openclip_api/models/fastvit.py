@@ -112,8 +112,7 @@ def _attention(x: Node, w: Weights, width: int, layer_norm: bool) -> Node:
     else:
         scale, shift = (part.astype(np.float32) for part in convolutions.batch_norm(w.at("norm."), width))
         tokens = op.add(op.multiply(tokens, op.constant(scale)), op.constant(shift))
-    qkv = layers.linear(tokens, w.at("token_mixer.qkv."), width, 3 * width, bias=False)  # [B, H², 3 W]
-    q, k, v = op.split(qkv, op.constant(2), 3).outputs()
+    q, k, v = layers.linears(tokens, w.at("token_mixer.qkv."), width, width, 3, bias=False)  # 3 × [B, H², W]
     attended = layers.attention(q, k, v, width // HEAD_WIDTH, HEAD_WIDTH)  # [B, H², W]
     return convolutions.to_map(layers.linear(attended, w.at("token_mixer.proj."), width, width), like=x)
 

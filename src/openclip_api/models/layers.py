@@ -62,6 +62,34 @@ def linear(x: Node, w: Weights, n_in: int, n_out: int, bias: bool = True) -> Nod
     return op.add(y, constant(w.tensor("bias", n_out))) if bias else y
 
 
+def linears(x: Node, w: Weights, n_in: int, n_out: int, count: int, bias: bool = True) -> list[Node]:
+    """[..., n_in] → `count` times [..., n_out], with w.weight [count * n_out, n_in] and w.bias [count * n_out].
+
+    Each has its own rows of the weight: to split the result of one product would copy it.
+    """
+    weights = np.split(w.tensor("weight", count * n_out, n_in), count)
+    ys = [op.matmul(x, constant(weight), False, True) for weight in weights]
+    if not bias:
+        return ys
+    biases = np.split(w.tensor("bias", count * n_out), count)
+    return [op.add(y, constant(part)) for y, part in zip(ys, biases, strict=True)]
+
+
+def patch_embedding(pixels: Node, kernel: NDArray[np.generic], size: int) -> Node:
+    """pixels [B, 3, size, size], kernel [W, 3, patch, patch] → [B, grid², W]; what overhangs the grid is left out.
+
+    A convolution whose stride is its kernel's size, written as the matrix product of all patches that it is:
+    OpenVINO's convolution is slower at it.
+    """
+    width, _, patch, _ = kernel.shape
+    grid = size // patch
+    if size % patch:
+        pixels = op.slice(pixels, integers(0, 0), integers(grid * patch, grid * patch), integers(1, 1), integers(2, 3))
+    x = reshape(pixels, 0, 3, grid, patch, grid, patch)
+    x = reshape(transpose(x, 0, 2, 4, 1, 3, 5), 0, grid * grid, 3 * patch * patch)  # [B, grid², 3 patch²]
+    return op.matmul(x, constant(kernel.reshape(width, -1)), False, True)
+
+
 def layer_norm(x: Node, w: Weights, width: int, eps: float) -> Node:
     y = op.mvn(x, integers(-1), True, eps, "inside_sqrt")
     return op.add(op.multiply(y, constant(w.tensor("weight", width))), constant(w.tensor("bias", width)))
@@ -107,9 +135,7 @@ def attention(
 
 def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, mask: Node | None = None) -> Node:
     """torch.nn.MultiheadAttention on itself: one projection whose rows are the queries', keys' and values'."""
-    qkv = op.matmul(x, constant(w.tensor("in_proj_weight", 3 * width, width)), False, True)
-    qkv = op.add(qkv, constant(w.tensor("in_proj_bias", 3 * width)))  # [B, T, 3W]
-    q, k, v = op.split(qkv, op.constant(2), 3).outputs()
+    q, k, v = linears(x, w.at("in_proj_"), width, width, 3)  # 3 × [B, T, W]
     attended = attention(q, k, v, heads, width // heads, causal=causal, mask=mask)
     return linear(attended, w.at("out_proj."), width, width)
 

@@ -10,16 +10,13 @@ import openvino.opset13 as op
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
 from . import layers
-from .convolutions import to_tokens
 from .layers import Activation, Node, constant, integers
 
 
 def patch_embed(pixels: Node, w: Weights, *, size: int, width: int, bias: bool) -> tuple[Node, int]:
     """layers/patch_embed.py, PatchEmbed: [B, 3, size, size] → [B, grid², W] and grid; what overhangs is left out."""
     patch = w["proj.weight"].shape[-1]
-    kernel = constant(w.tensor("proj.weight", width, 3, patch, patch))
-    x = op.convolution(pixels, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, W, grid, grid]
-    x = to_tokens(x)  # [B, grid², W]
+    x = layers.patch_embedding(pixels, w.tensor("proj.weight", width, 3, patch, patch), size)  # [B, grid², W]
     return (op.add(x, constant(w.tensor("proj.bias", width))) if bias else x), size // patch
 
 
@@ -31,7 +28,7 @@ def with_class_token(x: Node, w: Weights, width: int) -> Node:
 
 def attention(x: Node, w: Weights, width: int, heads: int) -> Node:
     """layers/attention.py, Attention: [B, T, W] → [B, T, W]."""
-    q, k, v = op.split(layers.linear(x, w.at("qkv."), width, 3 * width), op.constant(2), 3).outputs()  # 3 × [B, T, W]
+    q, k, v = layers.linears(x, w.at("qkv."), width, width, 3)  # 3 × [B, T, W]
     attended = layers.attention(q, k, v, heads, split_evenly(width, heads))
     return layers.linear(attended, w.at("proj."), width, width)
 
@@ -46,7 +43,7 @@ def attention_pool(x: Node, w: Weights, *, width: int, heads: int, activation: A
     """layers/attention_pool.py, AttentionPoolLatent: [B, T, W] → [B, W], what one learned query finds."""
     q = layers.linear(constant(w.tensor("latent", 1, 1, width)), w.at("q."), width, width)  # [1, 1, W]
     q = op.tile(q, op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, W]
-    k, v = op.split(layers.linear(x, w.at("kv."), width, 2 * width), op.constant(2), 2).outputs()  # 2 × [B, T, W]
+    k, v = layers.linears(x, w.at("kv."), width, width, 2)  # 2 × [B, T, W]
     attended = layers.attention(q, k, v, heads, width // heads)
     y = layers.linear(attended, w.at("proj."), width, width)  # [B, 1, W]
     y = op.add(y, mlp(layers.layer_norm(y, w.at("norm."), width, eps), w.at("mlp."), width, activation))

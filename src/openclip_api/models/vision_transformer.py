@@ -50,7 +50,7 @@ def vision_transformer(
     # A sine-cosine position table is stored in the checkpoint like a learned one.
     one_of(config.pos_embed_type, ("learnable", "sin_cos_2d"), "vision_cfg.pos_embed_type")
 
-    x = _embed(pixels, w, size // patch, patch, width)  # [B, T, W]
+    x = _embed(pixels, w, size, patch, width)  # [B, T, W]
     if not config.no_ln_pre:
         x = layers.layer_norm(x, w.at("ln_pre."), width, eps)
     for i in range(config.layers):
@@ -73,15 +73,13 @@ def vision_transformer(
     return op.matmul(x, constant(w.tensor("proj", width, embed_dim)), False, False)
 
 
-def _embed(pixels: Node, w: Weights, grid: int, patch: int, width: int) -> Node:
+def _embed(pixels: Node, w: Weights, size: int, patch: int, width: int) -> Node:
     """[B, 3, size, size] → [B, 1 + grid², W]: the class token, then the patches, with their positions."""
-    kernel = constant(w.tensor("conv1.weight", width, 3, patch, patch))
-    x = op.convolution(pixels, kernel, [patch, patch], [0, 0], [0, 0], [1, 1])  # [B, W, grid, grid]
-    x = layers.transpose(layers.reshape(x, 0, width, -1), 0, 2, 1)  # [B, grid², W]
+    x = layers.patch_embedding(pixels, w.tensor("conv1.weight", width, 3, patch, patch), size)  # [B, grid², W]
     class_token = layers.reshape(constant(w.tensor("class_embedding", width)), 1, 1, width)
     repeats = op.concat([layers.batch_size(pixels), integers(1, 1)], 0)
     x = op.concat([op.tile(class_token, repeats), x], 1)
-    return op.add(x, constant(w.tensor("positional_embedding", grid * grid + 1, width)))
+    return op.add(x, constant(w.tensor("positional_embedding", (size // patch) ** 2 + 1, width)))
 
 
 def _pool(x: Node, config: VisionConfig, w: Weights, eps: float) -> Node:
