@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import openvino as ov
@@ -37,14 +38,14 @@ def rate(run: Callable[[], object], seconds: float) -> float:
 def engine_rates(folder: str, precision: str, seconds: float) -> dict[str, float]:
     """Items a second, in batches of one and of eight."""
     embedder = openclip_api.load(f"local-dir:{folder}", precision=precision)
-    engine, tokenizer = embedder._engine, embedder._tokenizer
+    engine, tokenizer = embedder._engine, embedder._prepare["text"]
     tokens = [tokenizer(text) for text in short_captions(8)]
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     rates = {}
     for batch in (1, 8):
         ids = np.stack([t.ids for t in tokens[:batch]])
-        rates[f"images in batches of {batch}"] = batch * rate(lambda: engine.encode_images(pixels[:batch]), seconds)
-        rates[f"short texts in batches of {batch}"] = batch * rate(lambda: engine.encode_texts(ids), seconds)
+        rates[f"images in batches of {batch}"] = batch * rate(partial(engine.encode_images, pixels[:batch]), seconds)
+        rates[f"short texts in batches of {batch}"] = batch * rate(partial(engine.encode_texts, ids), seconds)
     embedder.close()
     return rates
 
@@ -59,8 +60,8 @@ def gemm_flops(precision: str, seconds: float) -> float:
         model = ov.Model([op.matmul(x, op.constant(weight), False, True)], [x], "gemm")
         options = {"INFERENCE_PRECISION_HINT": HINTS[precision], "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
         request = core.compile_model(model, "CPU", options).create_infer_request()
-        feeds = {0: np.ones((rows, width_in), np.float32)}
-        runs = rate(lambda: request.infer(feeds, share_inputs=True, share_outputs=True), seconds)
+        request.set_input_tensor(ov.Tensor(np.ones((rows, width_in), np.float32)))
+        runs = rate(request.infer, seconds)
         best = max(best, runs * 2 * rows * width_in * width_out)
     return best
 

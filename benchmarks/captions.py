@@ -5,13 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-COLOURS = "red blue green yellow black white grey brown pink purple orange golden silver dark pale bright".split()
-THINGS = """sofa chair table lamp car bicycle cat dog horse house tree mountain river beach boat train phone laptop camera
-shirt dress shoe hat bag watch ring book bottle cup plate apple bread cheese pizza flower garden street bridge tower
-window door kitchen bedroom office child woman man crowd""".split()
-PLACES = """on a beach|in the snow|at night|in a kitchen|by the window|on a wooden table|in front of a house|under a tree
-|in an old town|against a white wall|in the rain|at sunset""".replace("\n", "").split("|")
-ACTIONS = "standing lying seen photographed left waiting hanging shown found placed parked resting".split()
+WORDS = """red blue green yellow black white grey brown pink purple orange golden silver dark pale bright
+sofa chair table lamp car bicycle cat dog horse house tree mountain river beach boat train phone laptop camera shirt
+standing lying seen photographed left waiting hanging shown found placed parked resting
+on a beach|in the snow|at night|in a kitchen|by the window|under a tree|in an old town|in the rain|at sunset"""
+COLOURS, THINGS, ACTIONS = map(str.split, WORDS.splitlines()[:3])
+PLACES = WORDS.splitlines()[3].split("|")
 
 
 def short_captions(count: int, seed: int = 0) -> list[str]:

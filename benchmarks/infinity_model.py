@@ -1,4 +1,7 @@
-"""ViT-B-32 with random weights as Hugging Face's CLIP saves it: what Infinity serves. python infinity_model.py FOLDER"""
+"""ViT-B-32 with random weights as Hugging Face's CLIP saves it, for Infinity.
+
+python infinity_model.py FOLDER
+"""
 
 from __future__ import annotations
 

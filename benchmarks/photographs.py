@@ -1,4 +1,4 @@
-"""JPEG files as cameras and web shops have them, the same on every machine: scikit-image's photographs in many sizes."""
+"""JPEG files as cameras and web shops have them, the same on every machine: scikit-image's photographs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CACHE = HERE / ".cache"
 PRECISIONS = ("bf16", "fp32", "int8")
 
 
-def main() -> None:
+def main() -> None:  # noqa: C901
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true", help="one round of short runs: to see that all works")
     parser.add_argument("--only", default="", help="only loads whose name contains this")

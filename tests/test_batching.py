@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from openclip_api.batching import Batcher, Job
+from openclip_api.batching import Batcher, Job, fitting
 
 
 class Engine:
@@ -141,3 +141,40 @@ def test_close_finishes_what_waits(engine):
     engine.gate.set()
     batcher.close()
     assert [job.future.result(0) for job in jobs] == [2, 4, 6]
+
+
+def sized(*sizes: int) -> list[Job]:
+    return [Job("text", size, size=size) for size in sizes]
+
+
+def sizes(jobs) -> list[int]:
+    return [job.size for job in jobs]
+
+
+def test_short_ones_do_not_pay_for_long_ones():
+    assert sizes(fitting(sized(6, 70, 8, 60, 7, 10), spare=32)) == [6, 8, 7, 10]
+    assert sizes(fitting(sized(70, 6, 8, 60, 7, 10), spare=32)) == [70, 60]
+
+
+def test_a_little_is_spared_for_a_larger_batch():
+    assert sizes(fitting(sized(6, 10, 12, 8), spare=32)) == [6, 10, 12, 8]
+    assert sizes(fitting(sized(*[8] * 20, 40), spare=32)) == [8] * 20
+    assert sizes(fitting(sized(40, *[8] * 20), spare=32)) == [40]
+    assert sizes(fitting(sized(8, *[40] * 5), spare=32)) == [8] + [40] * 5
+
+
+def test_where_nothing_is_spared_only_like_sizes_go_together():
+    assert sizes(fitting(sized(6, 7, 6, 7), spare=0)) == [6, 6]
+    assert sizes(fitting(sized(0, 0, 0), spare=0)) == [0, 0, 0]
+
+
+def test_the_oldest_is_always_in_the_next_batch(engine):
+    batcher = Batcher(engine, max_batch=2, spare=4)
+    hold(engine, batcher)
+    jobs = sized(9, 40, 10, 41, 8, 9)
+    for job in jobs:
+        batcher.put(job)
+    engine.gate.set()
+    assert [job.future.result(10) for job in jobs] == [2 * job.size for job in jobs]
+    assert [items for _, items in engine.batches[1:]] == [[9, 10], [40, 41], [8, 9]]
+    batcher.close()

@@ -21,11 +21,12 @@ Result = TypeVar("Result")
 class Job(Generic[Result]):
     """One item on its way: `future` gives its result, `seconds` how long each stage took.
 
-    Jobs of the same `key` may share a batch.
+    Jobs of the same `key` may share a batch; in it each costs as much as the one of the largest `size`.
     """
 
     key: Hashable
     item: Any = None
+    size: int = 0
     future: Future[Result] = field(default_factory=Future)
     seconds: dict[str, float] = field(default_factory=dict)
     queued_at: float = 0.0
@@ -36,12 +37,13 @@ class Batcher(Generic[Item, Result]):
 
     A batch that fails, or gives another number of results, is halved and run again until what fails
     stands alone: only those jobs get the error, and the thread goes on. A job whose future is cancelled
-    while it waits is dropped at once.
+    while it waits is dropped at once. spare: how much size may be for nothing in one batch.
     """
 
-    def __init__(self, run: Callable[[Hashable, list[Item]], Sequence[Result]], max_batch: int) -> None:
+    def __init__(self, run: Callable[[Hashable, list[Item]], Sequence[Result]], max_batch: int, spare: int = 0) -> None:
         self._run = run
         self._max_batch = max_batch
+        self._spare = spare
         self._waiting: list[Job[Result]] = []
         self._busy_since: float | None = None
         self._closed = False
@@ -91,7 +93,7 @@ class Batcher(Generic[Item, Result]):
             if not self._waiting:
                 return []
             key = self._waiting[0].key
-            batch = [job for job in self._waiting if job.key == key][: self._max_batch]
+            batch = fitting([job for job in self._waiting if job.key == key], self._spare)[: self._max_batch]
             taken = set(map(id, batch))
             self._waiting = [job for job in self._waiting if id(job) not in taken]
             return batch
@@ -115,3 +117,22 @@ class Batcher(Generic[Item, Result]):
             job.seconds["queue"] = started - job.queued_at
             job.seconds["compute"] = finished - started
             job.future.set_result(result)
+
+
+def fitting(jobs: Sequence[Job[Result]], spare: int) -> list[Job[Result]]:
+    """The first job and those of about its size, in their order.
+
+    From the smallest up, jobs are put together as long as what they fall short of the largest adds up to no more
+    than `spare`; with what goes beyond, the next lot starts. The first job's lot it is.
+    """
+    lot: list[Job[Result]] = []
+    total = 0
+    for job in sorted(jobs, key=lambda job: job.size):
+        if len(lot) * job.size - total > spare:
+            if any(member is jobs[0] for member in lot):
+                break
+            lot, total = [], 0
+        lot.append(job)
+        total += job.size
+    members = set(map(id, lot))
+    return [job for job in jobs if id(job) in members]

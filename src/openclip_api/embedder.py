@@ -1,7 +1,11 @@
-"""Images and texts → vectors: preprocessing in a pool, batching, one engine."""
+"""Images and texts → vectors: preprocessing in a pool, batching, one engine.
+
+What is on its way is not computed a second time, and texts may be kept for when they come again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -19,11 +23,17 @@ from .batching import Batcher, Job
 from .engines.base import Engine
 from .errors import QueueFull, TooLarge
 from .preprocess import Preprocess
+from .text_cache import TextCache
 from .tokenizer import Tokenizer
 
 Vector = NDArray[np.float32]  # [embed_dim]
 
 Kind = Literal["image", "text"]
+Content = tuple[Hashable, str | bytes]  # "text" and the string, or "image" and a digest of its bytes
+
+# A forward pass reads all weights, however little it computes with them: on processors from AVX2 to AMX that
+# takes as long as some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
+SPARE_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Embedder:
 
     max_batch: most items in one forward pass. max_queue: most items on their way at once;
     max_queue_bytes: most bytes that these may hold, as they came and as pixels or token ids.
+    text_cache_bytes: most bytes of text vectors to keep for when the same text comes again, 0 for none.
     """
 
     def __init__(
@@ -70,9 +81,10 @@ class Embedder:
         preprocess: Preprocess,
         tokenizer: Tokenizer,
         *,
-        max_batch: int = 32,
+        max_batch: int = 16,
         max_queue: int = 1024,
         max_queue_bytes: int = 512_000_000,
+        text_cache_bytes: int = 0,
     ) -> None:
         self.info = info
         self.max_queue = max_queue
@@ -80,7 +92,9 @@ class Embedder:
         self._engine = engine
         self._prepare: dict[Hashable, Callable[[Any], Any]] = {"image": preprocess, "text": tokenizer}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
-        self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch)
+        self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch, SPARE_TOKENS)
+        self.text_cache = TextCache(text_cache_bytes)
+        self._alike: dict[Content, list[Job[Vector]]] = {}  # those that wait for another with the same content
         self._prepared_bytes = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
         self._places = threading.Condition()
         self._underway = 0
@@ -168,7 +182,13 @@ class Embedder:
     def _start(self, kind: Kind, item: Any, size: int) -> Job[Vector]:
         job: Job[Vector] = Job(kind)
         job.future.add_done_callback(lambda _: self._done(size))
-        self._pool.submit(self._prepare_job, job, item)
+        known = self.text_cache.get(item) if kind == "text" else None
+        if known is None:
+            self._submit(job, item)
+            return job
+        job.item, vector = known
+        job.seconds = dict.fromkeys(("decode", "queue", "compute"), 0.0)
+        job.future.set_result(vector)
         return job
 
     def _done(self, size: int) -> None:
@@ -178,11 +198,25 @@ class Embedder:
             self._places.notify_all()
 
     def _prepare_job(self, job: Job[Vector], item: Any) -> None:
+        """In the pool: decode or tokenize, unless the same item is on its way already; then wait for that one."""
         if job.future.cancelled():
             return
+        content = (job.key, item if job.key == "text" else hashlib.sha256(item).digest())
+        with self._places:
+            alike = self._alike.get(content)
+            if alike is None:
+                self._alike[content] = []
+            else:
+                alike.append(job)
+        if alike is not None:
+            job.future.add_done_callback(lambda future: self._forget(content, job) if future.cancelled() else None)
+            return
+        job.future.add_done_callback(lambda _: self._share(content, job, item))
         started = time.perf_counter()
         try:
             job.item = self._prepare[job.key](item)
+            if job.key == "text" and self._engine.trims_texts:
+                job.size = job.item.count
         except Exception as error:
             # a future cancelled in the meantime takes no result
             if job.future.set_running_or_notify_cancel():
@@ -190,6 +224,37 @@ class Embedder:
             return
         job.seconds["decode"] = time.perf_counter() - started
         self._batcher.put(job)
+
+    def _forget(self, content: Content, job: Job[Vector]) -> None:
+        with self._places:
+            if job in self._alike.get(content, []):
+                self._alike[content].remove(job)
+
+    def _share(self, content: Content, first: Job[Vector], item: Any) -> None:
+        """Give those that waited for the first job what it got. Was it given up, the next one takes its place."""
+        with self._places:
+            waiting = self._alike.pop(content)
+        if first.future.cancelled():
+            for job in waiting:
+                self._submit(job, item)
+            return
+        error = first.future.exception()
+        if error is None and first.key == "text":
+            self.text_cache.put(item, first.item, first.future.result())
+        for job in waiting:
+            if not job.future.set_running_or_notify_cancel():
+                continue
+            job.item, job.seconds = first.item, first.seconds
+            if error is None:
+                job.future.set_result(first.future.result())
+            else:
+                job.future.set_exception(error)
+
+    def _submit(self, job: Job[Vector], item: Any) -> None:
+        try:
+            self._pool.submit(self._prepare_job, job, item)
+        except RuntimeError:  # closed in the meantime
+            job.future.cancel()
 
     def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
         self.batches[str(kind), len(items)] += 1

@@ -31,9 +31,10 @@ def load(
     threads: int = 0,
     cache_dir: Path | None = None,
     max_megapixels: float = 40,
-    max_batch: int = 32,
+    max_batch: int = 16,
     max_queue: int = 1024,
     max_queue_bytes: int = 512_000_000,
+    text_cache_bytes: int = 0,
     self_check: bool = True,
     report: Report = lambda stage, done, total: None,
 ) -> Embedder:
@@ -77,6 +78,7 @@ def load(
         max_batch=max_batch,
         max_queue=max_queue,
         max_queue_bytes=max_queue_bytes,
+        text_cache_bytes=text_cache_bytes,
     )
 
 

@@ -58,10 +58,13 @@ class Settings(BaseSettings):
         "auto", description="auto (half where the device computes in it, else fp32), fp32 or bf16"
     )
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
-    max_batch: int = Field(32, ge=1, description="most items in one forward pass")
+    max_batch: int = Field(16, ge=1, description="most items in one forward pass")
     max_queue: int = Field(1024, ge=1, description="most items on their way at once; beyond it requests get 429")
     max_queue_mb: float = Field(
         512, gt=0, description="most megabytes of bodies, and of items on their way; beyond it requests get 429"
+    )
+    text_cache_mb: float = Field(
+        16, ge=0, description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none"
     )
     max_items: int = Field(256, ge=1, description="most texts and images in one request")
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
@@ -117,6 +120,7 @@ class Settings(BaseSettings):
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
             "max_queue_bytes": int(self.max_queue_mb * 1e6),
+            "text_cache_bytes": int(self.text_cache_mb * 1e6),
             "self_check": self.self_check,
         }
 

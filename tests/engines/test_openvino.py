@@ -60,3 +60,31 @@ def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(ov.Core, "get_property", lambda *_: ["FP32", "INT8"])
     with pytest.raises(InvalidSetting, match="PRECISION=bf16"):
         check_precision("bf16")
+
+
+def test_batches_and_lengths_take_a_few_sizes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new shape costs time and memory that are never given back."""
+    made = engine(MODELS["openai"])
+    seen: set[tuple[int, ...]] = set()
+    infer = made._infer
+    monkeypatch.setattr(made, "_infer", lambda _, feeds: (seen.add(feeds["ids"].shape), infer(_, feeds))[1])
+    context = arrays(MODELS["openai"] / "expected.npz")["ids"].shape[1]
+    for batch in range(1, 17):
+        for length in range(2, context + 1):
+            ids = np.zeros((batch, context), np.int32)
+            ids[:, : length - 1] = 5
+            ids[:, length - 1] = 900  # the end-of-text is the greatest id
+            assert made.encode_texts(ids).shape[0] == batch
+    assert {shape[0] for shape in seen} == {1, 2, 3, 4, 6, 8, 12, 16}
+    assert {shape[1] for shape in seen} <= {2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, context}
+
+
+@pytest.mark.parametrize("name", ["openai", "roberta", "coca"])
+def test_a_text_has_the_same_vector_alone_and_among_longer_ones(name: str) -> None:
+    if name not in MODELS:
+        name = next(known for known in MODELS if name in known)
+    expected = arrays(MODELS[name] / "expected.npz")
+    made = engine(MODELS[name])
+    together = made.encode_texts(expected["ids"])
+    for row, ids in enumerate(expected["ids"]):
+        np.testing.assert_allclose(made.encode_texts(ids[None])[0], together[row], atol=2e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidSetting
 from ..models.build import Towers
+from ..models.text_tower import next_size
 from .base import Vectors
 
 ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -34,16 +36,17 @@ class OpenVinoEngine:
             "NUM_STREAMS": 1,
             "INFERENCE_NUM_THREADS": threads,
         }
+        self.trims_texts = towers.trims_texts
         self._text_feeds = towers.text_feeds
         self._weights = towers.weights  # OpenVINO itself holds on to float32 and float16 arrays, not to bfloat16 ones
         self._image = core.compile_model(towers.image, "CPU", options).create_infer_request()
         self._text = core.compile_model(towers.text, "CPU", options).create_infer_request()
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
-        return self._infer(self._image, {"pixels": pixels})
+        return self._infer(self._image, {"pixels": padded(pixels)})[: len(pixels)]
 
     def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
-        return self._infer(self._text, self._text_feeds(ids))
+        return self._infer(self._text, self._text_feeds(padded(ids)))[: len(ids)]
 
     def close(self) -> None:
         del self._image, self._text
@@ -52,6 +55,12 @@ class OpenVinoEngine:
     def _infer(request: ov.InferRequest, feeds: Mapping[str, NDArray[np.generic]]) -> Vectors:
         vectors: Vectors = request.infer(feeds, share_inputs=True, share_outputs=True)[0]
         return vectors.copy()  # the request's own memory is overwritten by the next batch
+
+
+def padded(batch: NDArray[Any]) -> NDArray[Any]:
+    """[B, ...] → [B', ...], where B' is one of a few sizes: the last item is repeated."""
+    missing = next_size(len(batch)) - len(batch)
+    return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
 
 
 def native_precision(core: ov.Core) -> str:

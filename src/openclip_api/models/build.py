@@ -32,12 +32,14 @@ class Towers:
 
     image: pixels uint8 [B, size, size, 3] → embeddings float32 [B, embed_dim]
     text:  what `text_feeds` makes of ids int32 [B, context_length] → embeddings float32 [B, embed_dim]
+    trims_texts: whether a short text costs less than a long one
     weights: the memory that both graphs point into; it must live as long as anything compiled from them
     """
 
     image: ov.Model
     text: ov.Model
     text_feeds: Callable[[TokenIds], TextFeeds]
+    trims_texts: bool
     embed_dim: int
     context_length: int
     weights: Weights
@@ -63,7 +65,7 @@ def build_towers(model_cfg: Mapping[str, Any], preprocess: PreprocessConfig, wei
         )
     if model_cfg.get("multimodal_cfg"):  # open_clip/coca_model.py: encode_image and encode_text normalise by default
         image, text = _unit_length(image), replace(text, graph=_unit_length(text.graph))
-    return Towers(image, text.graph, text.feeds, int(model_cfg["embed_dim"]), text.context_length, weights)
+    return Towers(image, text.graph, text.feeds, text.trims, int(model_cfg["embed_dim"]), text.context_length, weights)
 
 
 def architecture_of(model_cfg: Mapping[str, Any]) -> str:

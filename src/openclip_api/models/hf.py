@@ -23,7 +23,7 @@ from .flags import one_of, read_flags
 from .layers import Node
 from .m2m_100 import M2M100Config, m2m_100_encoder
 from .roberta import RobertaConfig, roberta_encoder, roberta_pooler
-from .text_tower import TextFeeds, TextTower, TokenIds
+from .text_tower import TextFeeds, TextTower, TokenIds, kept_length
 
 EncoderConfig = RobertaConfig | M2M100Config
 
@@ -79,7 +79,8 @@ def hf_text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int) -> 
 
     def feeds(ids: TokenIds) -> TextFeeds:
         """Padding is masked: what is padding in all texts may be left out."""
-        kept = int(np.flatnonzero((ids != facts.pad_token_id).any(axis=0)).max(initial=0)) + 1
+        longest = int(np.flatnonzero((ids != facts.pad_token_id).any(axis=0)).max(initial=0)) + 1
+        kept = kept_length(longest, config.context_length)
         return {"ids": np.ascontiguousarray(ids[:, :kept])}
 
     return TextTower(ov.Model([projected], [ids], "text"), feeds, config.context_length)

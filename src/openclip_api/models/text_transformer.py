@@ -18,7 +18,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import norm_eps, one_of, read_flags
 from .layers import Activation, Node, constant, integers
-from .text_tower import TextFeeds, TextTower, TokenIds
+from .text_tower import TextFeeds, TextTower, TokenIds, kept_length
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activatio
     def feeds(ids: TokenIds) -> TextFeeds:
         pooled_at = pooled_positions(ids, config)
         if config.trims:  # exact, and several times less work than all positions
-            ids = np.ascontiguousarray(ids[:, : int(pooled_at.max()) + 1])
+            ids = np.ascontiguousarray(ids[:, : kept_length(int(pooled_at.max()) + 1, config.context_length)])
         return {"ids": ids, "pooled_at": pooled_at}
 
-    return TextTower(graph, feeds, config.context_length)
+    return TextTower(graph, feeds, config.context_length, config.trims)
 
 
 def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
@@ -109,7 +109,7 @@ def keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
     """
     first = np.ones((len(ids), 1), np.bool_)
     keys = np.concatenate([first, ids != config.pad_id], 1)  # [B, context_length + 1], the class token's last
-    kept = int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1
+    kept = kept_length(int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1, config.context_length)
     return {
         "ids": np.ascontiguousarray(ids[:, :kept]),
         "keys": np.concatenate([keys[:, :kept], keys[:, -1:]], 1),
