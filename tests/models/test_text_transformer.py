@@ -36,7 +36,7 @@ def test_tokens_after_the_end_are_not_computed_and_not_missed(tmp_path: Path) ->
     ids = np.random.RandomState(0).randint(4, 400, (3, towers.context_length)).astype(np.int32)
     ids[[0, 1, 2], [4, 9, 6]] = 3
     feeds = towers.text_feeds(ids)
-    assert feeds["ids"].shape == (3, 10)
+    assert feeds["ids"].shape == (3, 12)  # one of the few sizes
     assert feeds["pooled_at"].tolist() == [4, 9, 6]
 
     engine = OpenVinoEngine(towers, "fp32")
