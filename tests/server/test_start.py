@@ -177,8 +177,9 @@ def test_sigterm_while_the_model_loads_ends_soon(hub: Hub, tmp_path: Path):
 
 def test_sigterm_answers_what_was_accepted(tiny: Path):
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server, ThreadPoolExecutor(4) as clients:
-        texts = [f"{i}" + "x" * 99_000 for i in range(20)]  # slow to tokenize: all four are busy for more than a second
-        waiting = [clients.submit(server.http.post, "/embeddings", json={"text": texts}) for _ in range(4)]
+        # slow to tokenize, and no two alike: all four are busy for more than a second
+        texts = [[f"{client} {i} " + "x" * 99_000 for i in range(20)] for client in range(4)]
+        waiting = [clients.submit(server.http.post, "/embeddings", json={"text": texts[i]}) for i in range(4)]
         time.sleep(0.5)  # the requests reach the server
         assert not all(request.done() for request in waiting)
         code = server.stop()
