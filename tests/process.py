@@ -16,7 +16,7 @@ import httpx
 
 # Settings that a developer may have in the shell must not reach the server under test.
 OURS = re.compile(
-    r"(MODEL|HF|MAX|CORS)_|MODELS$|HOST$|PORT$|DEVICE$|PRECISION$|THREADS$|SELF_CHECK$|CACHE_DIR$|LOG_LEVEL$|LOG_FORMAT$|REQUEST_TIMEOUT$|BODY_TIMEOUT$|GRACE_SECONDS$|API_KEY$|ALLOW_IMAGE_URLS$|URL_|TEXT_CACHE_MB$|JPEG_SCALING$"
+    r"(MODEL|HF|MAX|CORS)_|MODELS$|HOST$|PORT$|DEVICE$|PRECISION$|THREADS$|SELF_CHECK$|CACHE_DIR$|LOG_LEVEL$|LOG_FORMAT$|REQUEST_TIMEOUT$|BODY_TIMEOUT$|GRACE_SECONDS$|API_KEY$|ALLOW_IMAGE_URLS$|DECODE$|URL_|TEXT_CACHE_MB$|JPEG_SCALING$"
 )
 
 
@@ -95,7 +95,7 @@ class FakeServer(ServerProcess):
     """The server on tests.fake_server's engine: FAKE_BATCH_SECONDS=0.2 and so on."""
 
     def __init__(self, ready: bool = True, **settings: Any) -> None:
-        super().__init__(sys.executable, "-m", "tests.fake_server", ready=ready, **settings)
+        super().__init__(sys.executable, "-m", "tests.fake_server", ready=ready, **{"TEXT_CACHE_MB": 0} | settings)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of what /metrics shows of it with these labels."""

@@ -85,11 +85,13 @@ class Embedder:
         max_queue: int = 1024,
         max_queue_bytes: int = 512_000_000,
         text_cache_bytes: int = 0,
+        on_close: Callable[[], None] | None = None,
     ) -> None:
         self.info = info
         self.max_queue = max_queue
         self.max_queue_bytes = max_queue_bytes
         self._engine = engine
+        self._on_close = on_close
         self._prepare: dict[Hashable, Callable[[Any], Any]] = {"image": preprocess, "text": tokenizer}
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
         self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch, SPARE_TOKENS)
@@ -153,6 +155,8 @@ class Embedder:
         self._pool.shutdown()
         self._batcher.close()
         self._engine.close()
+        if self._on_close is not None:
+            self._on_close()
 
     def _embed(self, kind: Kind, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
         jobs: list[Job[Vector]] = []

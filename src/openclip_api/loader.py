@@ -11,6 +11,7 @@ import numpy as np
 from .checkpoints.checkpoint import Checkpoint, find
 from .checkpoints.hub import Report
 from .checkpoints.weights import Weights, read_weights, sha256
+from .decode_process import DecodeProcesses
 from .embedder import Embedder, Kind, ModelInfo
 from .engines.base import Engine, Vectors
 from .engines.openvino import OpenVinoEngine, check_precision
@@ -35,6 +36,7 @@ def load(
     max_queue: int = 1024,
     max_queue_bytes: int = 512_000_000,
     text_cache_bytes: int = 0,
+    decode_processes: int = 0,
     self_check: bool = True,
     report: Report = lambda stage, done, total: None,
 ) -> Embedder:
@@ -43,7 +45,8 @@ def load(
     name, tag: see checkpoints.find. device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs
     on torch where that is installed), "cuda" or "mps" (torch). precision: "auto" (half where the device computes
     in it, else fp32), "fp32", "bf16". threads: cores to use, 0 for all. self_check: refuse a model whose first
-    vectors are of no use. report: told each stage, and bytes while downloading.
+    vectors are of no use. decode_processes: decode images in so many processes of their own, 0 in
+    this one. report: told each stage, and bytes while downloading.
 
     Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting,
     MissingExtra, FailedSelfCheck.
@@ -69,16 +72,17 @@ def load(
     weights.release()
     if model_id:
         info = replace(info, model_id=model_id)
-    preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
+    children = DecodeProcesses(checkpoint.preprocess, max_megapixels, decode_processes) if decode_processes else None
     return Embedder(
         info,
         engine,
-        preprocess,
+        children or image_preprocess(checkpoint.preprocess, max_megapixels),
         tokenizer,
         max_batch=max_batch,
         max_queue=max_queue,
         max_queue_bytes=max_queue_bytes,
         text_cache_bytes=text_cache_bytes,
+        on_close=children.close if children else None,
     )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from .checkpoints.checkpoint import PreprocessConfig
+from .checkpoints.config import PreprocessConfig
 from .errors import InvalidImage, TooLarge
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")

@@ -5,6 +5,7 @@ A setting comes from a command-line flag, else the environment, else a `.env` fi
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,6 +69,11 @@ class Settings(BaseSettings):
     )
     max_items: int = Field(256, ge=1, description="most texts and images in one request")
     max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
+    decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
+        "auto",
+        description="where images are decoded: thread, process (a hostile image ends only its own request), or auto: "
+        "process where others than this machine reach the server, or image URLs are on",
+    )
     max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
     allow_image_urls: bool = Field(
         False, description="fetch images that are given as http(s) URLs, from public addresses only"
@@ -119,10 +125,17 @@ class Settings(BaseSettings):
             "max_megapixels": self.max_image_megapixels,
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
+            "decode_processes": (os.cpu_count() or 1) if self.isolates_decoding else 0,
             "max_queue_bytes": int(self.max_queue_mb * 1e6),
             "text_cache_bytes": int(self.text_cache_mb * 1e6),
             "self_check": self.self_check,
         }
+
+    @property
+    def isolates_decoding(self) -> bool:
+        if self.decode == "auto":
+            return self.allow_image_urls or self.host not in ("127.0.0.1", "::1", "localhost")
+        return self.decode == "process"
 
     @property
     def tag(self) -> str | None:

@@ -205,7 +205,7 @@ def test_rows_75_76_compressed_bodies_are_not_read(server: FakeServer, encoding:
 
 def test_over_the_queue_429_comes_at_once():
     with FakeServer(FAKE_BATCH_SECONDS=0.5, MAX_BATCH=1, MAX_QUEUE=4) as server, ThreadPoolExecutor(4) as clients:
-        waiting = [clients.submit(server.http.post, "/embeddings", json={"text": "a"}) for _ in range(4)]
+        waiting = [clients.submit(server.http.post, "/embeddings", json={"text": f"number {i}"}) for i in range(4)]
         wait_for(lambda: server.metric("openclip_queue_items") == 4)
         started = time.monotonic()
         answer = server.http.post("/embeddings", json={"text": "a"})

@@ -18,7 +18,7 @@ def ask(server: FakeServer, text: str = "a"):
 
 def test_all_accepted_requests_are_answered_and_new_ones_sent_away():
     with FakeServer(FAKE_BATCH_SECONDS=0.2, MAX_BATCH=4) as server, ThreadPoolExecutor(50) as clients:
-        waiting = [clients.submit(ask, server) for _ in range(50)]
+        waiting = [clients.submit(ask, server, f"number {i}") for i in range(50)]
         wait_for(lambda: server.metric("openclip_queue_items") >= 40)
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda: server.http.get("/ready").status_code == 503)
@@ -51,7 +51,7 @@ def test_a_body_still_on_its_way_is_waited_for():
 def test_what_cannot_be_answered_in_time_gets_503(how: str):
     grace = 1 if how == "grace over" else 60
     with FakeServer(GRACE_SECONDS=grace) as server, ThreadPoolExecutor(3) as clients:
-        waiting = [clients.submit(ask, server, "hang") for _ in range(3)]
+        waiting = [clients.submit(ask, server, f"hang {i}") for i in range(3)]
         wait_for(lambda: server.metric("openclip_queue_items") == 3)
         started = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -66,7 +66,7 @@ def test_what_cannot_be_answered_in_time_gets_503(how: str):
 
 def test_with_the_queue_full():
     with FakeServer(FAKE_BATCH_SECONDS=0.3, MAX_BATCH=1, MAX_QUEUE=8) as server, ThreadPoolExecutor(16) as clients:
-        waiting = [clients.submit(ask, server) for _ in range(16)]
+        waiting = [clients.submit(ask, server, f"number {i}") for i in range(16)]
         wait_for(lambda: server.metric("openclip_errors_total", type="queue_full") >= 8)
         assert server.stop() == 0
         codes = [request.result().status_code for request in waiting]
