@@ -212,6 +212,7 @@ BAD_FIELDS = {
     "dimensions below": ({"input": "a", "dimensions": -1}, "dimensions"),
     "dimensions as text": ({"input": "a", "dimensions": "8"}, "dimensions"),
     "audio": ({"input": "a", "modality": "audio"}, "modality"),
+    "an image taken for a text": ({"input": ["a", f"data:image/png;base64,{CANARY}"]}, "input[1]"),
     "no base64": ({"input": CANARY + "!", "modality": "image"}, "input"),
     "URL": ({"input": ["aGk=", f"http://{CANARY}/"], "modality": "image"}, "input[1]"),
     "no image": ({"input": b64(CANARY.encode()), "modality": "image"}, "input"),

@@ -107,9 +107,8 @@ async def _raw_image(request: Request) -> tuple[Embedded, bool]:
     content = await read_bytes(request)
     if not content:
         raise InvalidInput("body: empty", "body")
-    return await embed(
-        request, [Item("image", content, "body")], request.query_params.get("model")
-    ), normalize == "true"
+    embedded = await embed(request, [Item("image", content, "body")], request.query_params.get("model"))
+    return embedded, normalize == "true"
 
 
 def _items(asked: EmbeddingsRequest) -> Iterator[Item]:

@@ -74,8 +74,9 @@ router = APIRouter(tags=["OpenAI"])
 
 
 def _error(problem: Problem) -> dict[str, Any]:
-    kinds = {429: "rate_limit_error"}
-    kind = kinds.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
+    kind = "server_error" if problem.status >= 500 else "invalid_request_error"
+    if problem.status == 429:
+        kind = "rate_limit_error"
     return {"error": {"message": problem.message, "type": kind, "param": problem.param, "code": problem.kind}}
 
 
@@ -143,6 +144,10 @@ def _input_item(value: Any, param: str, modality: str | None) -> Item:
     if isinstance(value, (int, list)):
         raise InvalidInput(f"{param}: {NO_IDS}", param)
     if isinstance(value, str) and value:
+        if modality is None and value[:11].lower() == "data:image/":
+            raise InvalidInput(
+                f"{param}: this is an image: add 'modality': 'image', or send it as {{'image': ..}}", param
+            )
         return image_item(value, param) if modality == "image" else text_item(value, param)
     if isinstance(value, dict) and isinstance(value.get("text"), str) and "image" not in value:
         return text_item(value["text"], param)
