@@ -103,11 +103,12 @@ def test_who_gives_up_does_not_take_the_others_along(counting, embedder):
     jobs = [embedder.submit([("text", "sofa")])[0] for _ in range(4)]
     wait_for_followers(embedder, 3)
     first = next(job for job in jobs if not any(job in alike for alike in embedder._alike.values()))
-    assert first.future.cancel() or first.future.running()
-    next(job for job in jobs if job is not first).future.cancel()
+    first.future.cancel()  # in vain where the engine has it already
+    assert next(job for job in jobs if job is not first).future.cancel()
     counting.engine.gate.set()
     kept = [hold, *(job for job in jobs if not job.future.cancelled())]
-    assert [job.future.result(10)[0] for job in kept] == [16, 4, 4]
+    assert [job.future.result(10)[0] for job in kept] == [16] + [4] * (len(kept) - 1)
+    assert len(kept) in (3, 4)
     assert embedder.queue_items == embedder.queue_bytes == 0
 
 
