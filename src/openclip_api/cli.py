@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info."""
+"""The command line: openclip-api serve | models | info | quantize."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
-        wanted = options.pop("filter", "")
+        wanted, images, texts = (options.pop(name, None) for name in ("filter", "images", "texts"))
         settings = read_settings(**options)
+        if command == "quantize":
+            return _quantize(settings, Path(images), Path(texts) if texts else None)
         if command == "models":
-            return _models(wanted, settings.cache_dir)
+            return _models(wanted or "", settings.cache_dir)
         return _serve(settings) if command == "serve" else _info(settings)
     except StartupError as error:
         print(f"openclip-api: {error}", file=sys.stderr)
@@ -41,7 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="load the model and print what it is, as JSON")
     models = commands.add_parser("models", help="list OpenCLIP's models and their tags")
     models.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
-    for command in (serve, info, models):
+    quantize = commands.add_parser("quantize", help="calibrate the model's int8 form on your own images and texts")
+    quantize.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
+    quantize.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
+    for command in (serve, info, models, quantize):
         _add_settings(command)
     return parser
 
@@ -81,6 +86,21 @@ def _info(settings: Settings) -> int:
     embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
+    return 0
+
+
+def _quantize(settings: Settings, images: Path, texts: Path | None) -> int:
+    from .quantize import quantize
+
+    folder = quantize(
+        settings.model_name,
+        settings.tag,
+        images,
+        texts,
+        cache_dir=settings.cache_dir,
+        max_megapixels=settings.max_image_megapixels,
+    )
+    print(f"saved in {folder}: PRECISION=int8 now uses it for this model")
     return 0
 
 

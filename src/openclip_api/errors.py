@@ -7,6 +7,7 @@ OpenClipApiError
 │   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
 │   ├── MissingExtra        an optional package is needed
 │   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
+│   ├── FailedCalibration   a model lost too much in int8
 │   ├── HubUnreachable      a download is needed and cannot be made
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
 └── RequestError            ends one request: carries the field that is wrong
@@ -54,6 +55,10 @@ class CorruptCheckpoint(StartupError):
 
 
 class HubUnreachable(StartupError):
+    pass
+
+
+class FailedCalibration(StartupError):
     pass
 
 

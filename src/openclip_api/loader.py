@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha256_of_graphs
 from .checkpoints.checkpoint import Checkpoint, find
 from .checkpoints.hub import Report
 from .checkpoints.weights import Weights, read_weights, sha256
@@ -44,7 +45,8 @@ def load(
 
     name, tag: see checkpoints.find. device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs
     on torch where that is installed), "cuda" or "mps" (torch). precision: "auto" (half where the device computes
-    in it, else fp32), "fp32", "bf16". threads: cores to use, 0 for all. self_check: refuse a model whose first
+    in it, else fp32), "fp32", "bf16", "int8" (as `openclip-api quantize` calibrated it, else with rounded
+    weights). threads: cores to use, 0 for all. self_check: refuse a model whose first
     vectors are of no use. decode_processes: decode images in so many processes of their own, 0 in
     this one. report: told each stage, and bytes while downloading.
 
@@ -60,7 +62,10 @@ def load(
     with ThreadPoolExecutor(1) as hashing:
         digest = hashing.submit(sha256, checkpoint.weights)
         report("compiling", 0, 0)
-        engine = _engine(checkpoint, weights, device, precision, threads)
+        calibrated = {}
+        if precision == "int8":
+            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), cache_dir))
+        engine = _engine(checkpoint, weights, device, precision, threads, calibrated)
         weights_sha256 = digest.result()
     checkpoint.verify(weights_sha256)
     vectors = _first_pass(engine, checkpoint.preprocess.size, tokenizer)
@@ -68,7 +73,9 @@ def load(
     if self_check:
         for tower in vectors:
             check_vectors(tower, vectors[tower], embed_dim, engine.precision)
-    info = _describe(checkpoint, weights, engine, tokenizer.context_length, weights_sha256)
+    numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else engine.precision
+    fingerprint = checkpoint.fingerprint(weights_sha256, numbers)
+    info = _describe(checkpoint, weights, engine, tokenizer.context_length, fingerprint)
     weights.release()
     if model_id:
         info = replace(info, model_id=model_id)
@@ -86,7 +93,9 @@ def load(
     )
 
 
-def _engine(checkpoint: Checkpoint, weights: Weights, device: str, precision: str, threads: int) -> Engine:
+def _engine(
+    checkpoint: Checkpoint, weights: Weights, device: str, precision: str, threads: int, calibrated: dict[str, Path]
+) -> Engine:
     """Raises UnsupportedModel, MissingExtra, InvalidSetting, CorruptCheckpoint."""
     if device in ("cuda", "mps"):
         return TorchEngine(checkpoint, device, precision)
@@ -99,7 +108,7 @@ def _engine(checkpoint: Checkpoint, weights: Weights, device: str, precision: st
                 f"{error}; open_clip itself may run it: pip install 'openclip-api[torch]' and start again"
             ) from error
         return TorchEngine(checkpoint, device, precision)
-    return OpenVinoEngine(towers, precision, threads)
+    return OpenVinoEngine(towers, precision, threads, calibrated)
 
 
 def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[Kind, Vectors]:
@@ -128,14 +137,14 @@ def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str)
 
 
 def _describe(
-    checkpoint: Checkpoint, weights: Weights, engine: Engine, context_length: int, weights_sha256: str
+    checkpoint: Checkpoint, weights: Weights, engine: Engine, context_length: int, fingerprint: str
 ) -> ModelInfo:
     log_scale = weights.scalar("logit_scale")
     return ModelInfo(
         model_id=checkpoint.model_id,
         name=checkpoint.name,
         tag=checkpoint.tag,
-        fingerprint=checkpoint.fingerprint(weights_sha256, engine.precision),
+        fingerprint=fingerprint,
         embed_dim=int(checkpoint.model_cfg["embed_dim"]),
         image_size=checkpoint.preprocess.size,
         context_length=context_length,

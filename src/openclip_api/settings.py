@@ -55,8 +55,9 @@ class Settings(BaseSettings):
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
         "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
     )
-    precision: Annotated[Literal["auto", "fp32", "bf16"], BeforeValidator(_lower)] = Field(
-        "auto", description="auto (half where the device computes in it, else fp32), fp32 or bf16"
+    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(_lower)] = Field(
+        "auto",
+        description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
     max_batch: int = Field(16, ge=1, description="most items in one forward pass")

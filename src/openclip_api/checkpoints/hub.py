@@ -76,7 +76,7 @@ def download(
     Raises NoSuchFile, UnknownModel (no such repository or revision), HubUnreachable,
     CorruptCheckpoint, InvalidSetting.
     """
-    cache = _cache_folder(cache_dir)
+    cache = cache_folder(cache_dir)
     with _clear_errors(repo, revision, cache):
         path = _cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
     try:
@@ -112,7 +112,7 @@ def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
 
 def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = None) -> Path | None:
     """The weights of a repository where the cache has them; asks no network."""
-    return _cached(repo, _weight_files(filename), None, _cache_folder(cache_dir))
+    return _cached(repo, _weight_files(filename), None, cache_folder(cache_dir))
 
 
 def promised_sha256(path: Path) -> str | None:
@@ -203,7 +203,7 @@ def _progress_bar(report: Report) -> type[Any]:
     return ReportingBar
 
 
-def _cache_folder(cache_dir: Path | None) -> Path:
+def cache_folder(cache_dir: Path | None) -> Path:
     try:
         return Path(cache_dir or constants.HF_HUB_CACHE).expanduser()
     except RuntimeError as error:

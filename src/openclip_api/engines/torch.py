@@ -40,6 +40,10 @@ class TorchEngine:
         self._torch = torch
         self.device = _device(torch, device)
         self.precision = ("fp32" if self.device == "cpu" else "fp16") if precision == "auto" else precision
+        if self.precision == "int8":
+            raise InvalidSetting(
+                "PRECISION=int8 is for OpenVINO's graphs, and this model runs on torch: auto, fp32, bf16"
+            )
         self._dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
         with tempfile.TemporaryDirectory() as folder:
             self._model: Any = open_clip.create_model(

@@ -1,0 +1,28 @@
+"""A tower's graph → the same graph in int8, its scales measured on items it will see. NNCF does the work."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+from numpy.typing import NDArray
+
+from ..models.build import Towers
+
+
+def calibrate(towers: Towers, tower: str, batch: NDArray[Any], path: Path) -> None:
+    """Writes `path` (.xml) and its .bin. tower: "image" with pixels [N, size, size, 3], or "text" with ids [N, T]."""
+    import nncf
+
+    nncf.set_log_level(logging.ERROR)
+    graph = towers.image if tower == "image" else towers.text
+    items = [batch[index : index + 1] for index in range(len(batch))]
+    rounded = nncf.quantize(
+        graph.clone(),
+        nncf.Dataset(items, (lambda pixels: {"pixels": pixels}) if tower == "image" else towers.text_feeds),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(items),
+    )
+    ov.save_model(rounded, path, compress_to_fp16=False)

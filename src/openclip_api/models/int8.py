@@ -1,0 +1,41 @@
+"""A graph whose matrix products have int8 weights; OpenVINO rounds what comes in to int8 as it goes (dynamically)."""
+
+from __future__ import annotations
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as op
+from numpy.typing import NDArray
+
+from .layers import Node, constant
+
+
+def round_weights(graph: ov.Model) -> None:
+    """Each output of a matrix product gets its own scale, the largest of its weights / 127.
+
+    Tables that rows are picked from, and convolutions, stay as they are.
+    """
+    for node in graph.get_ops():
+        if node.get_type_name() != "MatMul":
+            continue
+        weight = _constant_behind(node.input_value(1))
+        if weight is not None and weight.ndim == 2:
+            transposed = bool(node.get_attributes()["transpose_b"])
+            node.input(1).replace_source_output(_rounded(weight, 1 if transposed else 0).output(0))
+    graph.validate_nodes_and_infer_types()
+
+
+def _rounded(weight: NDArray[np.float32], axis: int) -> Node:
+    scale = np.maximum(np.abs(weight).max(axis=axis, keepdims=True), np.finfo(np.float32).tiny) / np.float32(127)
+    rounded = np.rint(weight / scale).astype(np.int8)
+    return op.multiply(op.convert(op.constant(rounded), "f32"), constant(scale.astype(np.float32)))
+
+
+def _constant_behind(value: ov.Output) -> NDArray[np.float32] | None:
+    """A constant's numbers, also of one in half precision that the graph widens; None for what is computed."""
+    node = value.get_node()
+    if node.get_type_name() == "Convert":
+        node = node.input_value(0).get_node()
+    if node.get_type_name() != "Constant":
+        return None
+    return np.asarray(node.get_data(dtype=np.float32))
