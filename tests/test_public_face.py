@@ -7,6 +7,8 @@ import pytest
 
 import openclip_api
 
+from .tiny import write_tiny_checkpoint
+
 
 def test_all_names_what_is_exported():
     public = {name for name in vars(openclip_api) if not name.startswith("_")}
@@ -26,7 +28,8 @@ def test_importing_it_writes_nothing_and_tells_nobody(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="tells it on Linux only")
-def test_loading_gives_the_mapped_file_s_memory_back(tiny: Path):
+def test_loading_gives_the_mapped_file_s_memory_back(tmp_path: Path):
+    tiny = write_tiny_checkpoint(tmp_path)  # a file that no other test has mapped
     embedder = openclip_api.load(f"local-dir:{tiny}")
     weights = tiny / "open_clip_model.safetensors"
     lines = Path("/proc/self/smaps").read_text().splitlines()
