@@ -4,7 +4,7 @@ BIN = .venv/bin
 INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients check package parity golden data lock clean
+.PHONY: help demo serve test clients check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ check: .venv/check ## format, lint, types, import directions, dead code
 
 clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
 	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
+
+FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
+chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
+	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
 
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
