@@ -53,7 +53,7 @@ def as_type(vectors: Rows, type: VectorType) -> NDArray[Any]:
         packed: NDArray[np.uint8] = np.packbits(vectors > 0, axis=-1)
         return packed if type == "ubinary" else (packed.astype(np.int16) - 128).astype(np.int8)
     largest = np.abs(vectors).max(axis=-1, keepdims=True)
-    levels = np.rint(vectors * (127 / np.maximum(largest, np.finfo(np.float32).tiny))).astype(np.int16)
+    levels = np.rint(127 * (vectors / np.maximum(largest, np.finfo(np.float32).tiny))).astype(np.int16)
     return np.asarray(levels, np.int8) if type == "int8" else np.asarray(levels + 128, np.uint8)
 
 
