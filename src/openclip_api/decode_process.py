@@ -44,8 +44,17 @@ class DecodeProcesses:
     Raises as that does; InvalidImage also for an image that takes longer than `seconds` or ends its child.
     """
 
-    def __init__(self, config: PreprocessConfig, max_megapixels: float, count: int, seconds: float = SECONDS) -> None:
-        self._options = json.dumps({"config": asdict(config), "max_megapixels": max_megapixels})
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        max_megapixels: float,
+        count: int,
+        seconds: float = SECONDS,
+        scale_jpegs: bool = False,
+    ) -> None:
+        self._options = json.dumps(
+            {"config": asdict(config), "max_megapixels": max_megapixels, "scale_jpegs": scale_jpegs}
+        )
         self._shape = (config.size, config.size, 3)
         self._seconds = seconds
         self._count = count
@@ -146,7 +155,7 @@ def main(options: str) -> None:
     """The child: a length and an image in, a length and a status with pixels or a message out, until its input ends."""
     given: dict[str, Any] = json.loads(options)
     config = PreprocessConfig(**{key: _tuple(value) for key, value in given["config"].items()})
-    preprocess = image_preprocess(config, given["max_megapixels"])
+    preprocess = image_preprocess(config, given["max_megapixels"], given["scale_jpegs"])
     _bound_memory(BASE_BYTES + int(given["max_megapixels"] * 1e6 * BYTES_PER_PIXEL))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while header := source.read(LENGTH.size):

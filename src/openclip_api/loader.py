@@ -33,6 +33,7 @@ def load(
     threads: int = 0,
     cache_dir: Path | None = None,
     max_megapixels: float = 40,
+    jpeg_scaling: str = "auto",
     max_batch: int = 16,
     max_queue: int = 1024,
     max_queue_bytes: int = 512_000_000,
@@ -46,9 +47,10 @@ def load(
     name, tag: see checkpoints.find. device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs
     on torch where that is installed), "cuda" or "mps" (torch). precision: "auto" (half where the device computes
     in it, else fp32), "fp32", "bf16", "int8" (as `openclip-api quantize` calibrated it, else with rounded
-    weights). threads: cores to use, 0 for all. self_check: refuse a model whose first
-    vectors are of no use. decode_processes: decode images in so many processes of their own, 0 in
-    this one. report: told each stage, and bytes while downloading.
+    weights). threads: cores to use, 0 for all. jpeg_scaling: "on" decodes large JPEGs to a fraction of their
+    size, "off" never, "auto" where the precision is not fp32. self_check: refuse a model whose first vectors are
+    of no use. decode_processes: decode images in so many processes of their own, 0 in this one. report: told each
+    stage, and bytes while downloading.
 
     Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting,
     MissingExtra, FailedSelfCheck.
@@ -74,16 +76,21 @@ def load(
         for tower in vectors:
             check_vectors(tower, vectors[tower], embed_dim, engine.precision)
     numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else engine.precision
+    # Half precision and int8 round more than scaled decoding does; fp32 promises open_clip's own vectors.
+    scale_jpegs = jpeg_scaling == "on" or (jpeg_scaling == "auto" and engine.precision != "fp32")
+    numbers += ", scaled JPEGs" if scale_jpegs else ""
     fingerprint = checkpoint.fingerprint(weights_sha256, numbers)
     info = _describe(checkpoint, weights, engine, tokenizer.context_length, fingerprint)
     weights.release()
     if model_id:
         info = replace(info, model_id=model_id)
-    children = DecodeProcesses(checkpoint.preprocess, max_megapixels, decode_processes) if decode_processes else None
+    children = None
+    if decode_processes:
+        children = DecodeProcesses(checkpoint.preprocess, max_megapixels, decode_processes, scale_jpegs=scale_jpegs)
     return Embedder(
         info,
         engine,
-        children or image_preprocess(checkpoint.preprocess, max_megapixels),
+        children or image_preprocess(checkpoint.preprocess, max_megapixels, scale_jpegs),
         tokenizer,
         max_batch=max_batch,
         max_queue=max_queue,

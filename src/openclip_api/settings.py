@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
     )
     url_timeout: float = Field(10, gt=0, description="seconds in which an image must have been fetched")
+    jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
+        "auto",
+        description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
+        "or auto (on unless the precision is fp32)",
+    )
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
     body_timeout: float = Field(30, gt=0, description="seconds in which a request's body must have arrived")
     grace_seconds: float = Field(
@@ -124,6 +129,7 @@ class Settings(BaseSettings):
             "threads": self.threads,
             "cache_dir": self.cache_dir,
             "max_megapixels": self.max_image_megapixels,
+            "jpeg_scaling": self.jpeg_scaling,
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
             "decode_processes": (os.cpu_count() or 1) if self.isolates_decoding else 0,
