@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info | quantize."""
+"""The command line: openclip-api serve | models | info | quantize | embed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import __version__
-from .errors import StartupError
+from .bulk.options import Options, add_arguments, take_options
+from .errors import JobError, MissingExtra, StartupError
 from .settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from .embedder import Embedder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,13 +26,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = options.pop("command")
     try:
         wanted, images, texts = (options.pop(name, None) for name in ("filter", "images", "texts"))
+        job = take_options(options) if command == "embed" else None
         settings = read_settings(**options)
+        if job is not None:
+            _embed(job, settings)
         if command == "quantize":
             return _quantize(settings, Path(images), Path(texts) if texts else None)
         if command == "models":
             return _models(wanted or "", settings.cache_dir)
         return _serve(settings) if command == "serve" else _info(settings)
-    except StartupError as error:
+    except (StartupError, JobError) as error:
         print(f"openclip-api: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -46,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     quantize = commands.add_parser("quantize", help="calibrate the model's int8 form on your own images and texts")
     quantize.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
     quantize.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
-    for command in (serve, info, models, quantize):
+    embed = commands.add_parser("embed", help="embed a collection into Parquet shards; interrupted, it goes on")
+    add_arguments(embed)
+    for command in (serve, info, models, quantize, embed):
         _add_settings(command)
     return parser
 
@@ -72,12 +81,35 @@ def _shown(default: Any) -> str:
 def _serve(settings: Settings) -> NoReturn:
     from .server.run import run  # a listing of models need not import a web server
 
-    code = run(settings)
-    # All is answered and closed. What is left, Python's shutdown beside OpenVINO's threads, crashed once in some
-    # hundred stops, and would turn a clean exit into a failure.
+    _exit(run(settings))
+
+
+def _exit(code: int) -> NoReturn:
+    """All is answered, written and closed. What is left, Python's shutdown beside OpenVINO's threads, crashed once
+    in some hundred stops, and would turn a clean exit into a failure."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def _embed(options: Options, settings: Settings) -> NoReturn:
+    try:
+        from .bulk.command import embed
+    except ImportError as error:
+        raise MissingExtra(f"embed needs {error.name}: pip install 'openclip-api[bulk]'") from error
+    from .loader import load
+
+    def load_model() -> Embedder:
+        name, tag = settings.model_name, settings.tag
+        return load(name, tag, model_id=settings.served_model_id, **settings.load_options)
+
+    try:
+        _exit(embed(options, settings, load_model))
+    except (StartupError, JobError) as error:
+        print(f"openclip-api: {error}", file=sys.stderr)
+        _exit(1)
+    except KeyboardInterrupt:
+        _exit(130)
 
 
 def _info(settings: Settings) -> int:

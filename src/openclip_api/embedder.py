@@ -135,6 +135,15 @@ class Embedder:
             self._underway_bytes += sum(sizes)
         return [self._start(kind, content, size) for (kind, content), size in zip(items, sizes, strict=True)]
 
+    def start(self, kind: Kind, content: str | bytes) -> Job[Vector]:
+        """As submit, for one item; a caller with many waits here for a place, so that memory stays bounded."""
+        size = self._size(kind, content)
+        with self._places:
+            self._places.wait_for(partial(self._has_place, size))
+            self._underway += 1
+            self._underway_bytes += size
+        return self._start(kind, content, size)
+
     @property
     def queue_items(self) -> int:
         """How many items are on their way."""
@@ -159,14 +168,7 @@ class Embedder:
             self._on_close()
 
     def _embed(self, kind: Kind, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
-        jobs: list[Job[Vector]] = []
-        for item in items:
-            size = self._size(kind, item)
-            with self._places:  # a caller with a long list waits here, so that memory stays bounded
-                self._places.wait_for(partial(self._has_place, size))
-                self._underway += 1
-                self._underway_bytes += size
-            jobs.append(self._start(kind, item, size))
+        jobs = [self.start(kind, item) for item in items]
         try:
             vectors = [job.future.result() for job in jobs]
         except Exception:

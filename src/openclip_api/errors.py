@@ -10,6 +10,10 @@ OpenClipApiError
 │   ├── FailedCalibration   a model lost too much in int8
 │   ├── HubUnreachable      a download is needed and cannot be made
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
+├── JobError                ends a bulk job: one line, exit code 1
+│   ├── InvalidSource       what is to be embedded is not there, or not what it should be
+│   ├── OtherRun            the folder holds a run with another model, source or format
+│   └── CannotWrite         the disk is full, or takes no more for another reason
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
@@ -63,6 +67,22 @@ class FailedCalibration(StartupError):
 
 
 class FailedSelfCheck(StartupError):
+    pass
+
+
+class JobError(OpenClipApiError):
+    """A bulk job cannot start or go on; the message says why."""
+
+
+class InvalidSource(JobError):
+    pass
+
+
+class OtherRun(JobError):
+    pass
+
+
+class CannotWrite(JobError):
     pass
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..base64_field import decode_image
 from ..embedder import Kind
 from ..errors import TooLarge
-from .base64_field import decode_image
 
 MAX_TEXT_CHARACTERS = 100_000
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 
-from ..errors import InvalidInput
+from .errors import InvalidInput
 
 # RFC 2397, with the parameters that senders add; the media type is not trusted, the bytes decide.
 DATA_URI = re.compile(r"data:(?:image/[\w.+-]+|application/octet-stream)?(?:;[\w.+-]+=[^;,]*)*;base64,", re.IGNORECASE)

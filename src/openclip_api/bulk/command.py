@@ -1,0 +1,76 @@
+"""openclip-api embed SOURCE... --out DIR"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .. import __version__
+from ..embedder import Embedder, ModelInfo
+from ..errors import InvalidSource
+from ..settings import Settings
+from .job import LocalEngine, Output, run, write_failures
+from .ledger import Ledger
+from .options import Options
+from .progress import Progress
+from .sources import Sources, Survey, survey
+from .tables import Columns, Reading, Role
+from .urls import UrlReader
+
+SOME_FAILED = 3
+ROLES: dict[str, Role] = {"path_column": "path", "url_column": "url", "image_column": "image", "text_column": "text"}
+
+
+def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) -> int:
+    """Run the job; 0 when each item has a vector, 3 when some have none. Raises JobError, StartupError."""
+    warnings.filterwarnings("ignore", module="PIL")  # of single images; what cannot be used is a row that failed
+    max_bytes = int(settings.max_body_mb * 1e6)
+    urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
+    sources = Sources(options.source, _columns(options), Reading(max_bytes, urls.fetch))
+    extra = sources.kept_types()
+    found = survey(sources)
+    if not found.items:
+        raise InvalidSource(f"{', '.join(options.source)}: nothing to embed in it")
+    embedder = load()
+    info = embedder.info
+    output = Output(options.format, options.dtype, options.normalize, options.shard_rows, info.embed_dim, extra)
+    ledger = Ledger(options.out, _identity(info, found, output))
+    try:
+        with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
+            if found.duplicates:
+                progress.warn(f"{found.duplicates} items have an id that an earlier one has")
+            run(sources, ledger, LocalEngine(embedder), output, progress.add)
+            write_failures(ledger, options.out, options.format)
+            progress.finished()
+        return SOME_FAILED if ledger.failures else 0
+    finally:
+        ledger.close()
+
+
+def _identity(info: ModelInfo, found: Survey, output: Output) -> dict[str, Any]:
+    """What makes two runs the same: a later one goes on only where all of this is."""
+    return {
+        "openclip_api": __version__,
+        "model": {
+            "id": info.model_id,
+            "precision": info.precision,
+            "fingerprint": info.fingerprint,
+            "embed_dim": info.embed_dim,
+        },
+        "source": {"items": found.items, "sha256": found.sha256},
+        "format": output.format,
+        "dtype": output.dtype,
+        "normalize": output.normalize,
+        "shard_rows": output.shard_rows,
+        "columns": {name: str(type) for name, type in output.extra.items()},
+    }
+
+
+def _columns(options: Options) -> Columns | None:
+    for option, role in ROLES.items():
+        if name := getattr(options, option):
+            return Columns(role, name, options.id_column, tuple(options.keep))
+    if options.id_column or options.keep:
+        raise InvalidSource("--id-column and --keep: also name the column to embed, with --image-column or another")
+    return None

@@ -1,0 +1,75 @@
+"""What `openclip-api embed` is told, beside the settings. Needs no extra, so that --help works without."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .formats import Dtype, Format
+    from .progress import Style
+
+
+@dataclass(frozen=True)
+class Options:
+    source: list[str]
+    out: Path
+    format: Format
+    dtype: Dtype
+    normalize: bool
+    shard_rows: int
+    path_column: str | None
+    url_column: str | None
+    image_column: str | None
+    text_column: str | None
+    id_column: str | None
+    keep: list[str]
+    progress: Style
+
+
+def take_options(arguments: dict[str, Any]) -> Options:
+    """Removes what is `embed`'s own from the parsed arguments."""
+    return Options(**{field.name: arguments.pop(field.name) for field in fields(Options)})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "source",
+        nargs="+",
+        metavar="SOURCE",
+        help="a folder (its images, recursively), a pattern, an image, a .txt file (a text a line), "
+        "a .csv, .tsv, .jsonl or .parquet table, a .tar of webdataset",
+    )
+    add("--out", type=Path, required=True, metavar="DIR", help="where the shards go; the same command goes on there")
+    add("--format", choices=("parquet", "npy", "jsonl"), default="parquet", help="of the shards (default parquet)")
+    add("--dtype", choices=("float32", "float16"), default="float32", help="of the vectors (default float32)")
+    add("--normalize", action="store_true", help="scale each vector to length 1")
+    add("--shard-rows", type=_positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument(
+        "--path-column", metavar="NAME", help="the table's column of image files, from the table's folder"
+    )
+    role.add_argument("--url-column", metavar="NAME", help="the table's column of image URLs, public ones only")
+    role.add_argument("--image-column", metavar="NAME", help="the table's column of images: base64, data URIs or bytes")
+    role.add_argument("--text-column", metavar="NAME", help="the table's column of texts; in a .tar a suffix, as txt")
+    add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
+    add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
+    add(
+        "--progress",
+        choices=("auto", "bar", "json", "quiet"),
+        default="auto",
+        help="auto: a bar on a terminal, JSON lines elsewhere (default auto)",
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return int(text)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,119 @@
+"""Killed at any moment, out of space at any write: the same command goes on, and the rows are the unbroken run's."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openclip_api.errors import CannotWrite
+
+from .conftest import Embed
+from .process import SHARD, finish, kill_until_done, readable_shards, same_rows, start, write_collection
+
+
+@contextmanager
+def nth_call_fails(monkeypatch: pytest.MonkeyPatch, nth: int, code: int) -> Iterator[list[str]]:
+    """The nth write, sync, rename or truncation on the disk fails; a write leaves half of its bytes behind."""
+    calls: list[str] = []
+
+    def failing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            calls.append(name)
+            if len(calls) == nth:
+                if name == "write":
+                    call(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                raise OSError(code, os.strerror(code))
+            return call(*arguments)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        for name in ("write", "fsync", "replace", "truncate"):
+            patch.setattr(os, name, failing(name, getattr(os, name)))
+        yield calls
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_every_write_may_fail(tmp_path: Path, run: Embed, monkeypatch: pytest.MonkeyPatch, code: int):
+    source = write_collection(tmp_path / "images", 25)
+    run(source, "--out", tmp_path / "whole", *SHARD)
+    for nth in range(1, 1000):
+        out = tmp_path / str(nth)
+        with nth_call_fails(monkeypatch, nth, code) as calls:
+            try:
+                assert run(source, "--out", out, *SHARD) == 3
+            except CannotWrite as error:
+                assert os.strerror(code) in str(error)  # noqa: PT017
+        if len(calls) < nth:
+            break
+        readable_shards(out)
+        assert run(source, "--out", out, *SHARD) == 3
+        same_rows(out, tmp_path / "whole")
+    assert nth == len(calls) + 1 == 4 + 3 * 6 + 4 + 1  # manifest, shards with their lines, failures
+
+
+def test_a_broken_resume_can_be_resumed(tmp_path: Path, run: Embed, monkeypatch: pytest.MonkeyPatch):
+    source = write_collection(tmp_path / "images", 25)
+    run(source, "--out", tmp_path / "whole", *SHARD)
+    for _ in range(40):  # each try gets one call further than it would from nothing
+        with nth_call_fails(monkeypatch, 8, errno.ENOSPC) as calls:
+            try:
+                run(source, "--out", tmp_path / "out", *SHARD)
+            except CannotWrite:
+                assert len(calls) == 8
+            else:
+                break
+    same_rows(tmp_path / "out", tmp_path / "whole")
+
+
+def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed):
+    source = write_collection(tmp_path / "images", 25)
+    run(source, "--out", tmp_path / "whole", *SHARD)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+
+    code, stderr = finish(start(source, "--out", tmp_path / "out", *SHARD, "--progress", "quiet", limit=limit))
+    assert code == 1
+    assert stderr == (
+        f"openclip-api: {tmp_path}/out/vectors/00000.parquet: File too large; the same command goes on from here\n"
+    )
+    code, stderr = finish(start(source, "--out", tmp_path / "out", *SHARD, "--progress", "json"))
+    assert code == 3
+    assert json.loads(stderr.splitlines()[-1])["event"] == "done"
+    same_rows(tmp_path / "out", tmp_path / "whole")
+
+
+def test_killed_a_few_times(tmp_path: Path, run: Embed):
+    kill_until_done(tmp_path, run, images=60, kills=4, seed=1)
+
+
+def test_ctrl_c_ends_it_at_once_and_it_goes_on(tmp_path: Path, run: Embed):
+    source = tmp_path / "t.txt"
+    source.write_text("\n".join(f"text {n}" for n in range(20_000)))
+    process = start(source, "--out", tmp_path / "out", "--shard-rows", 50, "--progress", "quiet")
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out").glob("vectors/*.parquet"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    code, stderr = finish(process, timeout=30)
+    assert (code, stderr) == (130, "")
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    code, stderr = finish(start("x.txt", "--out", tmp_path / "out"))
+    assert (code, stderr) == (1, "openclip-api: embed needs pyarrow: pip install 'openclip-api[bulk]'\n")
