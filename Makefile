@@ -34,6 +34,9 @@ FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
 
+fuzz: .venv/test .venv-fuzz/installed ## mutated images, generated requests; FUZZ_IMAGES, FUZZ_EXAMPLES, FUZZ_SEED
+	$(BIN)/python -m pytest -m 'not chaos' -s tests/fuzz
+
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
@@ -51,7 +54,7 @@ lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 		pyproject.toml --extra test --extra check -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-clients .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-fuzz .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -75,6 +78,11 @@ clean:
 	mkdir -p .venv-clients/npm
 	cp tests/clients/package.json .venv-clients/npm/
 	if command -v npm > /dev/null; then cd .venv-clients/npm && npm install --silent --no-audit --no-fund --no-package-lock; fi
+	touch $@
+
+.venv-fuzz/installed: Makefile
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'schemathesis==4.32.5'
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

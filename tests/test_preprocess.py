@@ -18,6 +18,7 @@ from openclip_api.errors import InvalidImage, TooLarge
 from openclip_api.preprocess import NOT_AN_IMAGE, Preprocess, image_preprocess
 
 from .golden import GOLDEN, IMAGES, arrays
+from .server.bad_images import scan_bomb
 
 # Pillow's advice to whoever drops an alpha channel, which the reference does
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -199,3 +200,13 @@ class TestBadInput:
         with pytest.raises(InvalidImage) as caught:
             preprocess()(bytes(png))
         assert "SECR" not in caught.value.message
+
+
+@pytest.mark.parametrize(("scans", "is_read"), [(40, True), (70, False)])
+def test_a_progressive_jpeg_may_have_so_many_scans(scans: int, is_read: bool):
+    image = scan_bomb(scans) + b"\xff\xda" * 1000  # what comes after its end does not count
+    if is_read:
+        assert image_preprocess(PreprocessConfig())(image).shape == (224, 224, 3)
+    else:
+        with pytest.raises(InvalidImage, match="drawn over more than 64 times"):
+            image_preprocess(PreprocessConfig())(image)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections.abc import Callable
 from functools import partial
 
@@ -32,6 +33,11 @@ MAX_ASPECT_RATIO = 100
 # libjpeg can decode to a half, a quarter or an eighth of the size, which saves most of the work on a camera's picture.
 # As long as twice the wanted size is left for the resize that follows, vectors stay within a cosine of 0.9999.
 SCALING_MARGIN = 2
+
+# A progressive JPEG may go over its coefficients again and again: 30 KB can cost a minute. Encoders use some ten scans.
+MAX_JPEG_SCANS = 64
+JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # not what compressed data itself may hold
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 Pixels = NDArray[np.uint8]  # [size, size, 3]
 Preprocess = Callable[[bytes], Pixels]
@@ -76,7 +82,18 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
         raise TooLarge(f"the image has {width} x {height} pixels, more than {max_megapixels:g} megapixels")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise InvalidImage(f"the image is {width} x {height}: one side is over {MAX_ASPECT_RATIO} times the other")
+    if image.format in ("JPEG", "MPO") and _has_more_scans(data, MAX_JPEG_SCANS):
+        raise InvalidImage(f"the image is drawn over more than {MAX_JPEG_SCANS} times")
     return image
+
+
+def _has_more_scans(data: bytes, limit: int) -> bool:
+    """Counts a JPEG's start-of-scan markers (ITU-T T.81, B.1.1), from segment to segment up to the image's end."""
+    at, scans = 2, 0
+    while (marker := JPEG_SEGMENT.search(data, at)) is not None and marker[0] != END_OF_IMAGE and scans <= limit:
+        scans += marker[0] == START_OF_SCAN
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans > limit
 
 
 def image_size(data: bytes) -> tuple[int, int]:

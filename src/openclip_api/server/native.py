@@ -67,7 +67,7 @@ IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
     "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
-    "responses": {200: {"model": EmbeddingsResponse, "content": {OCTETS: BINARY}}},
+    "responses": {200: {"model": EmbeddingsResponse | openai.EmbeddingsResponse, "content": {OCTETS: BINARY}}},
 }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
 from ..embedder import unit_length
@@ -68,6 +68,15 @@ class EmbeddingsRequest(Body):
         validation_alias=AliasChoices("truncate", "truncation"),
         description="false: refuse a text that the model would read only the start of",
     )
+
+
+class EmbeddingsResponse(BaseModel):
+    """A vector for each input, in the order asked: a list of numbers, or base64 of little-endian ones."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    model: str
+    usage: dict[str, Any]
 
 
 router = APIRouter(tags=["OpenAI"])

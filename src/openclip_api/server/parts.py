@@ -34,10 +34,13 @@ def _parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
+Parts = Annotated[list[Part], Field(min_length=1)]
+
+
 class Input(Body):
     """What makes one vector: its parts, or a string for one text."""
 
-    content: Annotated[list[Part], Field(min_length=1), BeforeValidator(_parts)]
+    content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
 
 
 Inputs = Annotated[list[Input], Field(min_length=1)]
