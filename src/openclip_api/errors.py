@@ -13,6 +13,7 @@ OpenClipApiError
 ├── JobError                ends a bulk job: one line, exit code 1
 │   ├── InvalidSource       what is to be embedded is not there, or not what it should be
 │   ├── OtherRun            the folder holds a run with another model, source or format
+│   ├── ServerFailed        a server does not answer, serves another model or refuses
 │   └── CannotWrite         the disk is full, or takes no more for another reason
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
@@ -79,6 +80,10 @@ class InvalidSource(JobError):
 
 
 class OtherRun(JobError):
+    pass
+
+
+class ServerFailed(JobError):
     pass
 
 

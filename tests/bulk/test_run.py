@@ -15,8 +15,8 @@ import pytest
 from filelock import FileLock
 
 import openclip_api
-from openclip_api.bulk import job
 from openclip_api.bulk.command import embed
+from openclip_api.bulk.engine import LocalEngine
 from openclip_api.embedder import Embedder
 from openclip_api.errors import OtherRun
 
@@ -178,7 +178,7 @@ def test_two_runs_at_once_do_not_share_a_folder(tmp_path: Path, run: Embed, sour
 
 
 def test_an_engine_that_breaks_ends_the_job_and_fails_no_row(tmp_path: Path, run: Embed, source: Path, monkeypatch):
-    started = job.LocalEngine.start
+    started = LocalEngine.start
     count = iter(range(10**6))
 
     def start(self, kind, content):
@@ -186,7 +186,7 @@ def test_an_engine_that_breaks_ends_the_job_and_fails_no_row(tmp_path: Path, run
             raise RuntimeError("the device is gone")
         return started(self, kind, content)
 
-    monkeypatch.setattr(job.LocalEngine, "start", start)
+    monkeypatch.setattr(LocalEngine, "start", start)
     with pytest.raises(RuntimeError, match="the device is gone"):
         run(source, "--out", tmp_path / "out", "--shard-rows", 10)
     monkeypatch.undo()
@@ -217,4 +217,4 @@ def test_it_leaves_no_thread_behind(tmp_path: Path, run: Embed, source: Path):
     before = threading.active_count()
     for name in "bcde":
         run(source, "--out", tmp_path / name)
-    assert threading.active_count() <= before + job.LocalEngine.readers
+    assert threading.active_count() <= before + LocalEngine.readers

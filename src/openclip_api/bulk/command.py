@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from .. import __version__
-from ..embedder import Embedder, ModelInfo
+from ..embedder import Embedder
 from ..errors import InvalidSource
 from ..settings import Settings
-from .job import LocalEngine, Output, run, write_failures
+from .engine import Engine, LocalEngine, Model
+from .job import Output, run, write_failures
 from .ledger import Ledger
 from .options import Options
 from .progress import Progress
+from .servers import Servers
 from .sources import Sources, Survey, survey
 from .tables import Columns, Reading, Role
 from .urls import UrlReader
@@ -32,15 +35,20 @@ def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) ->
     found = survey(sources)
     if not found.items:
         raise InvalidSource(f"{', '.join(options.source)}: nothing to embed in it")
-    embedder = load()
-    info = embedder.info
-    output = Output(options.format, options.dtype, options.normalize, options.shard_rows, info.embed_dim, extra)
-    ledger = Ledger(options.out, _identity(info, found, output))
+    if options.server:
+        with Servers(options.server, next(iter(settings.api_key), None)) as servers:
+            return _run(options, sources, found, extra, servers)
+    return _run(options, sources, found, extra, LocalEngine(load()))
+
+
+def _run(options: Options, sources: Sources, found: Survey, extra: dict[str, Any], engine: Engine) -> int:
+    output = Output(options.format, options.dtype, options.normalize, options.shard_rows, engine.model.embed_dim, extra)
+    ledger = Ledger(options.out, _identity(engine.model, found, output))
     try:
         with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
             if found.duplicates:
                 progress.warn(f"{found.duplicates} items have an id that an earlier one has")
-            run(sources, ledger, LocalEngine(embedder), output, progress.add)
+            run(sources, ledger, engine, output, progress.add)
             write_failures(ledger, options.out, options.format)
             progress.finished()
         return SOME_FAILED if ledger.failures else 0
@@ -48,16 +56,11 @@ def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) ->
         ledger.close()
 
 
-def _identity(info: ModelInfo, found: Survey, output: Output) -> dict[str, Any]:
+def _identity(model: Model, found: Survey, output: Output) -> dict[str, Any]:
     """What makes two runs the same: a later one goes on only where all of this is."""
     return {
         "openclip_api": __version__,
-        "model": {
-            "id": info.model_id,
-            "precision": info.precision,
-            "fingerprint": info.fingerprint,
-            "embed_dim": info.embed_dim,
-        },
+        "model": asdict(model),
         "source": {"items": found.items, "sha256": found.sha256},
         "format": output.format,
         "dtype": output.dtype,

@@ -10,41 +10,23 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..embedder import Embedder, Kind, UnusableVectors, unit_length
+from ..embedder import Kind, UnusableVectors, unit_length
 from ..errors import RequestError
 from ..preprocess import image_size
 from .durable import write_file
+from .engine import Engine
 from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes
 from .items import Item, Unreadable, printable, reason
 from .ledger import Ledger
 
 WINDOW = 512
 ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the job
-
-
-class Engine(Protocol):
-    """What turns an item's content into a vector: this process's embedder, or servers."""
-
-    readers: int  # how many threads may call `start` at once
-
-    def start(self, kind: Kind, content: str | bytes) -> Future[NDArray[np.float32]]:
-        """Waits while there is no room."""
-
-
-class LocalEngine:
-    readers = 8
-
-    def __init__(self, embedder: Embedder) -> None:
-        self._embedder = embedder
-
-    def start(self, kind: Kind, content: str | bytes) -> Future[NDArray[np.float32]]:
-        return self._embedder.start(kind, content).future
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ class Options:
     id_column: str | None
     keep: list[str]
     progress: Style
+    server: list[str]
 
 
 def take_options(arguments: dict[str, Any]) -> Options:
@@ -57,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     role.add_argument("--text-column", metavar="NAME", help="the table's column of texts; in a .tar a suffix, as txt")
     add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
     add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
+    add(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="embed on this running server instead of here; may be repeated: the least loaded is asked",
+    )
     add(
         "--progress",
         choices=("auto", "bar", "json", "quiet"),
