@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN = .venv/bin
 INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
+BENCH = benchmarks
+BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
 .PHONY: help demo serve test clients check package chaos fuzz parity golden data lock clean
@@ -49,6 +51,10 @@ golden: .venv-parity/installed ## write the golden files of the tests anew
 data: .venv-parity/installed ## write registry.json and the BPE merges anew from open_clip
 	.venv-parity/bin/python parity/write_data.py
 
+bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv-original/installed $(BENCH)/.venv-quantize/installed ## side by side with others (needs wrk; BENCH_OPTIONS=--short to try)
+	@command -v wrk >/dev/null || { echo 'the load generator wrk is needed: apt-get install wrk'; exit 1; }
+	$(BENCH)/.venv/bin/python $(BENCH)/run.py $(BENCH_OPTIONS)
+
 lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade \
 		pyproject.toml --extra test --extra check -o requirements.lock
@@ -88,4 +94,14 @@ clean:
 .venv-parity/installed: pyproject.toml parity/requirements.txt
 	$(PYTHON) -m venv .venv-parity
 	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check -r parity/requirements.txt -e '.[test]'
+	touch $@
+
+$(BENCH)/.venv/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(INSTALL) -e . scikit-image matplotlib
+	touch $@
+
+$(BENCH)/.venv-%/installed: $(BENCH)/requirements-%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(if $(findstring quantize,$@),-e .)
 	touch $@

@@ -1,6 +1,6 @@
 """The engine alone, and the processor alone: what no server can be faster than. Prints one line of JSON.
 
-python bare.py FOLDER PRECISION SECONDS
+python bare.py FOLDER PRECISION SECONDS CACHE_DIR
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
@@ -35,9 +36,9 @@ def rate(run: Callable[[], object], seconds: float) -> float:
     return 1 / float(np.median(times))
 
 
-def engine_rates(folder: str, precision: str, seconds: float) -> dict[str, float]:
+def engine_rates(folder: str, precision: str, seconds: float, cache_dir: Path) -> dict[str, float]:
     """Items a second, in batches of one and of eight."""
-    embedder = openclip_api.load(f"local-dir:{folder}", precision=precision)
+    embedder = openclip_api.load(f"local-dir:{folder}", precision=precision, cache_dir=cache_dir)
     engine, tokenizer = embedder._engine, embedder._prepare["text"]
     tokens = [tokenizer(text) for text in short_captions(8)]
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
@@ -68,7 +69,7 @@ def gemm_flops(precision: str, seconds: float) -> float:
 
 if __name__ == "__main__":
     folder, precision, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    rates = engine_rates(folder, precision, seconds)
+    rates = engine_rates(folder, precision, seconds, Path(sys.argv[4]))
     if precision in HINTS:
         rates["GEMM, GFLOP/s"] = gemm_flops(precision, seconds) / 1e9
     print(json.dumps(rates))

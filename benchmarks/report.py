@@ -1,2 +1,170 @@
-def write(measured, folder):
-    pass
+"""What was measured → RESULTS.md, a table with medians, ranges and ratios, and results.svg."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from systems import HERE
+
+Cell = tuple[str, int]  # load, clients
+OURS, THEIRS = ("ours", "ours fp32", "ours int8"), ("Infinity", "original")
+
+
+def write(measured: dict, folder: Path) -> None:
+    rates = by_cell(measured["http"], "per_second")
+    parts = [
+        f"# Results\n\nWritten by `make bench` on {measured['started']} to {measured['ended'][-5:]}. {about_the_run()}",
+        "## Requests a second\n\nMedian (least to greatest of the rounds); one item in each request.",
+        table(["load", "clients", *systems_of(measured)], rate_rows(measured, rates)),
+        "## Against the others\n\nOurs divided by theirs, round by round: median (range).",
+        table(["load", "clients", *(f"{a} / {b}" for a in OURS for b in THEIRS)], ratio_rows(rates)),
+        "## One client\n\nMilliseconds: median answer time, and how many times that the 99th percentile is.",
+        table(["load", *systems_of(measured)], latency_rows(measured)),
+        "## The engine alone, and the processor alone\n\n" + table(*bare_table(measured, rates)),
+        "## Start and memory\n\n" + table(*server_table(measured)),
+        growth_line(measured),
+        "![requests a second](results.svg)\n",
+    ]
+    (folder / "RESULTS.md").write_text("\n\n".join(part for part in parts if part))
+    plot(rates, folder / "results.svg")
+
+
+def by_cell(rows: list[dict], field: str) -> dict[Cell, dict[str, list[float]]]:
+    """What each system reached in each round."""
+    cells: dict[Cell, dict[str, list[float]]] = {}
+    for row in rows:
+        cells.setdefault((row["load"], row["clients"]), {}).setdefault(row["system"], []).append(row[field])
+    return cells
+
+
+def systems_of(measured: dict) -> list[str]:
+    return list(measured["servers"])
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    if not values:
+        return ""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+
+
+def rate_rows(measured: dict, rates: dict[Cell, dict[str, list[float]]]) -> list[list[str]]:
+    names = systems_of(measured)
+    return [
+        [load, str(clients), *(spread(cell.get(name, [])) for name in names)] for (load, clients), cell in rates.items()
+    ]
+
+
+def ratio_rows(rates: dict[Cell, dict[str, list[float]]]) -> list[list[str]]:
+    return [
+        [load, str(clients), *(spread(ratios(cell, a, b)) for a in OURS for b in THEIRS)]
+        for (load, clients), cell in rates.items()
+    ]
+
+
+def ratios(cell: dict[str, list[float]], a: str, b: str) -> list[float]:
+    return [x / y for x, y in zip(cell.get(a, []), cell.get(b, []), strict=False) if y]
+
+
+def latency_rows(measured: dict) -> list[list[str]]:
+    alone = [row for row in measured["http"] if row["clients"] == 1]
+    p50 = by_cell(alone, "p50_ms")
+    rows = []
+    for cell, by_system in p50.items():
+        row = [cell[0]]
+        for name in systems_of(measured):
+            tails = [r["p99_ms"] / r["p50_ms"] for r in alone if r["load"] == cell[0] and r["system"] == name]
+            row.append(f"{median(by_system[name]):.1f}, × {median(tails):.1f}" if by_system.get(name) else "")
+        rows.append(row)
+    return rows
+
+
+def bare_table(measured: dict, rates: dict[Cell, dict[str, list[float]]]) -> tuple[list[str], list[list[str]]]:
+    """The engine in a loop, the served share of it, and the arithmetic it does as a share of a plain GEMM's."""
+    rows = []
+    for precision in dict.fromkeys(row["precision"] for row in measured["bare"]):
+        runs = [row for row in measured["bare"] if row["precision"] == precision]
+        for name in dict.fromkeys(key for row in runs for key in row if key not in ("round", "precision")):
+            rows.append([precision, name, spread([row[name] for row in runs if name in row], 0)])
+    return ["precision", "what", "a second"], rows
+
+
+def server_table(measured: dict) -> tuple[list[str], list[list[str]]]:
+    rows = [
+        [name, f"{facts['seconds_to_ready']:.1f}", f"{facts['rss_mb']:.0f}", f"{facts['peak_mb']:.0f}"]
+        for name, facts in measured["servers"].items()
+    ]
+    return ["server", "seconds from start to ready", "MB resident after all loads", "MB at most"], rows
+
+
+def growth_line(measured: dict) -> str:
+    growth = measured.get("growth")
+    if not growth:
+        return ""
+    return (
+        f"Over {growth['requests']:,} further requests the default server's resident memory went from "
+        f"{growth['mb_before']:.1f} to {growth['mb_after']:.1f} MB."
+    )
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def about_the_run() -> str:
+    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    flags = Path("/proc/cpuinfo").read_text()
+    units = [
+        unit for unit in ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2") if unit in flags
+    ]
+    ours = ", ".join(f"{name} {version(name)}" for name in ("openvino", "pillow", "uvicorn"))
+    infinity = versions(".venv-infinity", "infinity-emb", "torch", "transformers")
+    original = versions(".venv-original", "open-clip-torch", "torch")
+    return (
+        f"{cpu.partition(':')[2].strip()}, {os.cpu_count()} cores ({', '.join(units)}), {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}. ViT-B-32 with random weights everywhere. "
+        f"Ours: {ours}. Infinity: {infinity}. Original: {original}. Load by wrk on the same cores."
+    )
+
+
+def versions(venv: str, *names: str) -> str:
+    program = f"from importlib.metadata import version; print(*[n + ' ' + version(n) for n in {names!r}], sep=', ')"
+    return subprocess.run(
+        [str(HERE / venv / "bin/python"), "-c", program], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def plot(rates: dict[Cell, dict[str, list[float]]], path: Path) -> None:
+    """How many times Infinity's rate, with 8 clients."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    cells = {load: cell for (load, clients), cell in rates.items() if clients == 8 and cell.get("Infinity")}
+    names = ["original", "Infinity", "Infinity bf16", *OURS]
+    colours = ["#bbbbbb", "#888888", "#666666", "#0b6e4f", "#6bbf59", "#08415c"]
+    _, axes = plt.subplots(figsize=(9, 4.5))
+    for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
+        heights = [median(cell.get(name) or [0]) / median(cell["Infinity"]) for cell in cells.values()]
+        axes.bar([i + 0.13 * (place - 2.5) for i in range(len(cells))], heights, 0.13, label=name, color=colour)
+    axes.set_xticks(range(len(cells)), [load.replace(" ", "\n", 1) for load in cells])
+    axes.set_ylabel("requests a second, Infinity = 1")
+    axes.set_title("ViT-B-32, 8 clients")
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    plt.tight_layout()
+    plt.savefig(path, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    write(json.loads(Path(sys.argv[1]).read_text()), HERE)

@@ -29,7 +29,8 @@ class System:
 
 
 def ours(name: str, precision: str) -> System:
-    environment = {"MODEL_NAME": "local-dir:{cache}/ViT-B-32", "PRECISION": precision, "TEXT_CACHE_MB": "0"}
+    environment = {"MODEL_NAME": "local-dir:{cache}/ViT-B-32", "PRECISION": precision, "TEXT_CACHE_MB": "0",
+                   "CACHE_DIR": "{cache}/int8"}  # fmt: skip
     command = (sys.executable, "-m", "openclip_api", "serve", "--port", "{port}")
     return System(name, command, "native", "/embeddings", "/ready", environment)
 
@@ -70,6 +71,20 @@ class Running:
     def memory_mb(self, field: str) -> float:
         """VmRSS (now) or VmHWM (the most so far), of the process and those it started."""
         return sum(_status_kb(pid, field) for pid in _family(self.process.pid)) / 1e3
+
+    def wait_until_idle(self, at_most: float = 20) -> None:
+        """Until it and its children have used no more than a tenth of a core for a fifth of a second."""
+        deadline = time.monotonic() + at_most
+        while time.monotonic() < deadline:
+            before = self._cpu_seconds()
+            time.sleep(0.2)
+            if self._cpu_seconds() - before <= 0.02:
+                return
+
+    def _cpu_seconds(self) -> float:
+        """User and system time: proc(5), fields 14 and 15."""
+        stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in _family(self.process.pid))
+        return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
+
+import pybase64
 
 from .errors import InvalidInput
 
@@ -25,10 +26,15 @@ def decode_image(text: str, param: str) -> bytes:
         if header is None:
             raise InvalidInput(f"{param}: a data URI must read data:image/...;base64,...", param)
         text = text[header.end() :]
-    text = text.translate(LINE_BREAKS).translate(URL_SAFE).rstrip("=")
+    # Each pass over a camera's picture takes a millisecond of the event loop, so only what is needed is done.
+    if "\n" in text or "\r" in text:
+        text = text.translate(LINE_BREAKS)
+    if "-" in text or "_" in text:
+        text = text.translate(URL_SAFE)
+    text = text.rstrip("=")
     if not text:
         raise InvalidInput(f"{param}: empty", param)
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"{param}: not valid base64", param) from error

@@ -33,6 +33,8 @@ class TextCache:
             return self._entries.get(text)
 
     def put(self, text: str, tokens: Tokens, vector: NDArray[np.float32]) -> None:
+        if not self._max_bytes:
+            return
         vector = vector.copy()  # a row would keep its whole batch in memory
         vector.setflags(write=False)  # many may hold it
         size = _size(text, tokens, vector)
