@@ -37,7 +37,7 @@ def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):
         main(["--help"])
     commands = set(re.findall(r"^ {4}([a-z]+) ", capsys.readouterr().out, re.MULTILINE))
     named = {command for text in DOCUMENTS.values() for command in re.findall(r"`openclip-api ([a-z]+)", text)}
-    assert {"serve", "models", "info", "embed"} <= commands
+    assert {"serve", "models", "info", "embed", "index", "search"} <= commands
     assert named <= commands
 
 

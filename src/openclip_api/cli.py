@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info | quantize | embed."""
+"""The command line: openclip-api serve | models | info | quantize | embed | index | search."""
 
 from __future__ import annotations
 
@@ -7,17 +7,54 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import __version__
-from .bulk.options import Options, add_arguments, take_options
+from .bulk import options as bulk_options
 from .errors import JobError, MissingExtra, StartupError
+from .search import options as search_options
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from .embedder import Embedder
+
+
+class Job(NamedTuple):
+    """A command whose packages are an extra: they are imported when it runs."""
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
+    take: Callable[[dict[str, Any]], Any]
+    module: str
+    extra: str
+
+
+JOBS = {
+    "embed": Job(
+        "embed a collection into Parquet shards; interrupted, it goes on",
+        bulk_options.add_arguments,
+        bulk_options.take_options,
+        ".bulk.command",
+        "bulk",
+    ),
+    "index": Job(
+        "put a collection's vectors into a store, add to it, delete from it",
+        search_options.add_index_arguments,
+        search_options.take_index_options,
+        ".search.command",
+        "search",
+    ),
+    "search": Job(
+        "look for a text or an image in a store",
+        search_options.add_search_arguments,
+        search_options.take_search_options,
+        ".search.command",
+        "search",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,11 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     try:
+        if command in JOBS:
+            _run_job(command, JOBS[command].take(options), read_settings(**options))
         wanted, images, texts = (options.pop(name, None) for name in ("filter", "images", "texts"))
-        job = take_options(options) if command == "embed" else None
         settings = read_settings(**options)
-        if job is not None:
-            _embed(job, settings)
         if command == "quantize":
             return _quantize(settings, Path(images), Path(texts) if texts else None)
         if command == "models":
@@ -53,9 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     quantize = commands.add_parser("quantize", help="calibrate the model's int8 form on your own images and texts")
     quantize.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
     quantize.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
-    embed = commands.add_parser("embed", help="embed a collection into Parquet shards; interrupted, it goes on")
-    add_arguments(embed)
-    for command in (serve, info, models, quantize, embed):
+    jobs = [job.add_arguments(commands.add_parser(name, help=job.help)) for name, job in JOBS.items()]
+    for command in (serve, info, models, quantize, *jobs):
         _add_settings(command)
     return parser
 
@@ -92,11 +127,12 @@ def _exit(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _embed(options: Options, settings: Settings) -> NoReturn:
+def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
+    job = JOBS[command]
     try:
-        from .bulk.command import embed
+        run = getattr(import_module(job.module, __package__), command)
     except ImportError as error:
-        raise MissingExtra(f"embed needs {error.name}: pip install 'openclip-api[bulk]'") from error
+        raise MissingExtra(f"{command} needs {error.name}: pip install 'openclip-api[{job.extra}]'") from error
     from .loader import load
 
     def load_model() -> Embedder:
@@ -104,7 +140,7 @@ def _embed(options: Options, settings: Settings) -> NoReturn:
         return load(name, tag, model_id=settings.served_model_id, **settings.load_options)
 
     try:
-        _exit(embed(options, settings, load_model))
+        _exit(run(options, settings, load_model))
     except (StartupError, JobError) as error:
         print(f"openclip-api: {error}", file=sys.stderr)
         _exit(1)

@@ -8,6 +8,7 @@ OpenClipApiError
 │   ├── MissingExtra        an optional package is needed
 │   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
 │   ├── FailedCalibration   a model lost too much in int8
+│   ├── InvalidStore        what is to be searched is not there, damaged, or of another model
 │   ├── HubUnreachable      a download is needed and cannot be made
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
 ├── JobError                ends a bulk job: one line, exit code 1
@@ -20,6 +21,8 @@ OpenClipApiError
     ├── InvalidInput        a field is missing, of the wrong type or empty
     ├── ModelNotFound       a model that is not served here
     ├── ModelMismatch       If-Match names another model's fingerprint
+    ├── NotFound            no store, no such item
+    ├── StoreUnavailable    the store cannot be read
     ├── ImageUnreachable    the image's URL gave no image
     ├── InvalidImage        the bytes are no image this server reads
     ├── TooLarge            over a limit of bytes, items, characters or pixels
@@ -56,6 +59,10 @@ class MissingExtra(StartupError):
 
 
 class CorruptCheckpoint(StartupError):
+    pass
+
+
+class InvalidStore(StartupError):
     pass
 
 
@@ -117,6 +124,14 @@ class ModelNotFound(RequestError):
 
 
 class ModelMismatch(RequestError):
+    pass
+
+
+class NotFound(RequestError):
+    pass
+
+
+class StoreUnavailable(RequestError):
     pass
 
 

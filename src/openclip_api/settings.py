@@ -88,6 +88,9 @@ class Settings(BaseSettings):
         description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
         "or auto (on unless the precision is fp32)",
     )
+    store: Path | None = Field(
+        None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
+    )
     request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
     body_timeout: float = Field(30, gt=0, description="seconds in which a request's body must have arrived")
     grace_seconds: float = Field(

@@ -1,4 +1,4 @@
-"""docs/bulk.md's commands, run one after the other as they are written."""
+"""The commands of docs/bulk.md and docs/search.md, run one after the other as they are written."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ..pages import BLOCK, ROOT
 
 
-def test_the_page_s_commands(tmp_path: Path):
+@pytest.mark.parametrize(("page", "count", "found"), [("bulk", 3, "airplane.png"), ("search", 1, "automobile.png")])
+def test_a_page_s_commands(tmp_path: Path, page: str, count: int, found: str):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    blocks = BLOCK.findall((ROOT / "docs" / "bulk.md").read_text())
-    assert len(blocks) == 3
+    blocks = BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
+    assert len(blocks) == count
     for _, code, expected in blocks:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", code],
@@ -26,4 +29,4 @@ def test_the_page_s_commands(tmp_path: Path):
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""
-        assert done.stdout == expected if expected else "airplane.png" in done.stdout
+        assert done.stdout == expected if expected else found in done.stdout

@@ -35,20 +35,34 @@ def take_options(arguments: dict[str, Any]) -> Options:
     return Options(**{field.name: arguments.pop(field.name) for field in fields(Options)})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    add_source_arguments(parser, "+")
     add = parser.add_argument
-    add(
-        "source",
-        nargs="+",
-        metavar="SOURCE",
-        help="a folder (its images, recursively), a pattern, an image, a .txt file (a text a line), "
-        "a .csv, .tsv, .jsonl or .parquet table, a .tar of webdataset",
-    )
     add("--out", type=Path, required=True, metavar="DIR", help="where the shards go; the same command goes on there")
     add("--format", choices=("parquet", "npy", "jsonl"), default="parquet", help="of the shards (default parquet)")
     add("--dtype", choices=("float32", "float16"), default="float32", help="of the vectors (default float32)")
     add("--normalize", action="store_true", help="scale each vector to length 1")
-    add("--shard-rows", type=_positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")
+    add("--shard-rows", type=positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")
+    add(
+        "--server",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="embed on this running server instead of here; may be repeated: the least loaded is asked",
+    )
+    return parser
+
+
+def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
+    """What to embed, and how to show progress. count: of SOURCE, as argparse's nargs."""
+    add = parser.add_argument
+    add(
+        "source",
+        nargs=count,
+        metavar="SOURCE",
+        help="a folder (its images, recursively), a pattern, an image, a .txt file (a text a line), "
+        "a .csv, .tsv, .jsonl or .parquet table, a .tar of webdataset",
+    )
     role = parser.add_mutually_exclusive_group()
     role.add_argument(
         "--path-column", metavar="NAME", help="the table's column of image files, from the table's folder"
@@ -59,13 +73,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
     add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
     add(
-        "--server",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="embed on this running server instead of here; may be repeated: the least loaded is asked",
-    )
-    add(
         "--progress",
         choices=("auto", "bar", "json", "quiet"),
         default="auto",
@@ -73,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return int(text)

@@ -19,9 +19,11 @@ from ..errors import (
     InvalidRequest,
     ModelMismatch,
     ModelNotFound,
+    NotFound,
     NotReady,
     QueueFull,
     RequestError,
+    StoreUnavailable,
     TooLarge,
     UnsupportedMedia,
 )
@@ -30,6 +32,7 @@ from .embed import Embedded
 # The one table from errors to HTTP: status, and the `type` that a client can switch on.
 STATUSES: dict[type[RequestError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid_request"),
+    NotFound: (404, "not_found"),
     ModelNotFound: (404, "model_not_found"),
     ModelMismatch: (412, "model_mismatch"),
     BodyTimeout: (408, "request_timeout"),
@@ -39,6 +42,7 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
     UnsupportedMedia: (415, "unsupported_media_type"),
     QueueFull: (429, "queue_full"),
     ImageUnreachable: (502, "image_unreachable"),
+    StoreUnavailable: (503, "store_unavailable"),
     NotReady: (503, "not_ready"),
     DeadlineExceeded: (504, "deadline_exceeded"),
 }

@@ -20,7 +20,7 @@ from .. import __version__
 from ..errors import RequestError
 from ..image_fetch import ImageFetcher
 from ..settings import Settings
-from . import classify, clip_api_service, cohere, immich, metrics, native, openai, status, voyage, weaviate
+from . import classify, clip_api_service, cohere, immich, metrics, native, openai, search, status, voyage, weaviate
 from .accept import Accept, Accepted
 from .answer import NATIVE, error_response, error_schemas, request_error_response
 from .auth import Authentication
@@ -40,6 +40,7 @@ PROTOCOLS = [
     (metrics.router, NATIVE),
     (native.router, NATIVE),
     (classify.router, NATIVE),
+    (search.router, NATIVE),
     (clip_api_service.router, NATIVE),
     (openai.router, openai.ENVELOPE),
     (cohere.router, cohere.ENVELOPE),
@@ -82,6 +83,7 @@ def create_app(
     budget = Budget(int(settings.max_queue_mb * 1e6))
     app.state.settings, app.state.shelf = settings, shelf
     app.state.fetcher, app.state.budget = fetcher, budget
+    app.state.store = search.LazyStore(settings.store)
     app.state.envelopes = {}
     app.state.metrics = Metrics(shelf, accepted, budget)
     for router, envelope in PROTOCOLS:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from types import FrameType
 from typing import Any
 
@@ -17,7 +18,7 @@ import PIL
 import uvicorn
 
 from ..embedder import Embedder
-from ..errors import InvalidSetting
+from ..errors import InvalidSetting, MissingExtra
 from ..image_fetch import ImageFetcher
 from ..loader import load
 from ..settings import Settings
@@ -59,6 +60,8 @@ def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetche
             PIL.__version__,
             SAFE_PILLOW,
         )
+    if settings.store is not None and find_spec("lancedb") is None:
+        raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
     loads: dict[str, Load] = {
         key: partial(_load, load, settings, name, tag, model_id)
         for key, (name, tag, model_id) in settings.served_models.items()

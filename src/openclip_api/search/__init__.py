@@ -1,0 +1,1 @@
+"""A store of vectors on a disk, searched where it lies."""

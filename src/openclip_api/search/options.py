@@ -1,0 +1,77 @@
+"""What `openclip-api index` and `openclip-api search` are told, beside the settings. Needs no extra."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..bulk.options import add_source_arguments, positive
+
+
+@dataclass(frozen=True)
+class IndexOptions:
+    source: list[str]
+    embeddings: Path | None
+    delete: list[str]
+    exact_below: int
+    path_column: str | None
+    url_column: str | None
+    image_column: str | None
+    text_column: str | None
+    id_column: str | None
+    keep: list[str]
+    progress: Any
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    text: str | None
+    image_file: Path | None
+    k: int
+    filter: list[str]
+    json: bool
+    open: bool
+
+
+def take_index_options(arguments: dict[str, Any]) -> IndexOptions:
+    return IndexOptions(**{field.name: arguments.pop(field.name) for field in fields(IndexOptions)})
+
+
+def take_search_options(arguments: dict[str, Any]) -> SearchOptions:
+    return SearchOptions(**{field.name: arguments.pop(field.name) for field in fields(SearchOptions)})
+
+
+def add_index_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    add_source_arguments(parser, "*")
+    parser.add_argument(
+        "--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT"
+    )
+    parser.add_argument("--delete", action="append", default=[], metavar="ID", help="remove this id; may be repeated")
+    parser.add_argument(
+        "--exact-below",
+        type=positive,
+        default=100_000,
+        metavar="N",
+        help="rows up to which search compares with each; more get an IVF-PQ index (default 100000)",
+    )
+    return parser
+
+
+def add_search_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to look for")
+    parser.add_argument(
+        "--image", dest="image_file", type=Path, metavar="FILE", help="look for what is like this image"
+    )
+    parser.add_argument("--k", type=positive, default=10, metavar="N", help="how many results (default 10)")
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="COND",
+        help="column=value, with =, !=, <, <=, > or >=; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
+    parser.add_argument("--open", action="store_true", help="write a page of thumbnails and open it in the browser")
+    return parser

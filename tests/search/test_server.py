@@ -1,0 +1,134 @@
+"""POST /search and thumbnails, on a running server."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from openclip_api.embedder import Embedder
+
+from ..process import FakeServer, ServerProcess
+from .conftest import SAMPLES
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    shutil.copytree(SAMPLES, folder / "samples")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[ServerProcess]:
+    settings = {"MODEL_NAME": "emoji", "PRECISION": "fp32", "STORE": folder / "s.lance"}
+    with ServerProcess(**settings) as server:
+        yield server
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+
+
+@pytest.fixture(autouse=True)
+def _indexed(folder: Path, index) -> None:
+    if not (folder / "s.lance").exists():  # after the server has started: it need not be there before
+        index(folder / "samples", store=folder / "s.lance")
+
+
+def test_a_text_an_image_and_a_vector_find_the_same(server: ServerProcess, embedder: Embedder):
+    picture = (SAMPLES / "cat.png").read_bytes()
+    asked = [
+        {"image": base64.b64encode(picture).decode(), "k": 3},
+        {"vector": (1e30 * embedder.embed_images([picture])[0].astype(float)).tolist(), "k": 3},
+    ]
+    by_image, by_vector = (
+        server.http.post("/search", json=body).raise_for_status().json()["results"] for body in asked
+    )
+    assert [row["id"] for row in by_image] == [row["id"] for row in by_vector]
+    assert by_image[0]["id"] == "cat.png"
+    assert by_image[0]["score"] == pytest.approx(1, abs=1e-5)
+    assert set(by_image[0]) == {"id", "width", "height", "score"}  # where the files lie is nobody's business
+    answer = server.http.post("/search", json={"text": "a red car", "filter": {"id": {"ne": "automobile.png"}}})
+    assert len(answer.json()["results"]) == 10
+    assert "automobile.png" not in {row["id"] for row in answer.json()["results"]}
+    assert answer.headers["x-model-fingerprint"] == embedder.info.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({}, 422, "body"),
+        ({"text": "a", "vector": [1]}, 422, "body"),
+        ({"text": "a", "k": 0}, 422, "k"),
+        ({"text": "a", "k": -1}, 422, "k"),
+        ({"text": "a", "k": 10**9}, 422, "k"),
+        ({"text": "a", "k": 1.5}, 422, "k"),
+        ({"text": "a", "filter": "' OR 1=1 --"}, 422, "filter"),
+        ({"text": "a", "filter": {"id": {"or": 1}}}, 422, "filter"),
+        ({"text": "a", "filter": {"x' OR '1'='1": 1}}, 422, "filter"),
+        ({"vector": [1, 2, 3]}, 422, "vector"),
+        ({"vector": []}, 422, "vector"),
+        ({"vector": [0] * 256}, 422, "vector"),
+        ({"vector": ["a"] * 256}, 422, "vector[0]"),
+        ({"image": "no base64!"}, 422, "image"),
+        ({"text": 7}, 422, "text"),
+    ],
+)
+def test_bad_input_is_refused_by_name(server: ServerProcess, body: dict, status: int, param: str):
+    answer = server.http.post("/search", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["param"] == param
+
+
+def test_a_vector_that_is_not_finite_is_refused(server: ServerProcess):
+    body = b'{"vector": [' + b",".join([b"NaN"] + [b"1"] * 255) + b"]}"
+    answer = server.http.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
+
+
+def test_thumbnails(server: ServerProcess, folder: Path):
+    answer = server.http.get("/items/unseen%2Ffox.png/thumbnail")
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert Image.open(io.BytesIO(answer.content)).size == (160, 160)
+    assert server.http.get("/items/unseen/fox.png/thumbnail").content == answer.content
+    (folder / "samples" / "guitar.png").unlink(missing_ok=True)
+    for id in ("guitar.png", "nope", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "' OR '1'='1"):
+        missing = server.http.get(f"/items/{id}/thumbnail")
+        assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found")
+
+
+def test_what_is_added_meanwhile_is_found(server: ServerProcess, folder: Path, index):
+    (folder / "more").mkdir()
+    shutil.copy(SAMPLES / "cat.png", folder / "more" / "new.png")
+    index(folder / "more", store=folder / "s.lance")
+    image = base64.b64encode((SAMPLES / "cat.png").read_bytes()).decode()
+    results = server.http.post("/search", json={"image": image, "k": 2}).json()["results"]
+    assert {row["id"] for row in results} == {"cat.png", "new.png"}
+    index("--delete", "new.png", store=folder / "s.lance")
+    results = server.http.post("/search", json={"image": image, "k": 2}).json()["results"]
+    assert "new.png" not in {row["id"] for row in results}
+
+
+def test_without_a_store_and_with_a_broken_one_the_rest_is_served(tmp_path: Path, folder: Path):
+    with FakeServer() as server:
+        answer = server.http.post("/search", json={"text": "a"})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (404, "not_found")
+        assert server.http.get("/items/a/thumbnail").status_code == 404
+    shutil.copytree(folder / "s.lance", tmp_path / "other.lance")
+    with FakeServer(STORE=tmp_path / "other.lance") as server:
+        answer = server.http.post("/search", json={"text": "a"})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (412, "model_mismatch")
+        assert "OpenCLIP-emoji" in answer.json()["error"]["message"]
+        shutil.rmtree(tmp_path / "other.lance" / "data")
+        vector = {"vector": np.eye(256)[0].tolist()}
+        answer = server.http.post("/search", json=vector)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (503, "store_unavailable")
+        shutil.rmtree(tmp_path / "other.lance")
+        assert server.http.post("/search", json=vector).status_code == 503
+        assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
+        assert "Traceback" not in server.output
