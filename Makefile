@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve test clients page check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: .venv/check ## format, lint, types, import directions, dead code
 
 clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
 	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
+
+page: .venv/runtime .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
+	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
 
 FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
@@ -60,7 +63,7 @@ lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 		pyproject.toml --extra test --extra check -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-clients .venv-fuzz .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -89,6 +92,15 @@ clean:
 .venv-fuzz/installed: Makefile
 	$(PYTHON) -m venv .venv-fuzz
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'schemathesis==4.32.5'
+	touch $@
+
+# Chromium comes from the system; where this runs as root and there is none, from its packages.
+.venv-page/installed: tests/page/requirements.txt
+	command -v $${CHROMIUM:-chromium} || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium; }
+	$(PYTHON) -m venv .venv-page
+	.venv-page/bin/python -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
+	mkdir -p .venv-page/axe
+	cd .venv-page/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-*.tgz
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

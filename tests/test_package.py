@@ -60,5 +60,7 @@ def test_the_wheel_in_an_empty_environment_answers(tmp_path: Path, tiny: Path, p
     ) as server:
         answer = server.http.post("/embeddings", json={"text": "red sofa"})
         assert len(answer.json()["embeddings"][0]) == 16
+        for path in ("/docs", "/page/app.js", "/page/style.css", "/page/samples/penguin.png"):
+            assert server.http.get(path).status_code == 200
         assert server.stop() == 0
     assert httpx.codes.is_success(answer.status_code)

@@ -18,7 +18,7 @@ from ..process import FakeServer
 from ..raw import exchange, http_request, status_of
 
 KEY, OTHER = "k-3f9a", "schlüssel"
-PUBLIC = {"/", "/health", "/ready", "/ping"}
+PUBLIC = {"/", "/docs", "/health", "/ready", "/ping"}
 
 
 @pytest.fixture(scope="module")
@@ -167,5 +167,5 @@ def test_only_listed_origins_are_allowed():
 
 
 def test_what_is_public():
-    assert all(map(is_public, ["/", "/health", "/ready", "/ping", "/.well-known/live", "/page/app.js"]))
+    assert all(map(is_public, ["/", "/docs", "/health", "/ready", "/ping", "/.well-known/live", "/page/app.js"]))
     assert not any(map(is_public, ["", "/health/", "/healthx", "/page", "/.well-known", "/metrics", "/page/../info"]))

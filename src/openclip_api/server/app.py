@@ -20,7 +20,20 @@ from .. import __version__
 from ..errors import RequestError
 from ..image_fetch import ImageFetcher
 from ..settings import Settings
-from . import classify, clip_api_service, cohere, immich, metrics, native, openai, search, status, voyage, weaviate
+from . import (
+    classify,
+    clip_api_service,
+    cohere,
+    immich,
+    metrics,
+    native,
+    openai,
+    search,
+    status,
+    voyage,
+    weaviate,
+    web_page,
+)
 from .accept import Accept, Accepted
 from .answer import NATIVE, error_response, error_schemas, request_error_response
 from .auth import Authentication
@@ -37,6 +50,7 @@ CLOSE_SECONDS = 5
 # What is spoken here, and how each tells an error.
 PROTOCOLS = [
     (status.router, NATIVE),
+    (web_page.router, NATIVE),
     (metrics.router, NATIVE),
     (native.router, NATIVE),
     (classify.router, NATIVE),
@@ -79,6 +93,8 @@ def create_app(
         lifespan=lifespan,
         summary="CLIP embeddings of images and texts.",
         redirect_slashes=False,
+        docs_url=None,  # the page shows the API: that of FastAPI takes its script from another host
+        redoc_url=None,
     )
     budget = Budget(int(settings.max_queue_mb * 1e6))
     app.state.settings, app.state.shelf = settings, shelf

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .answer import error_response
 
 # What a load balancer or a browser's first page needs. All else wants a key, routes added later too.
-PUBLIC = frozenset({"/", "/health", "/ready", "/ping"})
+PUBLIC = frozenset({"/", "/docs", "/health", "/ready", "/ping"})
 PUBLIC_BELOW = ("/.well-known/", "/page/")
 
 

@@ -22,11 +22,16 @@ from .native import StringOrList
 Cosines = NDArray[np.float32]  # [queries, candidates]
 Labels = Annotated[list[str], Field(min_length=1)]
 
+# A PNG of 8 × 8 pixels, so that the API's description has a whole request to try
+RED_SQUARE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mM4ISeHFTEMLQkAkL9BAc9woTwAAAAASUVORK5CYII="
+
 
 class ClassifyRequest(Body):
     """Images and the labels to choose from. Each label is put into each template; the mean of their vectors counts."""
 
-    image: StringOrList | None = Field(None, description="an image as base64 or data URI, or a list of them")
+    image: StringOrList | None = Field(
+        None, description="an image as base64 or data URI, or a list of them", examples=[RED_SQUARE]
+    )
     images: StringOrList | None = Field(None, description="the same")
     labels: Labels = Field(examples=[["a cat", "a dog"]])
     templates: Labels = Field(["a photo of a {}"], description="{} stands for the label")

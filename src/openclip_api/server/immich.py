@@ -52,9 +52,13 @@ FORM = {
                     "type": "object",
                     "required": ["entries"],
                     "properties": {
-                        "entries": {"type": "string", "description": "JSON"},
+                        "entries": {
+                            "type": "string",
+                            "description": "JSON",
+                            "examples": ['{"clip": {"textual": {"modelName": "emoji"}}}'],
+                        },
                         "image": {"type": "string", "format": "binary"},
-                        "text": {"type": "string"},
+                        "text": {"type": "string", "examples": ["red sofa"]},
                     },
                 }
             }

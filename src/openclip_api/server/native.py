@@ -71,8 +71,8 @@ DOCS: dict[str, Any] = {
 }
 
 
-@router.post("/embeddings", summary="Embed texts and images", **DOCS)
 @router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
+@router.post("/embeddings", summary="Embed texts and images", **DOCS)
 async def embeddings(request: Request) -> Any:
     started = time.perf_counter()
     if media_type(request).startswith("image/"):

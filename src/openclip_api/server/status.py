@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from importlib import resources
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from ..preprocess import FORMATS, MAX_ASPECT_RATIO
 from .answer import json_response
 from .image_urls import MAX_IMAGE_URLS
 from .items import MAX_TEXT_CHARACTERS
+from .web_page import page_response
 
 router = APIRouter(tags=["status"])
 
@@ -20,10 +20,10 @@ router = APIRouter(tags=["status"])
 @router.get("/", summary="A page for a browser, JSON for a program")
 async def root(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
-        page = resources.files(__package__).joinpath("page", "index.html").read_text(encoding="utf-8")
-        return HTMLResponse(page)
+        return page_response(request, "index.html")
     links = {"docs": "/docs", "health": "/health", "ready": "/ready", "info": "/info", "embeddings": "/embeddings"}
-    return json_response({"name": "OpenCLIP API", "version": request.app.version, **_status(request), "links": links})
+    content = {"name": "OpenCLIP API", "version": request.app.version, **_status(request), "links": links}
+    return json_response(content, headers={"Vary": "Accept"})
 
 
 @router.get(

@@ -1,0 +1,82 @@
+// The one way to the server. Addresses are relative: the page works below a proxy's prefix as well.
+
+/** "key": a key is wanted; "changed": the model is not the one the page knows, or not there any more. */
+export const events = new EventTarget();
+
+/** info: what /info answered; model: the one picked of several, else null; needsKey: whether one was asked for. */
+export const server = { info: null, model: null, needsKey: false };
+
+let key = null; // in memory only: a reload forgets it
+
+export function useKey(value) {
+  key = value;
+}
+
+export class ApiError extends Error {
+  constructor(status, type, message, param) {
+    super(message);
+    Object.assign(this, { status, type, param });
+  }
+}
+
+/** An answer with an error's status is thrown as ApiError, in the server's words. */
+export async function ask(path, options = {}) {
+  const response = await raw(path, options).catch((error) => {
+    if (error.name !== "AbortError") events.dispatchEvent(new Event("changed"));
+    throw error;
+  });
+  if (response.ok) return response;
+  if (response.status === 401) events.dispatchEvent(new Event("key"));
+  if (response.status === 412 || response.status === 503) events.dispatchEvent(new Event("changed"));
+  const { error } = await response.json().catch(() => ({}));
+  throw new ApiError(response.status, error?.type, error?.message ?? `The server answered ${response.status}.`, error?.param);
+}
+
+/** The response, whatever its status. json: sent as the body. Throws ApiError where no answer comes. */
+export async function raw(path, { json, body, headers = {}, ...options } = {}) {
+  if (json !== undefined) {
+    body = JSON.stringify(json);
+    headers = { "Content-Type": "application/json", ...headers };
+  }
+  // a header carries bytes, and the server reads keys as UTF-8
+  if (key) headers = { ...headers, Authorization: `Bearer ${String.fromCharCode(...new TextEncoder().encode(key))}` };
+  try {
+    return await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers, ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError(0, "unreachable", "The server does not answer. Is it still running?");
+  }
+}
+
+/** A picture → its vector. The image's bytes are the body. */
+export async function embedPicture(picture, { normalize, signal }) {
+  const query = new URLSearchParams({ normalize });
+  if (server.model) query.set("model", server.model);
+  return (await embeddings(`embeddings?${query}`, { body: picture.blob, signal }, imageType(picture)))[0];
+}
+
+/** Texts → their vectors, in their order. */
+export function embedTexts(texts, { normalize, signal }) {
+  const json = { text: texts, normalize, ...(server.model && { model: server.model }) };
+  return embeddings("embeddings", { json, signal }, "application/json");
+}
+
+async function embeddings(path, options, type) {
+  const headers = { "Content-Type": type, "If-Match": `"${server.info.fingerprint}"` };
+  return (await (await ask(path, { ...options, headers })).json()).embeddings;
+}
+
+/** The bytes decide; a file that claims to be no image is for the server to refuse. */
+export function imageType(picture) {
+  return picture.blob.type.startsWith("image/") ? picture.blob.type : "image/jpeg";
+}
+
+/** A picture as /classify wants it. */
+export function base64(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result.replace(/^data:[^,]*,/, "")); // base64 alone: the bytes decide
+    reader.onerror = () => reject(new ApiError(0, "unreadable", "The browser could not read this file."));
+    reader.readAsDataURL(blob);
+  });
+}
