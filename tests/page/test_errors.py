@@ -155,7 +155,7 @@ def test_while_the_model_is_loading(open_page: Open, tmp_path: Path):
         "open_clip_model.safetensors": bytes(22_000_000),
     }
     with Hub({"org/slow": files}) as hub:
-        hub.fault = Hang(after=10_000_000)
+        hub.fault = Hang(after=11_000_000)
         settings = {"HF_ENDPOINT": hub.url, "HF_HOME": tmp_path, "HF_HUB_DISABLE_XET": 1}
         with serve(ready=False, MODEL_NAME="hf-hub:org/slow", **settings) as server:
             base = server.wait_until_listening()

@@ -30,9 +30,9 @@ function show({ status, stage, progress, message }) {
   }[status] ?? message;
   $("server").dataset.status = status;
   if ($("state").textContent !== text) $("state").textContent = text; // said aloud once, not each second
-  $("download").hidden = !progress;
-  if (progress) {
-    const { bytes, total_bytes: total } = progress;
+  const { bytes, total_bytes: total } = progress ?? { total_bytes: 0 };
+  $("download").hidden = total < MEGABYTE; // the configuration is there at once
+  if (total) {
     Object.assign($("progress"), { max: total, value: bytes });
     $("megabytes").textContent = `${Math.round(bytes / MEGABYTE)} of ${Math.round(total / MEGABYTE)} MB`;
   }
