@@ -27,7 +27,9 @@ class Accepted:
         return len(self._requests)
 
     def add(self, request: _Request) -> None:
-        self._requests.add(request)
+        """What comes while stopping is answered, but not waited for."""
+        if not self.stopping:
+            self._requests.add(request)
 
     def discard(self, request: _Request) -> None:
         self._requests.discard(request)
