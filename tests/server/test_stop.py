@@ -16,10 +16,15 @@ def ask(server: FakeServer, text: str = "a"):
     return server.http.post("/embeddings", json={"text": text}, timeout=60)
 
 
+def accepted(server: FakeServer) -> float:
+    answered = server.metric("openclip_requests_total", route="/embeddings")
+    return answered + server.metric("openclip_queue_items")
+
+
 def test_all_accepted_requests_are_answered_and_new_ones_sent_away():
-    with FakeServer(FAKE_BATCH_SECONDS=0.2, MAX_BATCH=4) as server, ThreadPoolExecutor(50) as clients:
+    with FakeServer(FAKE_BATCH_SECONDS=0.5, MAX_BATCH=4) as server, ThreadPoolExecutor(50) as clients:
         waiting = [clients.submit(ask, server, f"number {i}") for i in range(50)]
-        wait_for(lambda: server.metric("openclip_queue_items") >= 40)
+        wait_for(lambda: accepted(server) >= 50)
         server.process.send_signal(signal.SIGTERM)
         wait_for(lambda: server.http.get("/ready").status_code == 503)
         assert server.http.get("/ready").json() == {"status": "stopping"}
