@@ -39,7 +39,11 @@ class ServerProcess:
         self._reader.start()
         self.http = httpx.Client(timeout=30)
         if ready:
-            self.wait_until_ready()
+            try:
+                self.wait_until_ready()
+            except BaseException:
+                self.__exit__()
+                raise
 
     def __enter__(self) -> ServerProcess:
         return self
