@@ -115,5 +115,5 @@ $(BENCH)/.venv/installed: pyproject.toml requirements.lock
 
 $(BENCH)/.venv-%/installed: $(BENCH)/requirements-%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(if $(findstring quantize,$@),-e .)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(if $(findstring infinity,$@),,-e .)
 	touch $@

@@ -21,7 +21,7 @@ from captions import mixed_captions
 from loads import LOADS, Load, bodies_file, write_bodies
 from photographs import photographs
 from random_checkpoint import write_random_checkpoint
-from systems import SYSTEMS, Running, start
+from systems import SYSTEMS, Running, infinity, ours_on, start
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
@@ -33,15 +33,18 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="one round of short runs: to see that all works")
     parser.add_argument("--only", default="", help="only loads whose name contains this")
     parser.add_argument("--systems", default="", help="only systems whose name contains one of these, comma-separated")
+    parser.add_argument("--device", help="measure ours and Infinity on this GPU too: cuda or mps")
     parser.add_argument("--no-report", action="store_true", help="print, and leave RESULTS.md alone")
     options = parser.parse_args()
-    rounds, seconds = (1, 2) if options.short else (3, 4)
+    rounds, seconds = (1, 2) if options.short else (3, 3)
     write_models()
     folder = CACHE / "ViT-B-32"
     write_bodies(CACHE / "bodies")
     loads = [load for load in LOADS if options.only in load.name]
     measured: dict = {"started": time.strftime("%Y-%m-%d %H:%M"), "http": [], "bare": [], "servers": {}}
-    wanted = [system for system in SYSTEMS if any(part in system.name for part in options.systems.split(","))]
+    systems = [*SYSTEMS, *([ours_on(options.device), infinity(f"Infinity on {options.device}", "auto", options.device)]
+                           if options.device else [])]  # fmt: skip
+    wanted = [system for system in systems if any(part in system.name for part in options.systems.split(","))]
     with servers(wanted) as running:
         for server in running:
             measured["servers"][server.system.name] = {"seconds_to_ready": server.seconds_to_ready}

@@ -35,9 +35,16 @@ def ours(name: str, precision: str) -> System:
     return System(name, command, "native", "/embeddings", "/ready", environment)
 
 
-def infinity(name: str, dtype: str) -> System:
+def ours_on(device: str) -> System:
+    """open_clip on a GPU behind our server; its venv needs the torch extra. Written where there was no GPU to try."""
+    command = (str(HERE / ".venv-original/bin/python"), "-m", "openclip_api", "serve", "--port", "{port}")
+    environment = ours("", "auto").environment | {"DEVICE": device, "MAX_BATCH": "64"}
+    return System(f"ours on {device}", command, "native", "/embeddings", "/ready", environment)
+
+
+def infinity(name: str, dtype: str, device: str = "cpu") -> System:
     command = (str(HERE / ".venv-infinity/bin/infinity_emb"), "v2", "--model-id", "{cache}/hf-clip",
-               "--served-model-name", "clip", "--engine", "torch", "--device", "cpu", "--dtype", dtype,
+               "--served-model-name", "clip", "--engine", "torch", "--device", device, "--dtype", dtype,
                "--port", "{port}", "--host", "127.0.0.1")  # fmt: skip
     environment = {"DO_NOT_TRACK": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0", "HF_HUB_OFFLINE": "1"}
     return System(name, command, "infinity", "/embeddings", "/health", environment)
