@@ -32,7 +32,7 @@ check: .venv/check ## format, lint, types, import directions, dead code
 clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
 	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
 
-page: .venv/runtime .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
+page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
 	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
 
 FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
@@ -94,9 +94,9 @@ clean:
 	.venv-fuzz/bin/python -m pip install --quiet --disable-pip-version-check 'schemathesis==4.32.5'
 	touch $@
 
-# Chromium comes from the system; where this runs as root and there is none, from its packages.
+# Chromium, and nginx to try the page behind, come from the system; where it has none and this is root, from Debian.
 .venv-page/installed: tests/page/requirements.txt
-	command -v $${CHROMIUM:-chromium} || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium; }
+	command -v $${CHROMIUM:-chromium} || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium nginx-light; }
 	$(PYTHON) -m venv .venv-page
 	.venv-page/bin/python -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
 	mkdir -p .venv-page/axe

@@ -66,7 +66,8 @@ async def info(request: Request, model: str | None = None) -> Response:
         "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,
     }
-    return json_response({**facts, "models": shelf.names(), "limits": limits})
+    content = {**facts, "models": shelf.names(), "store": settings.store is not None, "limits": limits}
+    return json_response(content)
 
 
 def _status(request: Request) -> dict[str, Any]:

@@ -26,9 +26,9 @@ export async function ask(path, options = {}) {
     throw error;
   });
   if (response.ok) return response;
-  if (response.status === 401) events.dispatchEvent(new Event("key"));
-  if (response.status === 412 || response.status === 503) events.dispatchEvent(new Event("changed"));
   const { error } = await response.json().catch(() => ({}));
+  if (response.status === 401) events.dispatchEvent(new Event("key"));
+  if (error?.type === "not_ready" || error?.param === "If-Match") events.dispatchEvent(new Event("changed"));
   throw new ApiError(response.status, error?.type, error?.message ?? `The server answered ${response.status}.`, error?.param);
 }
 
@@ -46,6 +46,22 @@ export async function raw(path, { json, body, headers = {}, ...options } = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Is it still running?");
   }
+}
+
+/** A view's request: each call calls back the one before. An error that `told` does not show itself stands in `place`. */
+export function latest(place, request, told = () => false) {
+  let asking = new AbortController();
+  return async () => {
+    if (!server.info) return;
+    asking.abort();
+    const { signal } = (asking = new AbortController());
+    place.textContent = "";
+    try {
+      await request(signal);
+    } catch (error) {
+      if (error.name !== "AbortError" && !told(error)) place.textContent = error.message;
+    }
+  };
 }
 
 /** A picture → its vector. The image's bytes are the body. */
@@ -79,4 +95,9 @@ export function base64(blob) {
     reader.onerror = () => reject(new ApiError(0, "unreadable", "The browser could not read this file."));
     reader.readAsDataURL(blob);
   });
+}
+
+/** Whether an error is the image's own fault. */
+export function isOfImage(error) {
+  return [413, 415, 422].includes(error.status) && ["image", "body", null].includes(error.param);
 }

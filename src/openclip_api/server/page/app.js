@@ -6,10 +6,11 @@ import * as compare from "./compare.js";
 import { $ } from "./dom.js";
 import * as embed from "./embed.js";
 import * as reference from "./reference.js";
+import * as search from "./search.js";
 import { showModel, untilReady } from "./status.js";
 
 const RETRY = 1000; // milliseconds
-const VIEWS = { compare, classify, embed, api: reference };
+const VIEWS = { compare, classify, embed, search, api: reference };
 
 let started = new Set(); // the views that know the model
 let isConnecting = false;
@@ -42,6 +43,7 @@ async function connect() {
     await untilReady();
     await showModel(connect);
     $("key-form").hidden = true;
+    document.querySelector("#views [href='#search']").hidden = !server.info.store;
     $("key").value = "";
     started = new Set();
   } catch (error) {

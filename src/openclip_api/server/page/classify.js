@@ -1,17 +1,16 @@
 // Classify: one image, the probability of each label, while the labels are typed.
 
-import { ask, base64, server } from "./api.js";
+import { ask, base64, latest, server } from "./api.js";
 import { $, debounced, element, milliseconds, percent } from "./dom.js";
 import { Pictures, SAMPLES } from "./pictures.js";
 
 const WELCOME = ["a dog", "a cat", "a bird", "a bicycle"];
 
 let labels = [];
-let asking = new AbortController();
 
-export const pictures = new Pictures($("classify-pictures"), { multiple: false, onchange: update });
+export const pictures = new Pictures($("classify-pictures"), { multiple: false, onchange: () => update() });
 const draft = $("label");
-const soon = debounced(update, 150);
+const soon = debounced(() => update(), 150);
 draft.addEventListener("input", () => {
   const parts = draft.value.split(","); // a list that was pasted is taken apart too
   if (parts.length > 1) keep(parts.slice(0, -1), parts.at(-1).trimStart());
@@ -55,29 +54,20 @@ function showLabels() {
       { type: "button", class: "remove", "aria-label": `Remove ${label}`, onclick: () => remove(index) }, "×"))));
 }
 
-async function update() {
-  if (!server.info) return;
-  asking.abort();
-  const { signal } = (asking = new AbortController());
+const update = latest($("classify-error"), async (signal) => {
   const typed = draft.value.trim();
   const all = typed && !labels.includes(typed) ? [...labels, typed] : labels;
   const [picture] = pictures.pictures;
-  $("classify-error").textContent = "";
   if (!picture || !all.length) return show([], []);
   const started = performance.now();
-  try {
-    const json = { image: await base64(picture.blob), labels: all, templates: [$("template").value] };
-    if (server.model) json.model = server.model;
-    const { results } = await (await ask("classify", { json, signal })).json();
-    if (picture.error) pictures.fail(picture, null);
-    show(all, results[0], milliseconds(started));
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    show([], []);
-    if (error.param === "image") pictures.fail(picture, error.message);
-    else $("classify-error").textContent = error.message;
-  }
-}
+  const json = { image: await base64(picture.blob), labels: all, templates: [$("template").value] };
+  if (server.model) json.model = server.model;
+  const { results } = await (await ask("classify", { json, signal })).json();
+  show(all, results[0], milliseconds(started));
+}, (error) => {
+  show([], []);
+  return pictures.take(error);
+});
 
 /** The rows stay where they are, in the order typed, so that bars move instead of jumping. */
 function show(all, result, took) {

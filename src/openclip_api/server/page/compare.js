@@ -1,6 +1,6 @@
 // Compare: a heat map of texts by images.
 
-import { embedPicture, embedTexts, server } from "./api.js";
+import { embedPicture, embedTexts, isOfImage, latest, server } from "./api.js";
 import { $, debounced, element, milliseconds, percent } from "./dom.js";
 import { Pictures, SAMPLES } from "./pictures.js";
 import { dot, logit, probabilities } from "./scores.js";
@@ -9,11 +9,10 @@ const WELCOME = SAMPLES.slice(0, 4);
 const HINT = "Point at a cell, or go there with the arrow keys, for the exact cosine.";
 
 let vectors = new Map(); // of texts (strings) and pictures (objects): only what is new is asked for
-let asking = new AbortController();
 
-export const pictures = new Pictures($("compare-pictures"), { multiple: true, onchange: update });
+export const pictures = new Pictures($("compare-pictures"), { multiple: true, onchange: () => update() });
 const texts = $("compare-texts");
-texts.addEventListener("input", debounced(update));
+texts.addEventListener("input", debounced(() => update()));
 
 /** Called for the first time with samples in it, so that there is something to see. */
 export async function start() {
@@ -23,36 +22,27 @@ export async function start() {
   await pictures.addSamples(...WELCOME.map(({ name }) => name));
 }
 
-async function update() {
-  if (!server.info) return;
-  asking.abort();
-  const { signal } = (asking = new AbortController());
+const update = latest($("compare-error"), async (signal) => {
   const lines = [...new Set(texts.value.split("\n").map((line) => line.trim()).filter(Boolean))];
   const started = performance.now();
-  $("compare-error").textContent = "";
-  try {
-    const news = lines.filter((line) => !vectors.has(line));
-    const [textVectors] = await Promise.all([
-      news.length ? embedTexts(news, { normalize: true, signal }) : [],
-      ...pictures.pictures.map((picture) => embedOnce(picture, signal)),
-    ]);
-    news.forEach((line, i) => vectors.set(line, textVectors[i]));
-  } catch (error) {
-    if (error.name !== "AbortError") $("compare-error").textContent = error.message;
-    return;
-  }
+  const news = lines.filter((line) => !vectors.has(line));
+  const [textVectors] = await Promise.all([
+    news.length ? embedTexts(news, { normalize: true, signal }) : [],
+    ...pictures.pictures.map((picture) => embedOnce(picture, signal)),
+  ]);
+  news.forEach((line, i) => vectors.set(line, textVectors[i]));
   if (signal.aborted) return;
   const shown = pictures.pictures.filter((picture) => vectors.has(picture));
   // with one kind only, compare it with itself
   show(lines.length ? lines : shown, shown.length ? shown : lines, milliseconds(started));
-}
+});
 
 async function embedOnce(picture, signal) {
   if (picture.error || vectors.has(picture)) return;
   try {
     vectors.set(picture, await embedPicture(picture, { normalize: true, signal }));
   } catch (error) {
-    if (error.status !== 413 && error.status !== 415 && error.status !== 422) throw error;
+    if (!isOfImage(error)) throw error;
     pictures.fail(picture, error.message); // its own fault: the others go on
   }
 }

@@ -1,6 +1,6 @@
 // Embed: one vector, to look at, to take along, and the request that gives it.
 
-import { embedPicture, embedTexts, server } from "./api.js";
+import { embedPicture, embedTexts, latest } from "./api.js";
 import { requests } from "./code.js";
 import { $, copyButton, debounced, element, facts, milliseconds } from "./dom.js";
 import { save } from "./npy.js";
@@ -8,12 +8,11 @@ import { Pictures, SAMPLES } from "./pictures.js";
 import { norm } from "./scores.js";
 
 let vector = null;
-let asking = new AbortController();
 
-export const pictures = new Pictures($("embed-pictures"), { multiple: false, onchange: update });
+export const pictures = new Pictures($("embed-pictures"), { multiple: false, onchange: () => update() });
 const text = $("embed-text");
-text.addEventListener("input", debounced(update));
-$("normalize").addEventListener("change", update);
+text.addEventListener("input", debounced(() => update()));
+$("normalize").addEventListener("change", () => update());
 for (const radio of document.getElementsByName("kind")) radio.addEventListener("change", change);
 copyButton($("copy-vector"), () => JSON.stringify(vector));
 $("save-vector").addEventListener("click", () => save(vector, "embedding.npy"));
@@ -43,26 +42,18 @@ function change() {
   return update();
 }
 
-async function update() {
-  if (!server.info) return;
-  asking.abort();
-  const { signal } = (asking = new AbortController());
+const update = latest($("embed-error"), async (signal) => {
   const [picture] = wantsImage() ? pictures.pictures : [];
   const normalize = $("normalize").checked;
   const started = performance.now();
-  $("embed-error").textContent = "";
   if (wantsImage() && !picture) return show(null);
   showCode(picture ?? text.value, normalize);
-  try {
-    const options = { normalize, signal };
-    show(picture ? await embedPicture(picture, options) : (await embedTexts([text.value], options))[0], started);
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    show(null);
-    if (picture && [413, 415, 422].includes(error.status)) pictures.fail(picture, error.message);
-    else $("embed-error").textContent = error.message;
-  }
-}
+  const options = { normalize, signal };
+  show(picture ? await embedPicture(picture, options) : (await embedTexts([text.value], options))[0], started);
+}, (error) => {
+  show(null);
+  return wantsImage() && pictures.take(error);
+});
 
 function show(answer, started) {
   vector = answer;

@@ -1,5 +1,6 @@
 // Where images come in: dropped, pasted, picked, or one of the samples. Each shows its own error.
 
+import { isOfImage } from "./api.js";
 import { element } from "./dom.js";
 
 export const SAMPLES = [
@@ -18,7 +19,7 @@ export class Pictures {
     });
     this.tray = element("ul", { class: "tray", "aria-label": multiple ? "Images so far" : "The image" });
     this.clear = element("button", { type: "button", class: "quiet", onclick: () => {
-      this.#set([]);
+      this.empty();
       input.focus();
     } }, "Remove all");
     root.classList.add("pictures");
@@ -61,9 +62,20 @@ export class Pictures {
     this.#set(this.pictures.filter((kept) => kept !== picture));
   }
 
+  empty() {
+    this.#set([]);
+  }
+
   fail(picture, message) {
     picture.error = message;
     this.#show();
+  }
+
+  /** An error that is the only image's fault is shown there. Whether it is. */
+  take(error) {
+    const isOurs = this.pictures.length > 0 && isOfImage(error);
+    if (isOurs) this.fail(this.pictures[0], error.message);
+    return isOurs;
   }
 
   #set(pictures) {
