@@ -100,7 +100,7 @@ clean:
 	$(PYTHON) -m venv .venv-page
 	.venv-page/bin/python -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
 	mkdir -p .venv-page/axe
-	cd .venv-page/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-*.tgz
+	if command -v npm > /dev/null; then cd .venv-page/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-*.tgz; fi
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from .conftest import ROOT, SCREENSHOTS, Open
 
-AXE = (ROOT / ".venv-page" / "axe" / "package" / "axe.min.js").read_text()
+AXE = ROOT / ".venv-page" / "axe" / "package" / "axe.min.js"
 DESK, PHONE = {"width": 1180, "height": 900}, {"width": 375, "height": 720}
 READY = {
     "compare": "#matrix td button",
@@ -21,7 +21,9 @@ READY = {
 
 def violations(page: Page) -> list[str]:
     """What axe finds against WCAG 2.2 A and AA and its own best practices."""
-    page.evaluate(AXE)
+    if not AXE.exists():
+        pytest.skip("no axe: `make page` takes it from npm, where that is installed")
+    page.evaluate(AXE.read_text())
     result: dict[str, Any] = page.evaluate("axe.run(document)")
     return [f"{found['id']}: {node['html'][:150]}" for found in result["violations"] for node in found["nodes"]]
 
