@@ -113,6 +113,16 @@ def test_only_what_is_new_is_asked_for(open_page: Open):
         assert {text for body in asked for text in json.loads(str(body))["text"]} <= {"f", "fi", "fir", "fire"}
 
 
+def test_samples_do_not_come_after_what_a_visitor_was_faster_to_give(open_page: Open):
+    with open_page() as page:
+        page.route("**/page/samples/*", lambda route: (page.wait_for_timeout(300), route.continue_()))
+        page.reload(wait_until="domcontentloaded")
+        page.locator("#compare-pictures input").set_input_files(SAMPLES / "rocket.png")
+        expect(page.locator("#matrix th img")).to_have_count(1)
+        page.wait_for_load_state("networkidle")
+        expect(page.locator("#compare-pictures .name")).to_have_text(["rocket.png"])
+
+
 def test_names_and_texts_are_never_read_as_html(open_page: Open):
     evil = "<img src=x onerror=alert(1)>"
     with open_page() as page:

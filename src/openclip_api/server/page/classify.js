@@ -31,7 +31,7 @@ export async function start() {
   if (pictures.pictures.length || labels.length) return update();
   labels = WELCOME;
   showLabels();
-  await pictures.addSamples(SAMPLES[1].name);
+  await pictures.welcome(SAMPLES[1].name);
 }
 
 function keep(added, rest = "") {

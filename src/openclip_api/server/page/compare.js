@@ -19,7 +19,7 @@ export async function start() {
   vectors = new Map();
   if (pictures.pictures.length || texts.value) return update();
   texts.value = WELCOME.map(({ text }) => text).join("\n");
-  await pictures.addSamples(...WELCOME.map(({ name }) => name));
+  await pictures.welcome(...WELCOME.map(({ name }) => name));
 }
 
 const update = latest($("compare-error"), async (signal) => {

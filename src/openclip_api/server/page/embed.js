@@ -38,7 +38,7 @@ function showPart() {
 
 function change() {
   showPart();
-  if (wantsImage() && !pictures.pictures.length) return pictures.addSamples(SAMPLES[0].name);
+  if (wantsImage() && !pictures.pictures.length) return pictures.welcome(SAMPLES[0].name);
   return update();
 }
 

@@ -30,9 +30,9 @@ export class Pictures {
         element("span", { class: "hint" }, "or drop or paste"), this.clear),
       this.tray,
       element("div", { class: "samples", role: "group", "aria-label": "Samples" },
-        element("span", { class: "hint", "aria-hidden": "true" }, "Samples"), ...SAMPLES.map((sample) =>
-          element("button", { type: "button", title: sample.text, onclick: () => this.addSamples(sample.name) },
-            element("img", { src: `page/samples/${sample.name}`, alt: sample.text, width: 28, height: 28 })))));
+        element("span", { class: "hint", "aria-hidden": "true" }, "Samples"), ...SAMPLES.map(({ name, text }) =>
+          element("button", { type: "button", title: text, onclick: async () => this.add([await sample(name)]) },
+            element("img", { src: `page/samples/${name}`, alt: text, width: 28, height: 28 })))));
     root.addEventListener("dragover", (event) => { event.preventDefault(); root.classList.add("over"); });
     root.addEventListener("dragleave", () => root.classList.remove("over"));
     root.addEventListener("drop", (event) => {
@@ -50,12 +50,10 @@ export class Pictures {
     this.#set(this.multiple ? [...this.pictures, ...added] : added.slice(-1));
   }
 
-  async addSamples(...names) {
-    const fetched = names.map(async (name) => {
-      const blob = await (await fetch(`page/samples/${name}`)).blob();
-      return new File([blob], name, { type: blob.type });
-    });
-    this.add(await Promise.all(fetched));
+  /** Samples to begin with, unless something else came meanwhile. */
+  async welcome(...names) {
+    const files = await Promise.all(names.map(sample));
+    if (!this.pictures.length) this.add(files);
   }
 
   remove(picture) {
@@ -103,4 +101,9 @@ export class Pictures {
         element("span", { class: "name", title: picture.name }, picture.name), remove, ...(error ? [error] : []));
     }));
   }
+}
+
+async function sample(name) {
+  const blob = await (await fetch(`page/samples/${name}`)).blob();
+  return new File([blob], name, { type: blob.type });
 }
