@@ -96,9 +96,9 @@ def test_systemd_sets_what_there_is_and_leaves_time_to_stop():
     assert int(re.findall(r"TimeoutStopSec=(\d+)", SERVICE)[0]) > Settings().grace_seconds
 
 
-def test_nginx_s_limits_are_over_the_server_s():
+def test_nginx_s_limits_go_with_the_server_s():
     configuration = (ROOT / "deploy" / "nginx.conf").read_text()
     settings = Settings()
-    assert int(re.findall(r"client_max_body_size (\d+)m", configuration)[0]) > settings.max_body_mb
+    assert int(re.findall(r"client_max_body_size (\d+)k", configuration)[0]) * 1024 == settings.max_body_mb * 1e6
     assert int(re.findall(r"proxy_read_timeout (\d+)s", configuration)[0]) > settings.request_timeout
     assert f"http://{settings.host}:{settings.port}/" in configuration
