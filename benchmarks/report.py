@@ -20,9 +20,12 @@ OURS, THEIRS = ("ours", "ours fp32", "ours int8"), ("Infinity", "original")
 def write(measured: dict, folder: Path) -> None:
     rates = by_cell(measured["http"], "per_second")
     parts = [
-        f"# Results\n\nWritten by `make bench` on {measured['started']} to {measured['ended'][-5:]}. {about_the_run()}",
+        f"# Results\n\nWritten by `make bench`, {measured['started']} to {measured['ended'][-5:]}. {about_the_run()}",
         "## Requests a second\n\nMedian (least to greatest of the rounds); one item in each request.",
         table(["load", "clients", *systems_of(measured)], rate_rows(measured, rates)),
+        "## Core-milliseconds an answer\n\nUser and system time of the server: on a busy machine the rates above "
+        "depend on who else computes, these hardly.",
+        table(["load", "clients", *systems_of(measured)], rate_rows(measured, by_cell(measured["http"], "core_ms"))),
         "## Against the others\n\nOurs divided by theirs, round by round: median (range).",
         table(["load", "clients", *(f"{a} / {b}" for a in OURS for b in THEIRS)], ratio_rows(rates)),
         "## One client\n\nMilliseconds: median answer time, and how many times that the 99th percentile is.",
@@ -131,8 +134,9 @@ def about_the_run() -> str:
     original = versions(".venv-original", "open-clip-torch", "torch")
     return (
         f"{cpu.partition(':')[2].strip()}, {os.cpu_count()} cores ({', '.join(units)}), {platform.system()} "
-        f"{platform.release()}, Python {platform.python_version()}. ViT-B-32 with random weights everywhere. "
-        f"Ours: {ours}. Infinity: {infinity}. Original: {original}. Load by wrk on the same cores."
+        f"{platform.release()}, load average {os.getloadavg()[2]:.1f}, Python {platform.python_version()}. "
+        f"ViT-B-32 with random weights everywhere. Ours: {ours}. Infinity: {infinity}. Original: {original}. "
+        "Load by wrk on the same cores."
     )
 
 
@@ -151,10 +155,10 @@ def plot(rates: dict[Cell, dict[str, list[float]]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     cells = {load: cell for (load, clients), cell in rates.items() if clients == 8 and cell.get("Infinity")}
-    names = ["original", "Infinity", "Infinity bf16", *OURS]
-    colours = ["#bbbbbb", "#888888", "#666666", "#0b6e4f", "#6bbf59", "#08415c"]
+    colours = {"original": "#bbbbbb", "Infinity": "#888888", "Infinity bf16": "#666666"}
+    colours |= dict(zip(OURS, ("#0b6e4f", "#6bbf59", "#08415c"), strict=True))
     _, axes = plt.subplots(figsize=(9, 4.5))
-    for place, (name, colour) in enumerate(zip(names, colours, strict=True)):
+    for place, (name, colour) in enumerate(colours.items()):
         heights = [median(cell.get(name) or [0]) / median(cell["Infinity"]) for cell in cells.values()]
         axes.bar([i + 0.13 * (place - 2.5) for i in range(len(cells))], heights, 0.13, label=name, color=colour)
     axes.set_xticks(range(len(cells)), [load.replace(" ", "\n", 1) for load in cells])

@@ -34,9 +34,11 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only loads whose name contains this")
     parser.add_argument("--systems", default="", help="only systems whose name contains one of these, comma-separated")
     parser.add_argument("--device", help="measure ours and Infinity on this GPU too: cuda or mps")
+    parser.add_argument("--rounds", type=int, help="how often everything is measured (default 3)")
     parser.add_argument("--no-report", action="store_true", help="print, and leave RESULTS.md alone")
     options = parser.parse_args()
-    rounds, seconds = (1, 2) if options.short else (3, 3)
+    rounds, seconds = (1, 1) if options.short else (3, 2)
+    rounds = options.rounds or rounds
     write_models()
     folder = CACHE / "ViT-B-32"
     write_bodies(CACHE / "bodies")
@@ -110,17 +112,20 @@ def warm_up(server: Running, loads: list[Load]) -> None:
 
 
 def measure(server: Running, load: Load, clients: int, seconds: float, round_: int) -> dict:
-    """One run of wrk: requests a second, median and 99th percentile of the answer times in milliseconds."""
+    """One run of wrk: requests a second, median and 99th percentile of the answer times, core-milliseconds an answer
+    (those that were under way when time was up are finished and counted there)."""
     bodies = bodies_file(CACHE / "bodies", load, server.system.protocol)
     command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", str(HERE / "load.lua"),
                server.url + server.system.path, "--", str(bodies), str(round_ * 7919)]  # fmt: skip
+    before = server.cpu_seconds()
     output = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     server.wait_until_idle()  # what it was still asked when time was up must not run into the next one's
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
     result = json.loads(line.removeprefix("RESULT "))
     return {
         "round": round_, "load": load.name, "clients": clients, "system": server.system.name,
-        "per_second": result["requests"] / result["seconds"], **result,
+        "per_second": result["requests"] / result["seconds"],
+        "core_ms": 1e3 * (server.cpu_seconds() - before) / (result["requests"] + clients), **result,
     }  # fmt: skip
 
 

@@ -83,12 +83,12 @@ class Running:
         """Until it and its children have used no more than a tenth of a core for a fifth of a second."""
         deadline = time.monotonic() + at_most
         while time.monotonic() < deadline:
-            before = self._cpu_seconds()
+            before = self.cpu_seconds()
             time.sleep(0.2)
-            if self._cpu_seconds() - before <= 0.02:
+            if self.cpu_seconds() - before <= 0.02:
                 return
 
-    def _cpu_seconds(self) -> float:
+    def cpu_seconds(self) -> float:
         """User and system time: proc(5), fields 14 and 15."""
         stats = (Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in _family(self.process.pid))
         return sum(int(stat[11]) + int(stat[12]) for stat in stats) / os.sysconf("SC_CLK_TCK")
