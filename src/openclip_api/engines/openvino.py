@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -47,7 +48,7 @@ class OpenVinoEngine:
         threads: int = 0,
         calibrated: Mapping[str, Path] = MappingProxyType({}),
     ) -> None:
-        core = ov.Core()
+        core = _core()
         self.precision = native_precision(core) if precision == "auto" else precision
         self.trims_texts = towers.trims_texts
         self._text_feeds = towers.text_feeds
@@ -100,6 +101,13 @@ def padded(batch: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch
 
 
+@cache
+def _core() -> ov.Core:
+    """One for the process, never let go. Without any, closing the last engine unloads OpenVINO's CPU plugin while
+    threads of its may still be ending: a likely reason for the abort seen in `close` once in some hundred times."""
+    return ov.Core()
+
+
 def native_precision(core: ov.Core) -> str:
     """What OpenVINO would choose: bf16 only on CPUs with instructions for it."""
     return "bf16" if core.get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16 else "fp32"
@@ -109,5 +117,5 @@ def check_precision(precision: str) -> None:
     """Raises InvalidSetting for a precision that there is not, or that this CPU cannot compute in."""
     if precision not in ("auto", *PRECISIONS):
         raise InvalidSetting(f"PRECISION={precision!r}: allowed are auto, {', '.join(PRECISIONS)}")
-    if precision == "bf16" and "BF16" not in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise InvalidSetting("PRECISION=bf16: this CPU has no bfloat16; allowed here: auto, fp32")
