@@ -33,7 +33,9 @@ def test_types(client: voyageai.Client, unit: Reference, dtype: str | None):
     expected = unit(text=TEXTS)
     multimodal = client.multimodal_embed([[text] for text in TEXTS], model="emoji", output_dtype=dtype).embeddings
     texts = client.embed(TEXTS, model="emoji", output_dtype=dtype).embeddings
-    np.testing.assert_array_equal(multimodal, texts)
+    # brought to length 1 once more, a vector may differ in its last bit, and a level of int8 with it
+    tolerance = {None: 1e-6, "float": 1e-6, "int8": 1, "uint8": 1}.get(dtype, 0)
+    np.testing.assert_allclose(multimodal, texts, rtol=0, atol=tolerance)
     if dtype in (None, "float"):
         np.testing.assert_allclose(texts, expected, atol=1e-6)
     if dtype == "ubinary":
