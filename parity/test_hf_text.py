@@ -132,7 +132,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
-    with closing(load(f"local-dir:{saved.folder}", precision=precision)) as ours:
+    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
         agree(f"{saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), saved.text_vectors)
         singles = np.concatenate([ours.embed_texts([text]) for text in BATCH_OF_TEXTS])
         agree(f"{saved.name} / text", singles, saved.text_vectors)

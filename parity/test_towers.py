@@ -148,7 +148,7 @@ def save(case: Case, folder: Path) -> Path:
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     images, texts = batch_of_images(), BATCH_OF_TEXTS
-    with closing(load(f"local-dir:{saved.folder}", precision=precision)) as ours:
+    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
         agree(f"{saved.name} / image", ours.embed_images(images), saved.image_vectors)
         agree(f"{saved.name} / text", ours.embed_texts(texts), saved.text_vectors)
         singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])
