@@ -13,13 +13,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class SourceOptions:
+    """What `add_source_arguments` asks for."""
+
     source: list[str]
-    out: Path
-    format: Format
-    dtype: Dtype
-    normalize: bool
-    shard_rows: int
     path_column: str | None
     url_column: str | None
     image_column: str | None
@@ -27,6 +24,15 @@ class Options:
     id_column: str | None
     keep: list[str]
     progress: Style
+
+
+@dataclass(frozen=True)
+class Options(SourceOptions):
+    out: Path
+    format: Format
+    dtype: Dtype
+    normalize: bool
+    shard_rows: int
     server: list[str]
 
 

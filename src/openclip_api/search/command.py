@@ -11,6 +11,7 @@ import tempfile
 import webbrowser
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from ..bulk.command import embed
 from ..bulk.items import read_file
 from ..bulk.ledger import MANIFEST, SHARDS
-from ..bulk.options import Options
+from ..bulk.options import Options, SourceOptions
 from ..embedder import Embedder, unit_length
 from ..errors import InvalidInput, InvalidSource, InvalidStore, RequestError
 from ..settings import Settings
@@ -98,8 +99,7 @@ def _vector(options: SearchOptions, settings: Settings, embedder: Embedder) -> A
 
 
 def _embed_options(options: IndexOptions, out: Path) -> Options:
-    names = ("source", "path_column", "url_column", "image_column", "text_column", "id_column", "keep", "progress")
-    chosen = {name: getattr(options, name) for name in names}
+    chosen = {field.name: getattr(options, field.name) for field in fields(SourceOptions)}
     return Options(**chosen, out=out, format="parquet", dtype="float32", normalize=True, shard_rows=10_000, server=[])
 
 

@@ -7,22 +7,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ..bulk.options import add_source_arguments, positive
+from ..bulk.options import SourceOptions, add_source_arguments, positive
 
 
 @dataclass(frozen=True)
-class IndexOptions:
-    source: list[str]
+class IndexOptions(SourceOptions):
     embeddings: Path | None
     delete: list[str]
     exact_below: int
-    path_column: str | None
-    url_column: str | None
-    image_column: str | None
-    text_column: str | None
-    id_column: str | None
-    keep: list[str]
-    progress: Any
 
 
 @dataclass(frozen=True)
