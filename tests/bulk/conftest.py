@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from lance import LanceDataset
 
 import openclip_api
 from openclip_api.bulk.command import embed
@@ -40,6 +41,8 @@ def run(embedder: Embedder) -> Embed:
 
 
 def rows_of(out: Path) -> pl.DataFrame:
+    if (out / "vectors.lance").exists():
+        return pl.DataFrame(LanceDataset(str(out / "vectors.lance")).to_table())
     return pl.read_parquet(sorted((out / "vectors").glob("*.parquet")))
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from lance.file import LanceFileReader
 
 from ..process import OURS
 from .conftest import GOLDEN, Embed, rows_of, vectors_of
@@ -21,16 +22,19 @@ from .conftest import GOLDEN, Embed, rows_of, vectors_of
 SHARD = ("--shard-rows", 10)
 
 
-def start(*arguments: Any, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+def start(*arguments: Any, largest_file: int | None = None) -> subprocess.Popen[str]:
+    """largest_file: in bytes; what it writes beyond them fails as on a full disk."""
     environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "openclip_api", "embed", *map(str, arguments)],
         env={**environment, "MODEL_NAME": "emoji", "PRECISION": "fp32"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=limit,
     )
+    if largest_file is not None:  # long before it writes anything; a preexec_fn would fork beside Lance's threads
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (largest_file, largest_file))
+    return process
 
 
 def finish(process: subprocess.Popen[str], timeout: float = 120) -> tuple[int, str]:
@@ -66,19 +70,29 @@ def same_rows(out: Path, expected: Path) -> None:
 
 def readable_shards(out: Path) -> None:
     """Whatever has a shard's name can be read."""
-    for shard in (out / "vectors").glob("*.parquet"):
-        pl.read_parquet(shard)
+    for shard in shards_of(out):
+        if shard.suffix == ".lance":
+            LanceFileReader(str(shard)).read_all().to_table()
+        else:
+            pl.read_parquet(shard)
 
 
-def kill_until_done(tmp_path: Path, run: Embed, images: int, kills: int, seed: int) -> tuple[int, int]:
+def shards_of(out: Path) -> list[Path]:
+    return [*(out / "vectors").glob("*.parquet"), *(out / "vectors.lance" / "data").glob("*.lance")]
+
+
+def kill_until_done(
+    tmp_path: Path, run: Embed, images: int, kills: int, seed: int, format: str = "parquet"
+) -> tuple[int, int]:
     """SIGKILL so many times, at moments drawn from the length of an unbroken run; a finished folder is begun anew.
 
     How many folders that were, and how many of the kills left one with some of its shards.
     """
     draw = random.Random(seed)
+    options = (*SHARD, "--format", format)
     source = write_collection(tmp_path / "images", images)
     begun = time.monotonic()
-    code, stderr = finish(start(source, "--out", tmp_path / "whole", *SHARD))
+    code, stderr = finish(start(source, "--out", tmp_path / "whole", *options))
     assert code == 3, stderr
     length = time.monotonic() - begun
     killed = folders = within = 0
@@ -86,16 +100,16 @@ def kill_until_done(tmp_path: Path, run: Embed, images: int, kills: int, seed: i
         folders += 1
         out = tmp_path / f"out-{folders}"
         while killed < kills:
-            process = start(source, "--out", out, *SHARD)
+            process = start(source, "--out", out, *options)
             time.sleep(draw.uniform(0, length))
             process.kill()
             code, stderr = finish(process)
             assert code in (-signal.SIGKILL, 3), stderr
             killed += code == -signal.SIGKILL
             readable_shards(out)
-            within += code != 3 and any((out / "vectors").glob("*.parquet"))
+            within += code != 3 and bool(shards_of(out))
             if code == 3:
                 break
-        assert run(source, "--out", out, *SHARD) == 3
+        assert run(source, "--out", out, *options) == 3
         same_rows(out, tmp_path / "whole")
     return folders, within

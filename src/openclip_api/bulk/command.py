@@ -5,14 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from .. import __version__
 from ..embedder import Embedder
-from ..errors import InvalidSource
+from ..errors import InvalidSource, MissingExtra
 from ..settings import Settings
 from .engine import Engine, LocalEngine, Model
-from .job import Output, run, write_failures
+from .formats import FOLDERS
+from .job import Output, run, write_failures, write_lance_table
 from .ledger import Ledger
 from .options import Options
 from .progress import Progress
@@ -27,6 +29,8 @@ ROLES: dict[str, Role] = {"path_column": "path", "url_column": "url", "image_col
 
 def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) -> int:
     """Run the job; 0 when each item has a vector, 3 when some have none. Raises JobError, StartupError."""
+    if options.format == "lance" and find_spec("lance") is None:
+        raise MissingExtra("--format lance needs pylance: pip install 'openclip-api[lance]'")
     warnings.filterwarnings("ignore", module="PIL")  # of single images; what cannot be used is a row that failed
     max_bytes = int(settings.max_body_mb * 1e6)
     urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
@@ -43,12 +47,14 @@ def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) ->
 
 def _run(options: Options, sources: Sources, found: Survey, extra: dict[str, Any], engine: Engine) -> int:
     output = Output(options.format, options.dtype, options.normalize, options.shard_rows, engine.model.embed_dim, extra)
-    ledger = Ledger(options.out, _identity(engine.model, found, output))
+    ledger = Ledger(options.out, FOLDERS[output.format], _identity(engine.model, found, output))
     try:
         with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
             if found.duplicates:
                 progress.warn(f"{found.duplicates} items have an id that an earlier one has")
             run(sources, ledger, engine, output, progress.add)
+            if output.format == "lance":
+                write_lance_table(ledger, options.out, output.layout)
             write_failures(ledger, options.out, options.format)
             progress.finished()
         return SOME_FAILED if ledger.failures else 0

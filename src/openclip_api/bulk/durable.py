@@ -27,7 +27,7 @@ def write_file(path: Path, content: bytes | memoryview) -> Written:
         _write(temporary, content, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         _check(temporary, digest)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror}; the same command goes on from here") from error
     return Written(path.name, len(content), digest)
@@ -47,6 +47,14 @@ def cut(path: Path, size: int) -> None:
         os.truncate(path, size)
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """What another program wrote into it is there for good once this returns. Raises OSError."""
+    for path in folder.iterdir():
+        if path.is_file():
+            _sync(path)
+    _sync(folder)
 
 
 def is_whole(path: Path, written: Written) -> bool:
@@ -80,10 +88,10 @@ def _write(path: Path, content: bytes | memoryview, flags: int) -> None:
         os.close(file)
 
 
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
+def _sync(path: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there, nor a file that is only read be synced
         return
-    file = os.open(folder, os.O_RDONLY)
+    file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
     finally:

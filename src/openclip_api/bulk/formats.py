@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-Format = Literal["parquet", "npy", "jsonl"]
+Format = Literal["parquet", "npy", "jsonl", "lance"]
 Dtype = Literal["float32", "float16"]
+FOLDERS: dict[Format, str] = {"parquet": "vectors", "npy": "vectors", "jsonl": "vectors", "lance": "vectors.lance/data"}
 Vector = NDArray[np.float32]  # [E]
 
 
@@ -102,21 +104,34 @@ def _jsonl(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
     return {"jsonl": b"".join(lines)}
 
 
+def _lance(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
+    from .lance_table import shard_bytes  # an extra of its own
+
+    return {"lance": shard_bytes(layout.table(rows))}
+
+
 WRITERS: dict[Format, Callable[[Sequence[Row], Layout], dict[str, bytes]]] = {
     "parquet": _parquet,
     "npy": _npy,
     "jsonl": _jsonl,
+    "lance": _lance,
 }
 
 
-def failures_of(format: Format, files: Iterable[tuple[str, io.BufferedReader]]) -> Iterator[pa.Table]:
-    """The rows that failed, of each shard: id, path, error."""
-    for name, file in files:
-        if format == "jsonl":
-            yield pa.Table.from_pylist([row for row in map(orjson.loads, file) if row["error"]], FAILURES)
-        elif name.endswith(".parquet"):
-            table = pq.read_table(file, columns=FAILURES.names)
-            yield table.filter(pc.is_valid(table["error"])).cast(FAILURES)
+def failures_of(format: Format, path: Path) -> pa.Table:
+    """The rows of one of a shard's files that failed: id, path, error."""
+    if format == "jsonl":
+        with path.open("rb") as file:
+            return pa.Table.from_pylist([row for row in map(orjson.loads, file) if row["error"]], FAILURES)
+    if format == "lance":
+        from .lance_table import columns_of
+
+        table = columns_of(path, FAILURES.names)
+    elif path.suffix == ".parquet":
+        table = pq.ParquetFile(path).read(FAILURES.names)
+    else:
+        return FAILURES.empty_table()
+    return table.filter(pc.is_valid(table["error"])).cast(FAILURES)
 
 
 FAILURES = pa.schema([("id", pa.string()), ("path", pa.string()), ("error", pa.string())])

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -40,6 +40,10 @@ class Output:
     embed_dim: int
     extra: dict[str, pa.DataType]
 
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.embed_dim, self.dtype, self.extra)
+
 
 def run(
     items: Iterable[Item], ledger: Ledger, engine: Engine, output: Output, done: Callable[[int, int], None]
@@ -48,27 +52,31 @@ def run(
 
     Raises CannotWrite, InvalidSource, and whatever breaks the engine itself.
     """
-    layout = Layout(output.embed_dim, output.dtype, output.extra)
     number, shard = 0, list[Row]()
     for index, row in _rows(_missing(items, ledger, output.shard_rows), engine, output.normalize):
         if index // output.shard_rows != number and shard:
-            _write(ledger, number, shard, output.format, layout)
+            _write(ledger, number, shard, output)
             shard = []
         number = index // output.shard_rows
         shard.append(row)
         done(1, row.error is not None)
     if shard:
-        _write(ledger, number, shard, output.format, layout)
+        _write(ledger, number, shard, output)
 
 
-def write_failures(ledger: Ledger, out: Any, format: Format) -> None:
+def write_failures(ledger: Ledger, out: Path, format: Format) -> None:
     """OUT/failures.parquet: all rows that failed, from the shards. Raises CannotWrite."""
-    tables = [FAILURES.empty_table()]
-    for number in ledger.failed_shards():
-        for path in ledger.files(number):
-            with path.open("rb") as file:
-                tables.extend(failures_of(format, [(path.name, file)]))
-    write_file(out / "failures.parquet", parquet_bytes(pa.concat_tables(tables)))
+    failed = (shard for shard in ledger.shards() if shard.failures)
+    tables = [failures_of(format, ledger.path(file)) for shard in failed for file in shard.files]
+    write_file(out / "failures.parquet", parquet_bytes(pa.concat_tables([FAILURES.empty_table(), *tables])))
+
+
+def write_lance_table(ledger: Ledger, out: Path, layout: Layout) -> None:
+    """Make the shards one table, OUT/vectors.lance. Raises CannotWrite."""
+    from .lance_table import write_table  # an extra of its own
+
+    files = ((file.name, shard.rows, file.bytes) for shard in ledger.shards() for file in shard.files)
+    write_table(out / "vectors.lance", files, layout.table([Row("", "")]))
 
 
 def _missing(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, Item]]:
@@ -124,6 +132,6 @@ def _row(index: int, item: Item, started: Future[_Started], normalize: bool) -> 
     return index, Row(id, path, unit_length(vector) if normalize else vector, *begun.size, extra=extra)
 
 
-def _write(ledger: Ledger, number: int, rows: list[Row], format: Format, layout: Layout) -> None:
+def _write(ledger: Ledger, number: int, rows: list[Row], output: Output) -> None:
     failures = sum(row.error is not None for row in rows)
-    ledger.add(number, len(rows), failures, WRITERS[format](rows, layout))
+    ledger.add(number, len(rows), failures, WRITERS[output.format](rows, output.layout))

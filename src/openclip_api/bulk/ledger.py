@@ -17,7 +17,6 @@ from filelock import FileLock, Timeout
 from ..errors import CannotWrite, OtherRun
 from .durable import TEMPORARY, Written, append_line, cut, is_whole, write_file
 
-SHARDS = "vectors"
 MANIFEST = "manifest.jsonl"
 
 
@@ -32,15 +31,17 @@ class Shard:
 class Ledger:
     """The folder of one run, locked until closed. Raises OtherRun, CannotWrite.
 
+    folder: below it, of the shards' files.
     run: what must be the same for a run to be gone on with, as JSON values; see `_difference`.
     """
 
-    def __init__(self, out: Path, run: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, folder: str, run: Mapping[str, Any]) -> None:
         self._out = out
+        self._folder = out / folder
         self._manifest = out / MANIFEST
         self._shards: dict[int, Shard] = {}
         try:
-            (out / SHARDS).mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(out / ".lock")
             self._lock.acquire(timeout=0)
         except Timeout as error:
@@ -54,7 +55,7 @@ class Ledger:
             raise
 
     def _open(self, run: Mapping[str, Any]) -> None:
-        for folder in (self._out, self._out / SHARDS):
+        for folder in (self._out, self._folder):
             for left in folder.glob(f"*{TEMPORARY}"):
                 left.unlink()
         if not self._manifest.exists():
@@ -78,12 +79,12 @@ class Ledger:
 
     def _refuse_strangers(self) -> None:
         """Without a manifest there is no run here, so nothing may be overwritten."""
-        found = [path.name for path in (*self._out.iterdir(), *(self._out / SHARDS).iterdir())]
-        if strangers := sorted(set(found) - {SHARDS, ".lock"}):
+        found = [path.name for path in (*self._out.iterdir(), *self._folder.iterdir())]
+        if strangers := sorted(set(found) - {self._folder.relative_to(self._out).parts[0], ".lock"}):
             raise OtherRun(f"{self._out}: holds {strangers[0]!r} and no {MANIFEST}; take an empty folder")
 
     def _is_whole(self, shard: Shard) -> bool:
-        return all(is_whole(self._out / SHARDS / file.name, file) for file in shard.files)
+        return all(is_whole(self._folder / file.name, file) for file in shard.files)
 
     def __contains__(self, number: int) -> bool:
         return number in self._shards
@@ -99,17 +100,18 @@ class Ledger:
     def add(self, number: int, rows: int, failures: int, files: Mapping[str, bytes]) -> None:
         """Write a shard's files (suffix → content), then its line. Raises CannotWrite."""
         written = tuple(
-            write_file(self._out / SHARDS / f"{number:05d}.{suffix}", content) for suffix, content in files.items()
+            write_file(self._folder / f"{number:05d}.{suffix}", content) for suffix, content in files.items()
         )
         line = {"shard": number, "rows": rows, "failures": failures, "files": [list(file) for file in written]}
         append_line(self._manifest, orjson.dumps(line))
         self._shards[number] = Shard(number, rows, failures, written)
 
-    def files(self, number: int) -> Iterator[Path]:
-        return (self._out / SHARDS / file.name for file in self._shards[number].files)
+    def path(self, file: Written) -> Path:
+        return self._folder / file.name
 
-    def failed_shards(self) -> Iterator[int]:
-        return (number for number, shard in sorted(self._shards.items()) if shard.failures)
+    def shards(self) -> Iterator[Shard]:
+        """Those that are done, in the sources' order."""
+        return (shard for _, shard in sorted(self._shards.items()))
 
     def close(self) -> None:
         self._lock.release()

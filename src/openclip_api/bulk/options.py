@@ -45,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add_source_arguments(parser, "+")
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="where the shards go; the same command goes on there")
-    add("--format", choices=("parquet", "npy", "jsonl"), default="parquet", help="of the shards (default parquet)")
+    add(
+        "--format",
+        choices=("parquet", "npy", "jsonl", "lance"),
+        default="parquet",
+        help="of the shards (default parquet)",
+    )
     add("--dtype", choices=("float32", "float16"), default="float32", help="of the vectors (default float32)")
     add("--normalize", action="store_true", help="scale each vector to length 1")
     add("--shard-rows", type=positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")

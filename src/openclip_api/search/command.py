@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..bulk.command import embed
+from ..bulk.formats import FOLDERS
 from ..bulk.items import read_file
-from ..bulk.ledger import MANIFEST, SHARDS
+from ..bulk.ledger import MANIFEST
 from ..bulk.options import Options, SourceOptions
 from ..embedder import Embedder, unit_length
 from ..errors import InvalidInput, InvalidSource, InvalidStore, RequestError
@@ -106,7 +107,7 @@ def _embed_options(options: IndexOptions, out: Path) -> Options:
 def _add(folder: Path, path: Path) -> Store:
     """A run's rows into a store, which is made if need be. Raises InvalidStore, InvalidSource."""
     run = _manifest(folder)
-    shards = [pq.ParquetFile(folder / SHARDS / name) for name in run["shards"]]
+    shards = [pq.ParquetFile(folder / FOLDERS["parquet"] / name) for name in run["shards"]]
     schema = shards[0].schema_arrow
     model = run["model"]
     if path.exists():

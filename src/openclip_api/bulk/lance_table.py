@@ -1,0 +1,100 @@
+"""OUT/vectors.lance: shards that are the data files of one Lance table.
+
+A shard is a file as any other, so that what holds for Parquet's holds for it. The last step of a run names all of
+them in the table's manifest, as Lance's distributed writing does (LanceOperation.Overwrite): before, there is no table.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from lance import LanceDataset, LanceOperation
+from lance.file import LanceFileReader
+from lance.fragment import FragmentMetadata, LanceFragment
+
+from ..errors import CannotWrite
+from .durable import sync_folder
+
+FILE_VERSION = "2.1"  # of Lance's format; later versions of the package must not mix theirs into a run
+
+# Lance 14 does not always notice that the end of a file did not fit on the disk
+NOT_WHOLE = "what Lance wrote is not whole, is the disk full?"
+ELSEWHERE = "TMPDIR names another folder, for one shard at a time"
+
+ShardFile = tuple[str, int, int]  # name, rows, bytes
+
+
+def shard_bytes(table: pa.Table) -> bytes:
+    """A data file of these rows. Raises CannotWrite."""
+    return _written(table)[1]
+
+
+def columns_of(path: Path, names: list[str]) -> pa.Table:
+    return LanceFileReader(str(path), columns=names).read_all().to_table()
+
+
+def write_table(root: Path, files: Iterable[ShardFile], row: pa.Table) -> None:
+    """Make the files in ROOT/data one table, in this order, unless they are one already.
+
+    row: one of the table's, whatever it holds; Lance tells from it how a file's columns belong to the table's.
+    Raises CannotWrite.
+    """
+    template, _ = _written(row)
+    fragments = [_fragment(template, number, *file) for number, file in enumerate(files)]
+    wanted = [(file["path"], file["file_size_bytes"]) for fragment in fragments for file in fragment["files"]]
+    listed = _listed(root)
+    if listed == wanted:
+        return
+    if listed is None:  # none yet, or what a power failure left of one
+        for name in ("_versions", "_transactions"):
+            shutil.rmtree(root / name, ignore_errors=True)
+    operation = LanceOperation.Overwrite(
+        row.schema, [FragmentMetadata.from_json(json.dumps(fragment)) for fragment in fragments]
+    )
+    try:
+        LanceDataset.commit(str(root), operation)
+        for name in ("_transactions", "_versions", "."):
+            sync_folder(root / name)
+    except OSError as error:
+        raise CannotWrite(f"{root}: {_reason(error)}; the same command goes on from here") from error
+    if _listed(root) != wanted:
+        raise CannotWrite(f"{root}: {NOT_WHOLE}; the same command goes on from here")
+
+
+def _written(table: pa.Table) -> tuple[dict[str, Any], bytes]:
+    """Lance's description of the file, and its bytes."""
+    with tempfile.TemporaryDirectory(prefix="openclip-api-") as folder:
+        try:
+            fragment = LanceFragment.create(folder, table, mode="create", data_storage_version=FILE_VERSION)
+            (file,) = Path(folder, "data").iterdir()
+            content = file.read_bytes()
+        except OSError as error:
+            raise CannotWrite(f"{tempfile.gettempdir()}: {_reason(error)}; {ELSEWHERE}") from error
+    if len(content) != fragment.files[0].file_size_bytes:
+        raise CannotWrite(f"{tempfile.gettempdir()}: {NOT_WHOLE}; {ELSEWHERE}")
+    return fragment.to_json(), content
+
+
+def _fragment(template: dict[str, Any], number: int, name: str, rows: int, size: int) -> dict[str, Any]:
+    file = {**template["files"][0], "path": name, "file_size_bytes": size}
+    return {**template, "id": number, "files": [file], "physical_rows": rows}
+
+
+def _listed(root: Path) -> list[tuple[str, int | None]] | None:
+    """Name and bytes of the table's files; None where no table can be opened."""
+    try:
+        fragments = [fragment.metadata for fragment in LanceDataset(str(root)).get_fragments()]
+    except (OSError, ValueError):
+        return None
+    return [(file.path, file.file_size_bytes) for fragment in fragments for file in fragment.files]
+
+
+def _reason(error: OSError) -> str:
+    """Lance's own errors name the line of its source that raised them, last."""
+    return error.strerror or str(error).splitlines()[0].rsplit(", /", 1)[0]
