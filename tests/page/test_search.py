@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from ..process import ServerProcess
 from .conftest import PYTHON, ROOT, SCREENSHOTS, Open, serve, url_of
-from .test_looks import PHONE, violations
+from .test_looks import DESK, PHONE, violations
 
 KEY = "k-7"
 
@@ -38,18 +38,23 @@ def test_without_a_store_there_is_no_such_view(open_page: Open):
         expect(page.get_by_role("link", name="Search")).to_be_hidden()
 
 
-@pytest.mark.parametrize("viewport", [{"width": 1180, "height": 900}, PHONE], ids=["desk", "phone"])
-def test_by_text_by_image_and_by_a_result(open_page: Open, searching: ServerProcess, viewport: dict[str, int]):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_by_text_by_image_and_by_a_result(
+    open_page: Open, searching: ServerProcess, scheme: str, viewport: dict[str, int]
+):
+    name = f"search-{scheme}-{'phone' if viewport is PHONE else 'desk'}.png"
     found = searching.http.post("/search", json={"text": "a penguin", "k": 24}).json()["results"]
-    with open_page(base=url_of(searching), allowed=(404,), viewport=viewport) as page:
+    with open_page(base=url_of(searching), allowed=(404,), viewport=viewport, color_scheme=scheme) as page:
         page.get_by_role("link", name="Search").click()
         page.locator("#search-text").fill("a penguin")
         names = page.locator("#results .name")
         expect(names).to_have_text([row["id"] for row in found])
         expect(page.locator("#results .hint").first).to_have_text(f"{found[0]['score']:.4f}")
         expect(page.locator("#results img[src^=blob]")).to_have_count(24 - sum("words" in row["id"] for row in found))
-        page.screenshot(path=SCREENSHOTS / f"search-{viewport['width']}.png", full_page=True)
+        page.screenshot(path=SCREENSHOTS / name, full_page=True)
         assert violations(page) == []
+        expect(page.locator("#results button:disabled img")).to_have_count(0)  # nothing to show of a text
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
         page.locator("#results button:enabled").nth(1).click()

@@ -123,6 +123,16 @@ def test_samples_do_not_come_after_what_a_visitor_was_faster_to_give(open_page: 
         expect(page.locator("#compare-pictures .name")).to_have_text(["rocket.png"])
 
 
+@pytest.mark.parametrize(("view", "shown"), [("compare", "#matrix tbody th"), ("classify", "#scores li")])
+def test_an_image_given_before_the_model_is_ready_meets_the_sample_texts(open_page: Open, view: str, shown: str):
+    with open_page(f"/#{view}") as page:
+        page.route("**/ready", lambda route: (page.wait_for_timeout(500), route.continue_()))
+        page.reload(wait_until="domcontentloaded")
+        page.locator(f"#{view}-pictures input").set_input_files(SAMPLES / "rocket.png")
+        expect(page.locator(shown)).to_have_count(4)
+        expect(page.locator(f"#{view}-pictures .name")).to_have_text(["rocket.png"])
+
+
 def test_names_and_texts_are_never_read_as_html(open_page: Open):
     evil = "<img src=x onerror=alert(1)>"
     with open_page() as page:

@@ -6,6 +6,9 @@ export const events = new EventTarget();
 /** info: what /info answered; model: the one picked of several, else null; needsKey: whether one was asked for. */
 export const server = { info: null, model: null, needsKey: false };
 
+/** What a request says of the model: nothing where there is one alone. */
+export const chosenModel = () => server.model && { model: server.model };
+
 let key = null; // in memory only: a reload forgets it
 
 export function useKey(value) {
@@ -13,9 +16,9 @@ export function useKey(value) {
 }
 
 export class ApiError extends Error {
-  constructor(status, type, message, param) {
+  constructor(status, message, param) {
     super(message);
-    Object.assign(this, { status, type, param });
+    Object.assign(this, { status, param });
   }
 }
 
@@ -29,7 +32,7 @@ export async function ask(path, options = {}) {
   const { error } = await response.json().catch(() => ({}));
   if (response.status === 401) events.dispatchEvent(new Event("key"));
   if (error?.type === "not_ready" || error?.param === "If-Match") events.dispatchEvent(new Event("changed"));
-  throw new ApiError(response.status, error?.type, error?.message ?? `The server answered ${response.status}.`, error?.param);
+  throw new ApiError(response.status, error?.message ?? `The server answered ${response.status}.`, error?.param);
 }
 
 /** The response, whatever its status. json: sent as the body. Throws ApiError where no answer comes. */
@@ -44,7 +47,7 @@ export async function raw(path, { json, body, headers = {}, ...options } = {}) {
     return await fetch(path, { method: body === undefined ? "GET" : "POST", body, headers, ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "unreachable", "The server does not answer. Is it still running?");
+    throw new ApiError(0, "The server does not answer. Is it still running?");
   }
 }
 
@@ -66,15 +69,13 @@ export function latest(place, request, told = () => false) {
 
 /** A picture → its vector. The image's bytes are the body. */
 export async function embedPicture(picture, { normalize, signal }) {
-  const query = new URLSearchParams({ normalize });
-  if (server.model) query.set("model", server.model);
+  const query = new URLSearchParams({ normalize, ...chosenModel() });
   return (await embeddings(`embeddings?${query}`, { body: picture.blob, signal }, imageType(picture)))[0];
 }
 
 /** Texts → their vectors, in their order. */
 export function embedTexts(texts, { normalize, signal }) {
-  const json = { text: texts, normalize, ...(server.model && { model: server.model }) };
-  return embeddings("embeddings", { json, signal }, "application/json");
+  return embeddings("embeddings", { json: { text: texts, normalize, ...chosenModel() }, signal }, "application/json");
 }
 
 async function embeddings(path, options, type) {
@@ -92,7 +93,7 @@ export function base64(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.replace(/^data:[^,]*,/, "")); // base64 alone: the bytes decide
-    reader.onerror = () => reject(new ApiError(0, "unreadable", "The browser could not read this file."));
+    reader.onerror = () => reject(new ApiError(0, "The browser could not read this file."));
     reader.readAsDataURL(blob);
   });
 }

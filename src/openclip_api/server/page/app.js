@@ -25,9 +25,7 @@ function showView() {
   const current = shown();
   for (const name of Object.keys(VIEWS)) {
     $(name).hidden = name !== current || !$("key-form").hidden;
-    const link = document.querySelector(`#views [href="#${name}"]`);
-    if (name === current) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    document.querySelector(`#views [href="#${name}"]`).ariaCurrent = name === current ? "page" : null;
   }
   document.title = `${document.querySelector("[aria-current]").textContent} · OpenCLIP API`;
   if (server.info && !started.has(current)) {

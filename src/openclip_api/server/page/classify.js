@@ -1,12 +1,10 @@
 // Classify: one image, the probability of each label, while the labels are typed.
 
-import { ask, base64, latest, server } from "./api.js";
+import { ask, base64, chosenModel, latest } from "./api.js";
 import { $, debounced, element, milliseconds, percent } from "./dom.js";
 import { Pictures, SAMPLES } from "./pictures.js";
 
-const WELCOME = ["a dog", "a cat", "a bird", "a bicycle"];
-
-let labels = [];
+let labels = ["a dog", "a cat", "a bird", "a bicycle"];
 
 export const pictures = new Pictures($("classify-pictures"), { multiple: false, onchange: () => update() });
 const draft = $("label");
@@ -27,10 +25,10 @@ draft.addEventListener("keydown", (event) => {
 $("add-label").addEventListener("click", () => { keep([draft.value]); draft.focus(); });
 $("template").addEventListener("input", soon);
 
+showLabels();
+
 export async function start() {
-  if (pictures.pictures.length || labels.length) return update();
-  labels = WELCOME;
-  showLabels();
+  if (pictures.isTouched) return update();
   await pictures.welcome(SAMPLES[1].name);
 }
 
@@ -51,7 +49,7 @@ function remove(index) {
 function showLabels() {
   $("labels").replaceChildren(...labels.map((label, index) =>
     element("li", {}, label, element("button",
-      { type: "button", class: "remove", "aria-label": `Remove ${label}`, onclick: () => remove(index) }, "×"))));
+      { class: "remove", "aria-label": `Remove ${label}`, onclick: () => remove(index) }, "×"))));
 }
 
 const update = latest($("classify-error"), async (signal) => {
@@ -60,8 +58,8 @@ const update = latest($("classify-error"), async (signal) => {
   const [picture] = pictures.pictures;
   if (!picture || !all.length) return show([], []);
   const started = performance.now();
-  const json = { image: await base64(picture.blob), labels: all, templates: [$("template").value] };
-  if (server.model) json.model = server.model;
+  const image = await base64(picture.blob);
+  const json = { image, labels: all, templates: [$("template").value], ...chosenModel() };
   const { results } = await (await ask("classify", { json, signal })).json();
   show(all, results[0], milliseconds(started));
 }, (error) => {

@@ -1,12 +1,13 @@
 // The request that the page just sent, as a program would send it.
 
-import { imageType, server } from "./api.js";
+import { chosenModel, imageType, server } from "./api.js";
 
 /** asked: a text or a picture → [{language, code}] */
 export function requests(asked, normalize) {
-  const base = new URL(".", location.href).href;
-  const needsKey = server.needsKey;
-  const call = typeof asked === "string" ? textCall(asked, normalize, base) : pictureCall(asked, normalize, base);
+  const { needsKey } = server;
+  const url = new URL("embeddings", location.href).href;
+  const options = { ...(normalize && { normalize }), ...chosenModel() };
+  const call = typeof asked === "string" ? textCall(asked, options, url) : pictureCall(asked, options, url);
   return [
     { language: "curl", code: curl({ ...call, text: call.body && JSON.stringify(call.body) }, needsKey) },
     { language: "Python", code: python(call, needsKey) },
@@ -14,15 +15,13 @@ export function requests(asked, normalize) {
   ];
 }
 
-function textCall(text, normalize, base) {
-  const body = { text, ...(normalize && { normalize }), ...(server.model && { model: server.model }) };
-  return { url: `${base}embeddings`, type: "application/json", body };
+function textCall(text, options, url) {
+  return { url, type: "application/json", body: { text, ...options } };
 }
 
-function pictureCall(picture, normalize, base) {
-  const query = new URLSearchParams({ ...(normalize && { normalize }), ...(server.model && { model: server.model }) });
-  const url = `${base}embeddings${query.size ? `?${query}` : ""}`;
-  return { url, type: imageType(picture), file: picture.name };
+function pictureCall(picture, options, url) {
+  const query = new URLSearchParams(options);
+  return { url: query.size ? `${url}?${query}` : url, type: imageType(picture), file: picture.name };
 }
 
 /** text: a JSON body; file: the name of one that is the body; form: [name, file's name or nothing, value] */
@@ -38,15 +37,14 @@ export function curl({ method = "POST", url, type = "application/json", text, fi
 }
 
 function python({ url, type, body, file }, needsKey) {
-  const headers = { "Content-Type": type };
-  const lines = Object.entries(headers).map(([name, value]) => `"${name}": "${value}"`);
-  if (needsKey) lines.push(`"Authorization": f"Bearer {os.environ['API_KEY']}"`);
+  const headers = [`"Content-Type": "${type}"`];
+  if (needsKey) headers.push(`"Authorization": f"Bearer {os.environ['API_KEY']}"`);
   const data = file ? `data=open(${JSON.stringify(file)}, "rb")` : `json=${pythonLiteral(body)}`;
   return `${needsKey ? "import os\n\n" : ""}import requests
 
 answer = requests.post(
     ${JSON.stringify(url)},
-    headers={${lines.join(", ")}},
+    headers={${headers.join(", ")}},
     ${data},
 )
 answer.raise_for_status()

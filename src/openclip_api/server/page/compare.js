@@ -12,13 +12,14 @@ let vectors = new Map(); // of texts (strings) and pictures (objects): only what
 
 export const pictures = new Pictures($("compare-pictures"), { multiple: true, onchange: () => update() });
 const texts = $("compare-texts");
+const detail = $("compare-detail");
+const status = $("compare-status");
 texts.addEventListener("input", debounced(() => update()));
+texts.value ||= WELCOME.map(({ text }) => text).join("\n");
 
-/** Called for the first time with samples in it, so that there is something to see. */
 export async function start() {
   vectors = new Map();
-  if (pictures.pictures.length || texts.value) return update();
-  texts.value = WELCOME.map(({ text }) => text).join("\n");
+  if (pictures.isTouched) return update();
   await pictures.welcome(...WELCOME.map(({ name }) => name));
 }
 
@@ -48,8 +49,7 @@ async function embedOnce(picture, signal) {
 }
 
 function show(rows, columns, took) {
-  $("compare-detail").textContent = "";
-  $("compare-status").textContent = "";
+  detail.textContent = status.textContent = "";
   if (!rows.length) return $("matrix").replaceChildren();
   const { info } = server;
   const cosines = rows.map((row) => columns.map((column) => dot(vectors.get(row), vectors.get(column))));
@@ -61,12 +61,12 @@ function show(rows, columns, took) {
 
   const cell = (row, i, column, j) => {
     const value = values[i][j].toFixed(isAcross ? 1 : 2);
-    const detail = `${nameOf(row)} × ${nameOf(column)}: cosine ${cosines[i][j].toFixed(6)}` +
+    const exact = `${nameOf(row)} × ${nameOf(column)}: cosine ${cosines[i][j].toFixed(6)}` +
       (isAcross ? `, scaled ${values[i][j].toFixed(3)}, ${percent(columnScores[j][i])} for this image` : "");
     const isBest = isAcross && rows.length > 1 && columnScores[j][i] === Math.max(...columnScores[j]);
-    const button = element("button", { type: "button", "aria-label": `${value}: ${detail}`, tabindex: i || j ? -1 : 0 }, value);
+    const button = element("button", { "aria-label": `${value}: ${exact}`, tabindex: i || j ? -1 : 0 }, value);
     for (const event of ["pointerenter", "focus"]) {
-      button.addEventListener(event, () => { $("compare-detail").textContent = detail; });
+      button.addEventListener(event, () => { detail.textContent = exact; });
     }
     const made = element("td", { class: isBest ? "best" : null }, button);
     made.style.setProperty("--heat", (values[i][j] - lowest) / range);
@@ -82,8 +82,8 @@ function show(rows, columns, took) {
     element("thead", {}, element("tr", {}, element("td", {}), ...columns.map((column) => heading(column, "col")))),
     element("tbody", {}, ...rows.map((row, i) =>
       element("tr", {}, heading(row, "row"), ...columns.map((column, j) => cell(row, i, column, j)))))));
-  $("compare-detail").textContent = HINT;
-  $("compare-status").textContent = `${rows.length} × ${columns.length} compared in ${took}`;
+  detail.textContent = HINT;
+  status.textContent = `${rows.length} × ${columns.length} compared in ${took}`;
 }
 
 const nameOf = (item) => item.name ?? item;

@@ -8,6 +8,7 @@ import { Pictures, SAMPLES } from "./pictures.js";
 import { norm } from "./scores.js";
 
 let vector = null;
+const wantsImage = document.querySelector("[name=kind][value=image]");
 
 export const pictures = new Pictures($("embed-pictures"), { multiple: false, onchange: () => update() });
 const text = $("embed-text");
@@ -17,42 +18,36 @@ for (const radio of document.getElementsByName("kind")) radio.addEventListener("
 copyButton($("copy-vector"), () => JSON.stringify(vector));
 $("save-vector").addEventListener("click", () => save(vector, "embedding.npy"));
 
-export function start() {
-  return update();
-}
-
 /** For an image that is pasted while a text is shown. */
 export function showImage() {
-  document.querySelector("[name=kind][value=image]").checked = true;
+  wantsImage.checked = true;
   showPart();
 }
 
-function wantsImage() {
-  return document.querySelector("[name=kind]:checked").value === "image";
-}
-
 function showPart() {
-  $("embed-text-part").hidden = wantsImage();
-  $("embed-pictures").hidden = !wantsImage();
+  $("embed-text-part").hidden = wantsImage.checked;
+  $("embed-pictures").hidden = !wantsImage.checked;
 }
 
 function change() {
   showPart();
-  if (wantsImage() && !pictures.pictures.length) return pictures.welcome(SAMPLES[0].name);
+  if (wantsImage.checked && !pictures.isTouched) return pictures.welcome(SAMPLES[0].name);
   return update();
 }
 
+export { update as start };
+
 const update = latest($("embed-error"), async (signal) => {
-  const [picture] = wantsImage() ? pictures.pictures : [];
+  const [picture] = wantsImage.checked ? pictures.pictures : [];
   const normalize = $("normalize").checked;
   const started = performance.now();
-  if (wantsImage() && !picture) return show(null);
+  if (wantsImage.checked && !picture) return show(null);
   showCode(picture ?? text.value, normalize);
   const options = { normalize, signal };
   show(picture ? await embedPicture(picture, options) : (await embedTexts([text.value], options))[0], started);
 }, (error) => {
   show(null);
-  return wantsImage() && pictures.take(error);
+  return wantsImage.checked && pictures.take(error);
 });
 
 function show(answer, started) {
@@ -80,7 +75,7 @@ function showCode(asked, normalize) {
   const opened = $("code").querySelector("details[open]")?.dataset.language ?? "curl";
   $("code").replaceChildren(...requests(asked, normalize).map(({ language, code }) => {
     const pre = element("pre", { tabindex: 0, "aria-label": `The request in ${language}` }, code);
-    const copy = copyButton(element("button", { type: "button" }, "Copy"), () => code);
+    const copy = copyButton(element("button", {}, "Copy"), () => code);
     return element("details", { name: "code", "data-language": language, open: language === opened },
       element("summary", {}, `The same request in ${language}`), element("div", { class: "code" }, pre, copy));
   }));

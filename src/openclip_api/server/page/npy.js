@@ -24,5 +24,5 @@ export function save(numbers, name) {
 }
 
 function ascii(text) {
-  return [...text].map((character) => character.charCodeAt(0));
+  return new TextEncoder().encode(text);
 }

@@ -8,17 +8,17 @@ export const SAMPLES = [
   ["umbrella", "an umbrella"], ["snowman", "a snowman"], ["airplane", "a plane"], ["soccer-ball", "a football"],
 ].map(([name, text]) => ({ name: `${name}.png`, text }));
 
-/** pictures: [{name, blob, url, error}], the last given alone where it is not `multiple`. */
+/** pictures: [{name, blob, url, error}], the last given alone where it is not `multiple`; isTouched: ever changed. */
 export class Pictures {
   constructor(root, { multiple, onchange }) {
-    Object.assign(this, { multiple, onchange, pictures: [] });
+    Object.assign(this, { multiple, onchange, pictures: [], isTouched: false });
     const input = element("input", { type: "file", accept: "image/*", multiple, class: "offscreen" });
     input.addEventListener("change", () => {
       this.add(input.files);
       input.value = ""; // the same file again is a change too
     });
     this.tray = element("ul", { class: "tray", "aria-label": multiple ? "Images so far" : "The image" });
-    this.clear = element("button", { type: "button", class: "quiet", onclick: () => {
+    this.clear = element("button", { class: "quiet", onclick: () => {
       this.empty();
       input.focus();
     } }, "Remove all");
@@ -31,7 +31,7 @@ export class Pictures {
       this.tray,
       element("div", { class: "samples", role: "group", "aria-label": "Samples" },
         element("span", { class: "hint", "aria-hidden": "true" }, "Samples"), ...SAMPLES.map(({ name, text }) =>
-          element("button", { type: "button", title: text, onclick: async () => this.add([await sample(name)]) },
+          element("button", { title: text, onclick: async () => this.add([await sample(name)]) },
             element("img", { src: `page/samples/${name}`, alt: text, width: 28, height: 28 })))));
     root.addEventListener("dragover", (event) => { event.preventDefault(); root.classList.add("over"); });
     root.addEventListener("dragleave", () => root.classList.remove("over"));
@@ -50,10 +50,10 @@ export class Pictures {
     this.#set(this.multiple ? [...this.pictures, ...added] : added.slice(-1));
   }
 
-  /** Samples to begin with, unless something else came meanwhile. */
+  /** Samples to begin with, so that there is something to see, unless something else came meanwhile. */
   async welcome(...names) {
     const files = await Promise.all(names.map(sample));
-    if (!this.pictures.length) this.add(files);
+    if (!this.isTouched) this.add(files);
   }
 
   remove(picture) {
@@ -79,6 +79,7 @@ export class Pictures {
   #set(pictures) {
     for (const gone of this.pictures.filter((picture) => !pictures.includes(picture))) URL.revokeObjectURL(gone.url);
     this.pictures = pictures;
+    this.isTouched = true;
     this.#show();
     this.onchange();
   }
@@ -87,7 +88,7 @@ export class Pictures {
     this.clear.hidden = this.pictures.length < 2;
     this.tray.replaceChildren(...this.pictures.map((picture) => {
       const remove = element("button", {
-        type: "button", class: "remove", "aria-label": `Remove ${picture.name}`,
+        class: "remove", "aria-label": `Remove ${picture.name}`,
         onclick: () => {
           const index = this.pictures.indexOf(picture);
           this.remove(picture);

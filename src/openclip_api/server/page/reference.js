@@ -41,11 +41,13 @@ function route(method, path, operation) {
 function trial(method, path, operation) {
   const inputs = (operation.parameters ?? []).map(({ name, in: place }) => ({ name, place, ...field(name) }));
   const content = operation.requestBody?.content ?? {};
-  const json = content["application/json"] && bodyField(content["application/json"].schema);
+  const schemaOfJson = content["application/json"]?.schema;
+  const json = schemaOfJson && field("Body",
+    element("textarea", { rows: 6, class: "code" }, JSON.stringify(example(schemaOfJson), null, 2)));
   const form = formFields(content["multipart/form-data"]?.schema);
   const answer = element("pre", { tabindex: 0, hidden: true, "aria-label": "Answer" });
   const status = element("p", { class: "hint", role: "status" });
-  const send = element("button", { type: "button", class: "primary" }, "Send");
+  const send = element("button", { class: "primary" }, "Send");
   send.addEventListener("click", async () => {
     const started = performance.now();
     try {
@@ -59,7 +61,7 @@ function trial(method, path, operation) {
       answer.hidden = true;
     }
   });
-  const copy = copyButton(element("button", { type: "button" }, "Copy as curl"), () => {
+  const copy = copyButton(element("button", {}, "Copy as curl"), () => {
     const url = new URL(address(path, inputs), new URL(".", location.href)).href;
     const fields = form.map(({ name, input }) => [name, input.files?.[0]?.name, input.value]).filter(([, , set]) => set);
     return curl({ method, url, text: json?.input.value, form: fields }, server.needsKey);
@@ -70,20 +72,13 @@ function trial(method, path, operation) {
     element("div", { class: "row" }, send, copy), status, answer);
 }
 
-function field(name, attributes = {}) {
-  const input = element("input", { autocomplete: "off", spellcheck: "false", ...attributes });
+function field(name, input = element("input", { autocomplete: "off" })) {
   return { input, part: element("label", { class: "field" }, name, input) };
-}
-
-function bodyField(schema) {
-  const input = element("textarea", { rows: 6, spellcheck: "false", class: "code" });
-  input.value = JSON.stringify(example(schema), null, 2);
-  return { input, part: element("label", { class: "field" }, "Body", input) };
 }
 
 function formFields(schema) {
   return Object.entries(schema?.properties ?? {}).map(([name, property]) => {
-    const made = field(name, property.format === "binary" ? { type: "file" } : {});
+    const made = field(name, property.format === "binary" ? element("input", { type: "file" }) : undefined);
     if (property.examples) made.input.value = property.examples[0];
     return { name, ...made };
   });

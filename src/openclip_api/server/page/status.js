@@ -1,6 +1,6 @@
 // The top of the page: whether the model is ready, and which one it is.
 
-import { ApiError, ask, raw, server } from "./api.js";
+import { ApiError, ask, chosenModel, raw, server } from "./api.js";
 import { $, element, facts } from "./dom.js";
 
 const PAUSE = 1000; // milliseconds between two looks at /ready
@@ -40,8 +40,7 @@ function show({ status, stage, progress, message }) {
 
 /** Asks which model it is, and shows it. Throws ApiError. */
 export async function showModel(onpick) {
-  const query = server.model ? `?${new URLSearchParams({ model: server.model })}` : "";
-  const info = await (await ask(`info${query}`)).json();
+  const info = await (await ask(`info?${new URLSearchParams(chosenModel() ?? {})}`)).json();
   server.info = info;
   facts($("facts"), [
     ["Model", info.models.length > 1 ? picker(info, onpick) : info.model_id],
