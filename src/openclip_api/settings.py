@@ -109,7 +109,7 @@ class Settings(BaseSettings):
         ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
-        "info", description="debug, info, warning or error"
+        "info", description="debug; info: when it is ready, and each request; warning; or error"
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
         "text", description="text, or json: one object a line"

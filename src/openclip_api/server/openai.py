@@ -137,6 +137,7 @@ async def model(request: Request, model: str) -> Response:
 
 
 def _model(model: str) -> dict[str, Any]:
+    # OpenAI's `created` is when the model was made, which no checkpoint tells. It must be a number.
     return {"id": model, "object": "model", "created": 0, "owned_by": "openclip"}
 
 
