@@ -69,9 +69,10 @@ def test_docker_s_command_fits_the_image_and_compose():
     (run,) = re.findall(r"^ {4}docker run (.*)", GUIDE, re.MULTILINE)
     volume = re.findall(r"-v \S+:(\S+)", run)[0]
     assert f"VOLUME {volume}" in DOCKERFILE
-    assert f":{PORT} " in run
+    (ports,) = re.findall(r"-p (\S+)", run)
+    assert ports == f"127.0.0.1:{PORT}:{PORT}"
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["openclip-api"]
-    assert service["ports"] == [f"{PORT}:{PORT}"]
+    assert service["ports"] == [ports]
     assert [mount.partition(":")[2] for mount in service["volumes"]] == [volume]
 
 

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from openclip_api.checkpoints import checkpoint
+from openclip_api.checkpoints.registry import pretrained
 from openclip_api.cli import main
 
 ROOT = Path(__file__).parents[1]
+CHECKPOINTS = Path(checkpoint.__file__).parent
 DOCUMENTS = {
     path.name: path.read_text()
     for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/protocols/*.md")]
@@ -30,6 +33,13 @@ def test_every_link_into_the_repository_leads_somewhere(name: str):
     folder = next(folder for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "protocols") if (folder / name).exists())
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", DOCUMENTS[name]):
         assert (folder / target).exists(), target
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_to_a_heading_finds_it(name: str):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", DOCUMENTS[name]):
+        headings = re.findall(r"^#+ (.*)", DOCUMENTS[Path(target).name or name], re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):
@@ -71,6 +81,17 @@ def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_the_table_of_models_is_what_the_script_writes():
     program = runpy.run_path(str(ROOT / "docs" / "write_models.py"))
     assert program["START"] + program["table"]() + program["END"] in DOCUMENTS["models.md"]
+
+
+def test_the_table_to_choose_from_fits_the_registry():
+    text = DOCUMENTS["models.md"].partition("<!-- choosing")[2].partition("<!-- end of choosing")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:6]] for line in text.splitlines()[3:] if line.startswith("|")]
+    assert len(rows) >= 12
+    for name, tag, *numbers in rows:
+        builtin = CHECKPOINTS / "builtin" / name / "open_clip_config.json"
+        config = pretrained(name, tag).config if tag else json.loads(builtin.read_text())["model_cfg"]
+        expected = config["embed_dim"], config["vision_cfg"]["image_size"], config["text_cfg"].get("context_length", 77)
+        assert numbers == [str(number) for number in expected]
 
 
 def test_info_prints_the_model_as_json(tiny: Path, capsys: pytest.CaptureFixture[str]):
