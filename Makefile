@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients page check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve test clients page recipes check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ clients: .venv/test .venv-clients/installed ## the protocols' own clients agains
 
 page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
 	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
+
+recipes: .venv-recipes/installed ## docs/recipes.md against PostgreSQL, Chroma, Qdrant, pandas and datasets
+	.venv-recipes/bin/python -m pytest --confcutdir=tests/recipes -o filterwarnings= tests/recipes
 
 FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
@@ -63,7 +66,7 @@ lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 		pyproject.toml --extra test --extra check -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -101,6 +104,11 @@ clean:
 	.venv-page/bin/python -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
 	mkdir -p .venv-page/axe
 	if command -v npm > /dev/null; then cd .venv-page/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-*.tgz; fi
+	touch $@
+
+.venv-recipes/installed: pyproject.toml tests/recipes/requirements.txt
+	$(PYTHON) -m venv .venv-recipes
+	.venv-recipes/bin/python -m pip install --quiet --disable-pip-version-check -r tests/recipes/requirements.txt -e '.[bulk]'
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

@@ -136,11 +136,14 @@ def test_tables_of_images_as_base64(tmp_path: Path, run: Embed, images: np.ndarr
 
 
 def test_images_as_hugging_face_keeps_them(tmp_path: Path, run: Embed, images: np.ndarray):
-    rows = [{"image": {"bytes": JPEG, "path": "a.jpg"}}, {"image": {"bytes": None, "path": "b.jpg"}}]
-    write_table(tmp_path / "t.parquet", rows)
+    (tmp_path / "i").mkdir()
+    (tmp_path / "i" / "b.png").write_bytes(PNG)
+    images_ = [("a.jpg", JPEG), ("i/b.png", None), (None, JPEG), ("no.jpg", None), (None, None)]
+    write_table(tmp_path / "t.parquet", [{"image": {"bytes": data, "path": path}} for path, data in images_])
     assert run(tmp_path / "t.parquet", "--image-column", "image", "--out", tmp_path / "out") == 3
-    same(rows_of(tmp_path / "out")[:1], images[:1])
-    assert rows_of(tmp_path / "out")["error"][1] == "neither base64 nor bytes"
+    rows = rows_of(tmp_path / "out")
+    same(rows[:3], images[[0, 1, 0]])
+    assert rows["error"][3:].to_list() == ["No such file or directory", "neither base64 nor bytes"]
 
 
 def test_paths_count_from_the_table_s_folder(tmp_path: Path, run: Embed, images: np.ndarray):

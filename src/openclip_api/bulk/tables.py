@@ -70,11 +70,13 @@ def row_item(id: str, table: str, row: Mapping[str, Any], columns: Columns, read
     if value is None or value == "":
         return unreadable(id, table, kind, f"nothing in column {columns.name!r}", extra)
     if columns.role == "image":
+        if isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str):
+            return _file(id, value["path"], table, reading, extra)
         return Item(id, table, "image", lambda: _image(value), _stamp(value), extra=extra)
     if not isinstance(value, str):
         return unreadable(id, table, kind, f"column {columns.name!r} holds no string", extra)
     if columns.role == "path":
-        return image_file(id, os.path.join(os.path.dirname(table), value), reading.max_bytes, extra)
+        return _file(id, value, table, reading, extra)
     if value != printable(value):
         return unreadable(id, table, kind, f"column {columns.name!r} is not UTF-8", extra)
     if columns.role == "text":
@@ -82,8 +84,12 @@ def row_item(id: str, table: str, row: Mapping[str, Any], columns: Columns, read
     return Item(id, value, "image", lambda: reading.fetch(value), value, extra=extra)
 
 
+def _file(id: str, path: str, table: str, reading: Reading, extra: Mapping[str, Any]) -> Item:
+    return image_file(id, os.path.join(os.path.dirname(table), path), reading.max_bytes, extra)
+
+
 def _image(value: Any) -> bytes:
-    """Bytes, base64, a data URI, or what Hugging Face's datasets keep: {"bytes": ..., "path": ...}."""
+    """Bytes, base64, a data URI, or those of Hugging Face's datasets: {"bytes": ..., "path": ...}."""
     if isinstance(value, dict):
         value = value.get("bytes")
     if isinstance(value, bytes):
