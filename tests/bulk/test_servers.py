@@ -127,7 +127,7 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("statuses", [[429, 503, 200], [502, 504], [0, 0, 429], []])
+@pytest.mark.parametrize("statuses", [[429, 503, 200], [502, 504], [0, 0, 429], [500, 500], [500, 503, 500], []])
 def test_what_passes_is_asked_again(statuses: list[int]):
     with Scripted(statuses) as scripted, Servers([scripted.url], None) as servers:
         assert servers.start("text", "a").result().tolist() == [1, 1]
@@ -141,6 +141,26 @@ def test_what_does_not_pass_ends_the_job(status: int, message: str):
     with Scripted([status]) as scripted, Servers([scripted.url], None) as servers:
         with pytest.raises(ServerFailed, match=message):
             servers.start("text", "a")
+        scripted.shutdown()
+
+
+def test_what_a_server_answers_500_for_is_a_row_that_failed(tmp_path: Path, run: Embed):
+    texts = [f"text {n}" for n in range(30)]
+    texts[7] = "poison"
+    (tmp_path / "t.txt").write_text("\n".join(texts))
+    with FakeServer() as server:
+        assert run(tmp_path / "t.txt", "--server", url_of(server), "--out", tmp_path / "out") == 3
+        assert answered(server, 500) == 3
+    rows = rows_of(tmp_path / "out")
+    assert rows["error"].is_null().to_list() == [n != 7 for n in range(30)]
+    assert rows["error"][7].startswith("an error of the server's own; its log has request ")
+
+
+def test_a_server_that_answers_500_for_all_ends_the_job(tmp_path: Path, run: Embed):
+    (tmp_path / "t.txt").write_text("\n".join(f"text {n}" for n in range(200)))
+    with Scripted([500] * 1000) as scripted:
+        with pytest.raises(ServerFailed, match="50 items in a row ended with status 500: no"):
+            run(tmp_path / "t.txt", "--server", scripted.url, "--out", tmp_path / "out")
         scripted.shutdown()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import gzip
 import io
 import json
 import os
@@ -178,22 +179,23 @@ def test_urls_pass_the_server_s_guard(tmp_path: Path, run: Embed):
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as tar:
+    with tarfile.open(path, "w" if path.suffix == ".tar" else "w:gz") as tar:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
 
 
-def test_tar_shards(tmp_path: Path, run: Embed, images: np.ndarray, texts: np.ndarray):
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tgz"])
+def test_tar_shards(tmp_path: Path, run: Embed, images: np.ndarray, texts: np.ndarray, name: str):
     members = {"0/1.jpg": JPEG, "0/1.txt": TEXTS[0].encode(), "0/1.json": b"{}", "0/2.seg.png": PNG, "0/2.png": PNG}
-    write_tar(tmp_path / "a.tar", members | {"0/2.txt": TEXTS[1].encode(), "3.cls": b"3", "4.jpg": JPEG[:99]})
-    assert run(tmp_path / "a.tar", "--out", tmp_path / "images") == 3
+    write_tar(tmp_path / name, members | {"0/2.txt": TEXTS[1].encode(), "3.cls": b"3", "4.jpg": JPEG[:99]})
+    assert run(tmp_path / name, "--out", tmp_path / "images") == 3
     rows = rows_of(tmp_path / "images")
     assert rows["id"].to_list() == ["0/1", "0/2", "4"]
     same(rows[:2], images)
     assert "cannot be decoded" in rows["error"][2]
-    assert run(tmp_path / "a.tar", "--text-column", "txt", "--keep", "json", "--out", tmp_path / "texts") == 3
+    assert run(tmp_path / name, "--text-column", "txt", "--keep", "json", "--out", tmp_path / "texts") == 3
     rows = rows_of(tmp_path / "texts")
     same(rows[:2], texts[:2])
     assert rows["json"].to_list() == ["{}", None, None, None]
@@ -212,6 +214,8 @@ def test_tar_shards(tmp_path: Path, run: Embed, images: np.ndarray, texts: np.nd
         ("t.txt", b"\n\n", [], "nothing to embed"),
         ("t.parquet", b"PAR1", ["--text-column", "a"], "not a Parquet file"),
         ("t.tar", b"no tar at all" * 99, [], "cannot be read to its end"),
+        ("t.tar.gz", b"no gzip at all" * 99, [], "cannot be read to its end"),
+        ("t.tgz", gzip.compress(os.urandom(9999))[:5000], [], "cannot be read to its end"),
         ("t.pdf", b"%PDF", [], "neither a folder nor an image"),
         ("t.jpg.d/x.txt", b"", [], "no such file or folder"),
     ],

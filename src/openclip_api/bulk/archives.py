@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
+import tempfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from typing import IO, Any
 
 from ..embedder import Kind
-from ..errors import InvalidSource
+from ..errors import CannotWrite, InvalidSource
 from .items import IMAGE_SUFFIXES, Item, Unreadable, unreadable
 from .tables import Columns
 
+SUFFIXES = (".tar", ".tar.gz", ".tgz")
 LARGEST_FIELD = 1_000_000  # bytes of a member that is carried along, or embedded as a text
 
 
@@ -21,11 +26,30 @@ def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterato
     A sample's id is its name without suffixes. Raises InvalidSource where the archive itself is damaged.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with _plain(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for key, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
                 yield from _sample(tar, path, key, list(members), columns, max_bytes)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InvalidSource(f"{path}: the archive cannot be read to its end") from error
+
+
+@contextmanager
+def _plain(path: str) -> Iterator[IO[bytes]]:
+    """The archive itself; a compressed one is unpacked first, into a file without a name: members are read back and
+    forth, and each step back in a compressed file begins at its start. Raises CannotWrite."""
+    if path.lower().endswith(".tar"):
+        with open(path, "rb") as file:
+            yield file
+        return
+    with gzip.open(path) as packed, tempfile.TemporaryFile() as file:
+        while part := packed.read(1 << 20):
+            try:
+                file.write(part)
+            except OSError as error:
+                message = f"{path}: no room to unpack it in {tempfile.gettempdir()}; TMPDIR names another folder"
+                raise CannotWrite(message) from error
+        file.seek(0)
+        yield file
 
 
 def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

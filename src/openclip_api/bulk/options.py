@@ -72,7 +72,7 @@ def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
         nargs=count,
         metavar="SOURCE",
         help="a folder (its images, recursively), a pattern, an image, a .txt file (a text a line), "
-        "a .csv, .tsv, .jsonl or .parquet table, a .tar of webdataset",
+        "a .csv, .tsv, .jsonl or .parquet table, a .tar or .tar.gz of webdataset",
     )
     role = parser.add_mutually_exclusive_group()
     role.add_argument(

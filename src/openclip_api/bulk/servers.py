@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -24,11 +25,17 @@ from .items import Unreadable
 AT_ONCE = 32  # requests to one server: a batch that is computed, and one that waits
 LONGEST_REST = 10.0  # seconds in which a server that did not answer is asked nothing
 BUSY = frozenset({429, 502, 503, 504})
-ITEMS_FAULT = frozenset({400, 413, 415, 422, 500})  # 500: the model has no usable vector for it
+ITEMS_FAULT = frozenset({400, 413, 415, 422})
+TRIES = 3  # where a server answers 500: what it was short of, such as memory, it may have a moment later
+FAILS_AT_ALL = 50  # items in a row that each got nothing but 500: the server's fault, and not the items'
 
 
 class _Busy(Exception):
     """Ask again, perhaps another server."""
+
+
+class _Broken(Unreadable):
+    """A server's own error."""
 
 
 @dataclass
@@ -40,7 +47,8 @@ class _Server:
 
 
 class Servers:
-    """Raises ServerFailed: none answers for `patience` seconds, they serve different models, or refuse the key."""
+    """Raises ServerFailed: none answers for `patience` seconds, they serve different models, refuse the key, or
+    answer nothing but 500."""
 
     def __init__(
         self, urls: Sequence[str], api_key: str | None, *, patience: float = 300, timeout: float = 120
@@ -48,6 +56,7 @@ class Servers:
         self._servers = [_Server(url.rstrip("/")) for url in urls]
         self.readers = AT_ONCE * len(urls)
         self._lock = threading.Lock()
+        self._broken = 0  # items in a row
         self._client = httpx2.Client(
             timeout=timeout,
             headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
@@ -71,9 +80,15 @@ class Servers:
         body = content if isinstance(content, bytes) else orjson.dumps({"text": content})
         types = {"Content-Type": "image/jpeg" if kind == "image" else "application/json"}  # the bytes decide
         try:
-            answer = self._retry(self._ask, body, {**types, "Accept": "application/octet-stream"})
+            answer = self._answer(body, {**types, "Accept": "application/octet-stream"})
         except _Busy as error:
             raise ServerFailed(str(error)) from error
+        except _Broken as error:
+            self._broken += 1
+            if self._broken >= FAILS_AT_ALL:
+                raise ServerFailed(f"{FAILS_AT_ALL} items in a row ended with status 500: {error}") from error
+            raise
+        self._broken = 0
         done: Future[NDArray[np.float32]] = Future()
         done.set_result(np.frombuffer(answer, "<f4").astype(np.float32))
         return done
@@ -83,6 +98,12 @@ class Servers:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._client.close()
+
+    def _answer(self, body: bytes, headers: dict[str, str]) -> bytes:
+        for _ in range(TRIES - 1):
+            with suppress(_Broken):
+                return self._retry(self._ask, body, headers)
+        return self._retry(self._ask, body, headers)
 
     def _ask(self, body: bytes, headers: dict[str, str]) -> bytes:
         server = self._least_loaded()
@@ -158,10 +179,11 @@ def _refusal(url: str, response: httpx2.Response) -> Exception:
         return ServerFailed(f"{url} refuses the key: set API_KEY to one of its keys")
     if status == 412:
         return ServerFailed(f"{url} now serves another model than when this run began")
-    if status not in ITEMS_FAULT:
+    if status not in ITEMS_FAULT and status != 500:
         return ServerFailed(f"{url} answers with status {status}")
+    refusal = _Broken if status == 500 else Unreadable
     try:
         error = response.json()["error"]
-        return Unreadable(error["message"].removeprefix(f"{error.get('param')}: "))
+        return refusal(error["message"].removeprefix(f"{error.get('param')}: "))
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Unreadable(f"the server answers with status {status}")
+        return refusal(f"the server answers with status {status}")

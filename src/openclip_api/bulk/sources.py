@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ..errors import InvalidSource
+from .archives import SUFFIXES as ARCHIVES
 from .archives import archive_items
 from .folders import folder_items
 from .items import Item, image_file, is_image_name, printable, unreadable
@@ -58,7 +59,7 @@ class Sources:
         keep = self._columns.keep if self._columns else ()
         types: dict[str, pa.DataType] = {}
         for path in self._paths:
-            for name, type in (kept_types(path, keep) if path.lower().endswith((*TABLES, ".tar")) else {}).items():
+            for name, type in (kept_types(path, keep) if path.lower().endswith((*TABLES, *ARCHIVES)) else {}).items():
                 if types.setdefault(name, type) != type:
                     raise InvalidSource(f"{path}: column {name!r} is {type}, elsewhere it is {types[name]}")
         return {name: types.get(name, pa.string()) for name in keep}
@@ -70,7 +71,7 @@ class Sources:
         if suffix in TABLES:
             assert self._columns is not None, "checked in __init__"
             return table_items(path, self._columns, self._reading)
-        if suffix == ".tar":
+        if path.lower().endswith(ARCHIVES):
             return archive_items(path, self._columns, self._reading.max_bytes)
         if suffix == ".txt":
             return _text_lines(path)
@@ -111,10 +112,10 @@ def _check(path: str) -> None:
         state = os.stat(path)
     except OSError as error:
         raise InvalidSource(f"{printable(path)}: {error.strerror}") from error
-    known = path.lower().endswith((*TABLES, ".tar", ".txt"))
+    known = path.lower().endswith((*TABLES, *ARCHIVES, ".txt"))
     if not stat.S_ISDIR(state.st_mode) and not (stat.S_ISREG(state.st_mode) and known):
         raise InvalidSource(
-            f"{printable(path)}: neither a folder nor an image, .txt, .csv, .tsv, .jsonl, .parquet or .tar file"
+            f"{printable(path)}: neither a folder nor an image, .txt, .csv, .tsv, .jsonl, .parquet, .tar, .tar.gz file"
         )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Iterable
 
-from ..image_fetch import ImageFetcher
+from ..image_fetch import CONCURRENT, ImageFetcher
 
 
 class UrlReader:
@@ -15,6 +15,7 @@ class UrlReader:
     def __init__(self, hosts: Iterable[str], max_bytes: int, seconds: float) -> None:
         self._hosts, self._max_bytes, self._seconds = hosts, max_bytes, seconds
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(CONCURRENT)  # one that waits in the fetcher spends its seconds there
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fetcher: ImageFetcher | None = None
 
@@ -26,4 +27,5 @@ class UrlReader:
                 threading.Thread(target=self._loop.run_forever, name="fetch", daemon=True).start()
                 self._fetcher = ImageFetcher(self._hosts, max_bytes=self._max_bytes, seconds=self._seconds)
         assert self._fetcher is not None
-        return asyncio.run_coroutine_threadsafe(self._fetcher.fetch(url), self._loop).result()
+        with self._places:
+            return asyncio.run_coroutine_threadsafe(self._fetcher.fetch(url), self._loop).result()
