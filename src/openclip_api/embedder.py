@@ -215,6 +215,7 @@ class Embedder:
             else:
                 alike.append(job)
         if alike is not None:
+            self._batcher.dismiss(job)
             job.future.add_done_callback(lambda future: self._forget(content, job) if future.cancelled() else None)
             return
         job.future.add_done_callback(lambda _: self._share(content, job, item))
@@ -257,6 +258,7 @@ class Embedder:
                 job.future.set_exception(error)
 
     def _submit(self, job: Job[Vector], item: Any) -> None:
+        self._batcher.expect(job)
         try:
             self._pool.submit(self._prepare_job, job, item)
         except RuntimeError:  # closed in the meantime

@@ -41,7 +41,9 @@ def test_tokens_after_the_end_are_not_computed_and_not_missed(tmp_path: Path) ->
 
     engine = OpenVinoEngine(towers, "fp32")
     trimmed = engine.encode_texts(ids)
-    whole = OpenVinoEngine(replace(towers, text_feeds=lambda ids: {**feeds, "ids": ids}), "fp32").encode_texts(ids)
+    whole = OpenVinoEngine(replace(towers, text_feeds=lambda ids, least=1: {**feeds, "ids": ids}), "fp32").encode_texts(
+        ids
+    )
     np.testing.assert_allclose(trimmed, whole, rtol=0, atol=1e-5)
     alone = np.concatenate([engine.encode_texts(row[None]) for row in ids])
     np.testing.assert_allclose(trimmed, alone, rtol=0, atol=1e-5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from . import layers
 from .flags import read_flags
 from .hf import hf_architecture, hf_text_tower
 from .modified_resnet import ResNetConfig, modified_resnet
-from .text_tower import TextFeeds, TextTower, TokenIds
+from .text_tower import Feeds, TextTower
 from .text_transformer import text_tower
 from .timm import timm_architecture, timm_tower
 from .vision_transformer import VisionConfig, normalised, vision_transformer
@@ -38,7 +38,7 @@ class Towers:
 
     image: ov.Model
     text: ov.Model
-    text_feeds: Callable[[TokenIds], TextFeeds]
+    text_feeds: Feeds
     trims_texts: bool
     embed_dim: int
     context_length: int

@@ -77,10 +77,10 @@ def hf_text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int) -> 
     pooled = _pooled(ids, keys, facts, _pooler(section, facts), w.at("transformer."), config.context_length)
     projected = _projected(pooled, section.get("hf_proj_type", "mlp"), facts.width, embed_dim, w.at("proj."))
 
-    def feeds(ids: TokenIds) -> TextFeeds:
+    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
         """Padding is masked: what is padding in all texts may be left out."""
         longest = int(np.flatnonzero((ids != facts.pad_token_id).any(axis=0)).max(initial=0)) + 1
-        kept = kept_length(longest, config.context_length)
+        kept = kept_length(longest, least, config.context_length)
         return {"ids": np.ascontiguousarray(ids[:, :kept])}
 
     return TextTower(ov.Model([projected], [ids], "text"), feeds, config.context_length)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import openvino as ov
@@ -12,6 +11,12 @@ from numpy.typing import NDArray
 
 TokenIds: TypeAlias = NDArray[np.int32]  # [B, context_length]
 TextFeeds: TypeAlias = dict[str, NDArray[Any]]
+
+
+class Feeds(Protocol):
+    """What a text graph is fed. least: how many tokens to keep of each text, even where none needs so many."""
+
+    def __call__(self, ids: TokenIds, least: int = 1) -> TextFeeds: ...
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class TextTower:
     """
 
     graph: ov.Model
-    feeds: Callable[[TokenIds], TextFeeds]
+    feeds: Feeds
     context_length: int
     trims: bool = True
 
@@ -37,6 +42,6 @@ def next_size(n: int) -> int:
     return power * 3 // 4 if power >= 4 and n <= power * 3 // 4 else power
 
 
-def kept_length(longest: int, context_length: int) -> int:
+def kept_length(longest: int, least: int, context_length: int) -> int:
     """How many tokens to compute where those after the `longest` say nothing."""
-    return min(next_size(longest), context_length)
+    return min(max(next_size(longest), least), context_length)

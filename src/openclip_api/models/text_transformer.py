@@ -70,10 +70,11 @@ def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activatio
     x = op.gather(x, pooled_at, op.constant(1), batch_dims=1)  # [B, W]
     graph = ov.Model([_head(x, config, w, embed_dim)], [ids, pooled_at], "text")
 
-    def feeds(ids: TokenIds) -> TextFeeds:
+    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
         pooled_at = pooled_positions(ids, config)
         if config.trims:  # exact, and several times less work than all positions
-            ids = np.ascontiguousarray(ids[:, : kept_length(int(pooled_at.max()) + 1, config.context_length)])
+            kept = kept_length(int(pooled_at.max()) + 1, least, config.context_length)
+            ids = np.ascontiguousarray(ids[:, :kept])
         return {"ids": ids, "pooled_at": pooled_at}
 
     return TextTower(graph, feeds, config.context_length, config.trims)
@@ -98,10 +99,14 @@ def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, acti
     x = _blocks(x, config, w, activation, mask)
     x = op.gather(x, op.constant(-1), op.constant(1))  # [B, W]
     graph = ov.Model([_head(x, config, w, embed_dim)], [ids, keys], "text")
-    return TextTower(graph, lambda ids: keys_that_count(ids, config), config.context_length)
+
+    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
+        return keys_that_count(ids, config, least)
+
+    return TextTower(graph, feeds, config.context_length)
 
 
-def keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
+def keys_that_count(ids: TokenIds, config: TextConfig, least: int = 1) -> TextFeeds:
     """open_clip's mask for CoCa's weights sits one place late (TextTransformer._build_additive_mask without
     correct_cls_mask): the first key always counts, each other where the token before it is no padding.
 
@@ -109,7 +114,7 @@ def keys_that_count(ids: TokenIds, config: TextConfig) -> TextFeeds:
     """
     first = np.ones((len(ids), 1), np.bool_)
     keys = np.concatenate([first, ids != config.pad_id], 1)  # [B, context_length + 1], the class token's last
-    kept = kept_length(int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1, config.context_length)
+    kept = kept_length(int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1, least, config.context_length)
     return {
         "ids": np.ascontiguousarray(ids[:, :kept]),
         "keys": np.concatenate([keys[:, :kept], keys[:, -1:]], 1),

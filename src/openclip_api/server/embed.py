@@ -45,6 +45,7 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
         contents = await contents_of(counted, request.app.state.fetcher, take)
         async with shelf.use(model, settings.request_timeout) as embedder:
             _check_fingerprint(request, embedder.info)
+            await asyncio.sleep(0)  # requests that came together come to this point before the first goes on
             jobs = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
             vectors = await _results(jobs, counted, settings.request_timeout)
     info = embedder.info
