@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 
@@ -15,12 +17,14 @@ class Engine:
         self.batches: list[tuple[str, list[int]]] = []
         self.gate: threading.Event | None = None
         self.running = threading.Event()
+        self.after = lambda: None
 
     def __call__(self, key, items):
         self.batches.append((key, list(items)))
         self.running.set()
         if self.gate is not None:
             assert self.gate.wait(10)
+        self.after()
         if -1 in items:
             raise ValueError("poison")
         return [2 * item for item in items] if 0 not in items else []
@@ -39,9 +43,16 @@ def batcher(engine):
 
 
 def put(batcher, item, key="text"):
-    job = Job(key, item)
+    [job] = announced(batcher, item, key=key)
     batcher.put(job)
     return job
+
+
+def announced(batcher, *items, key="text"):
+    jobs = [Job(key, item) for item in items]
+    for job in jobs:
+        batcher.expect(job)
+    return jobs
 
 
 def hold(engine, batcher):
@@ -178,3 +189,84 @@ def test_the_oldest_is_always_in_the_next_batch(engine):
     assert [job.future.result(10) for job in jobs] == [2 * job.size for job in jobs]
     assert [items for _, items in engine.batches[1:]] == [[9, 10], [40, 41], [8, 9]]
     batcher.close()
+
+
+class Clock:
+    """The real one, and as far ahead of it as a test wants."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def perf_counter(self) -> float:
+        return time.perf_counter() + self.ahead
+
+    def pass_by(self) -> None:
+        self.ahead += 10
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("openclip_api.batching.time", clock)
+    return clock
+
+
+def test_a_batch_waits_for_what_was_announced_before_its_turn(engine, batcher, clock):
+    hold(engine, batcher)
+    ready, late, gone, dismissed = announced(batcher, 1, 2, 3, 4)
+    batcher.put(ready)
+    engine.after = clock.pass_by
+    engine.gate.set()
+    with pytest.raises(FutureTimeout):
+        ready.future.result(0.1)
+    gone.future.cancel()
+    batcher.dismiss(dismissed)
+    batcher.put(late)
+    assert (ready.future.result(5), late.future.result(5)) == (2, 4)
+    assert engine.batches[1:] == [("text", [1, 2])]
+
+
+def test_it_waits_no_longer_than_a_pass_takes(engine, batcher):
+    assert put(batcher, 5).future.result(10) == 10
+    _, ready = announced(batcher, 1, 2)
+    batcher.put(ready)
+    assert ready.future.result(5) == 4
+
+
+def test_neither_other_keys_nor_full_batches_wait(engine, batcher, clock):
+    hold(engine, batcher)
+    announced(batcher, 9)
+    image, texts = put(batcher, 7, "image"), [put(batcher, item) for item in range(1, 5)]
+    engine.after = clock.pass_by
+    engine.gate.set()
+    assert [job.future.result(5) for job in [image, *texts]] == [14, 2, 4, 6, 8]
+
+
+def test_who_was_just_answered_may_join_the_next_batch(monkeypatch, engine, batcher, clock):
+    """Three clients, the first of which asks again before the others: all the same they stay one batch."""
+    monkeypatch.setattr("openclip_api.batching.RETURN_SECONDS", 10)
+    busy = hold(engine, batcher)
+    jobs = [put(batcher, item) for item in (1, 2)]
+    engine.after = clock.pass_by
+    engine.gate.set()
+    busy.future.result(5)
+    jobs.append(put(batcher, 3))
+    for job in jobs:
+        job.future.result(5)
+    engine.running.clear()
+    one = put(batcher, 4)
+    assert not engine.running.wait(0.1)
+    others = announced(batcher, 5, 6)
+    for job in others:
+        batcher.put(job)
+    assert [job.future.result(5) for job in [one, *others]] == [8, 10, 12]
+    assert engine.batches[1:] == [("text", [1, 2, 3]), ("text", [4, 5, 6])]
+
+
+def test_who_stays_away_is_waited_for_a_moment_only(engine, batcher):
+    hold(engine, batcher)
+    jobs = [put(batcher, item) for item in (1, 2, 3)]
+    engine.gate.set()
+    for job in jobs:
+        job.future.result(5)
+    assert put(batcher, 4).future.result(5) == 8

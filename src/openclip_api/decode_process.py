@@ -34,6 +34,7 @@ BYTES_PER_PIXEL = 16  # decoded, resized and converted, all at once
 BASE_BYTES = 1_000_000_000  # address space of a child without an image; most of it is never touched
 LENGTH = struct.Struct("<I")
 OK = 0
+PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: in the usual 64 KB both sides are woken for each piece of them
 ERRORS: list[type[RequestError]] = [InvalidImage, TooLarge]
 GAVE_UP = "the image cannot be decoded: its decoder crashed, ran out of memory or took too long"
 
@@ -103,7 +104,15 @@ class DecodeProcesses:
         for pipe in (child.stdin, child.stdout):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
+            _widen(pipe)
         return child
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone, and a user's pipes have a bound
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _exchange(child: Child, data: bytes, deadline: float) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..errors import BodyTimeout, QueueFull, TooLarge
@@ -84,8 +85,9 @@ class BodyLimit:
             raise TooLarge(f"the body is larger than {self._max_bytes / 1e6:g} MB", "body")
 
     async def _in_time(self, receive: Receive, deadline: float) -> Message:
-        left = deadline - asyncio.get_running_loop().time()
+        # not asyncio.wait_for: before Python 3.12 that starts a task for each piece of the body
         try:
-            return await asyncio.wait_for(receive(), max(left, 0))
-        except asyncio.TimeoutError as error:  # before Python 3.11 another class than TimeoutError
+            with anyio.fail_after(max(deadline - asyncio.get_running_loop().time(), 0)):
+                return await receive()
+        except TimeoutError as error:
             raise BodyTimeout(f"the body did not arrive within {self._seconds:g} seconds", "body") from error
