@@ -17,7 +17,7 @@ from openclip_api.decode_process import DecodeProcesses
 from openclip_api.preprocess import SCALING_MARGIN, image_preprocess
 
 from .conftest import Encode
-from .golden import IMAGES
+from .golden import IMAGES, MODELS
 
 NAMES = ("astronaut", "coffee", "rocket", "chelsea", "retina", "immunohistochemistry", "page", "text", "camera")
 SIZES = [(640, 480), (801, 1203), (1920, 1080), (3001, 2000), (4000, 3000)]
@@ -82,3 +82,16 @@ def test_the_fingerprint_tells_how_jpegs_are_decoded(embedders: list[Embedder]):
     assert exact != scaled
     with closing(load("emoji", precision="fp32")) as default:
         assert default.info.fingerprint == exact
+
+
+@pytest.mark.parametrize(
+    "name, precision, scales", [("openai", "int8", True), ("openai", "fp32", False), ("convnext", "int8", False)]
+)
+def test_auto_is_for_transformers_below_fp32(name: str, precision: str, scales: bool):
+    fingerprints = []
+    for choice in ("auto", "on", "off"):
+        with closing(load(f"local-dir:{MODELS[name]}", precision=precision, jpeg_scaling=choice)) as embedder:
+            fingerprints.append(embedder.info.fingerprint)
+    auto, on, off = fingerprints
+    assert on != off
+    assert auto == (on if scales else off)

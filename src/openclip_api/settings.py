@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
         "auto",
         description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
-        "or auto (on unless the precision is fp32)",
+        "or auto (on for transformers unless the precision is fp32)",
     )
     store: Path | None = Field(
         None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
