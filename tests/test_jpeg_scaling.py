@@ -85,7 +85,7 @@ def test_the_fingerprint_tells_how_jpegs_are_decoded(embedders: list[Embedder]):
 
 
 @pytest.mark.parametrize(
-    "name, precision, scales", [("openai", "int8", True), ("openai", "fp32", False), ("convnext", "int8", False)]
+    ("name", "precision", "scales"), [("openai", "int8", True), ("openai", "fp32", False), ("convnext", "int8", False)]
 )
 def test_auto_is_for_transformers_below_fp32(name: str, precision: str, scales: bool):
     fingerprints = []
