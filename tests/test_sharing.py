@@ -48,7 +48,7 @@ class Counting:
 def wait_for_followers(embedder: Embedder, count: int) -> None:
     """Until so many jobs wait for another with the same content."""
     deadline = time.monotonic() + 10
-    while sum(map(len, embedder._alike.values())) != count:
+    while sum(map(len, embedder._alike._followers.values())) != count:
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
@@ -102,7 +102,7 @@ def test_who_gives_up_does_not_take_the_others_along(counting, embedder):
     hold = embedder.submit([("text", "holds the engine")])[0]
     jobs = [embedder.submit([("text", "sofa")])[0] for _ in range(4)]
     wait_for_followers(embedder, 3)
-    first = next(job for job in jobs if not any(job in alike for alike in embedder._alike.values()))
+    first = next(job for job in jobs if not any(job in alike for alike in embedder._alike._followers.values()))
     first.future.cancel()  # in vain where the engine has it already
     assert next(job for job in jobs if job is not first).future.cancel()
     counting.engine.gate.set()

@@ -23,6 +23,7 @@ from .batching import Batcher, Job
 from .engines.base import Engine
 from .errors import QueueFull, TooLarge
 from .preprocess import Preprocess
+from .sharing import Underway, hand_on
 from .text_cache import TextCache
 from .tokenizer import Tokenizer
 
@@ -96,7 +97,7 @@ class Embedder:
         self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
         self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch, SPARE_TOKENS)
         self.text_cache = TextCache(text_cache_bytes)
-        self._alike: dict[Content, list[Job[Vector]]] = {}  # those that wait for another with the same content
+        self._alike: Underway[Vector] = Underway()
         self._prepared_bytes = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
         self._places = threading.Condition()
         self._underway = 0
@@ -208,15 +209,8 @@ class Embedder:
         if job.future.cancelled():
             return
         content = (job.key, item if job.key == "text" else hashlib.sha256(item).digest())
-        with self._places:
-            alike = self._alike.get(content)
-            if alike is None:
-                self._alike[content] = []
-            else:
-                alike.append(job)
-        if alike is not None:
+        if not self._alike.join(content, job):
             self._batcher.dismiss(job)
-            job.future.add_done_callback(lambda future: self._forget(content, job) if future.cancelled() else None)
             return
         job.future.add_done_callback(lambda _: self._share(content, job, item))
         started = time.perf_counter()
@@ -232,30 +226,16 @@ class Embedder:
         job.seconds["decode"] = time.perf_counter() - started
         self._batcher.put(job)
 
-    def _forget(self, content: Content, job: Job[Vector]) -> None:
-        with self._places:
-            if job in self._alike.get(content, []):
-                self._alike[content].remove(job)
-
     def _share(self, content: Content, first: Job[Vector], item: Any) -> None:
-        """Give those that waited for the first job what it got. Was it given up, the next one takes its place."""
-        with self._places:
-            waiting = self._alike.pop(content)
+        """Hand on what the first job got. Was it given up, the next one takes its place."""
+        followers = self._alike.end(content)
         if first.future.cancelled():
-            for job in waiting:
+            for job in followers:
                 self._submit(job, item)
             return
-        error = first.future.exception()
-        if error is None and first.key == "text":
+        if first.key == "text" and first.future.exception() is None:
             self.text_cache.put(item, first.item, first.future.result())
-        for job in waiting:
-            if not job.future.set_running_or_notify_cancel():
-                continue
-            job.item, job.seconds = first.item, first.seconds
-            if error is None:
-                job.future.set_result(first.future.result())
-            else:
-                job.future.set_exception(error)
+        hand_on(first, followers)
 
     def _submit(self, job: Job[Vector], item: Any) -> None:
         self._batcher.expect(job)
