@@ -16,3 +16,11 @@ def test_what_does_not_fit_gets_a_shape_of_its_own():
     shape.at_least(4, 8)
     assert shape.at_least(1, 9) == (1, 9)
     assert shape.at_least(5, 4) == (5, 4)
+
+
+def test_tokens_that_cost_nothing_are_taken_along():
+    shape = LastShape(spare=10, free=16)
+    assert shape.at_least(1, 4) == (1, 16)
+    assert all(shape.at_least(1, length) == (1, 16) for length in (8, 12, 4, 3, 16) * 10)
+    assert shape.at_least(3, 4) == (3, 5)
+    assert shape.at_least(4, 6) == (4, 6)

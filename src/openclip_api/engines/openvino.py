@@ -17,7 +17,7 @@ from ..models.build import Towers
 from ..models.int8 import round_weights
 from ..models.text_tower import next_size
 from .base import Vectors
-from .shape import LastShape
+from .shape import text_shape
 
 PRECISIONS = ("fp32", "bf16", "int8")
 ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -25,10 +25,6 @@ ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
 # Inputs that share a scale when they are rounded to int8. OpenVINO's own 32 is made for language models; here 256 takes
 # 0.7 of the time, and the cosine to fp32 stays above 0.9997 (random ViT-B-32).
 GROUP_SIZE = 256
-
-# A batch of another shape than the last one takes 1.5 to 2 ms more on two cores, since OpenVINO prepares all layers
-# anew. So many tokens are computed in that time (ViT-B-32, an Intel Xeon with AMX).
-SPARE_TOKENS = {"fp32": 10, "bf16": 40, "int8": 50}
 
 
 class OpenVinoEngine:
@@ -57,7 +53,7 @@ class OpenVinoEngine:
         self.precision = native_precision(core) if precision == "auto" else precision
         self.trims_texts = towers.trims_texts
         self._text_feeds = towers.text_feeds
-        self._text_shape = LastShape(SPARE_TOKENS[self.precision])
+        self._text_shape = text_shape(self.precision)
         self._weights = towers.weights  # OpenVINO itself holds on to float32 and float16 arrays, not to bfloat16 ones
         self._image, self._text = (
             _compiled(core, graph, self.precision, threads, calibrated.get(tower))
