@@ -11,6 +11,7 @@ import copy
 import json
 import math
 import sys
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ from openclip_api.models.hf import encoder_config
 
 Shapes = dict[str, tuple[int, ...]]
 
-BLOCK = 1 << 20  # random numbers, repeated: speed asks for nothing more
+# Random numbers, repeated, from another one on for each tensor. No product of widths is a multiple of this prime: where
+# two layers' weights were the same, OpenVINO would compute but one of them.
+BLOCK = 1_000_003
 
 
 def shapes(model_cfg: dict[str, Any], folder: Path) -> Shapes:
@@ -50,7 +53,7 @@ def tensor(key: str, shape: tuple[int, ...], block: NDArray[np.float32]) -> NDAr
     if key in ("logit_scale", "logit_bias"):
         return np.full(shape, math.log(100) if key == "logit_scale" else -10, np.float32)
     inputs = 100 if len(shape) == 1 or key.endswith("gamma") else math.prod(shape[1:])
-    values = np.resize(block, shape) * np.float32(inputs**-0.5)
+    values = np.resize(np.roll(block, zlib.crc32(key.encode())), shape) * np.float32(inputs**-0.5)
     if key.endswith("running_var"):
         return 4 + np.abs(values)  # branches that are added up do not let what flows grow from block to block
     is_norm = len(shape) == 1 and key.endswith("weight")
