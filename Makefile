@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients page recipes check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve test clients page recipes recall check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe
 
 recipes: .venv-recipes/installed ## docs/recipes.md against PostgreSQL, Chroma, Qdrant, pandas and datasets
 	.venv-recipes/bin/python -m pytest --confcutdir=tests/recipes -o filterwarnings= tests/recipes
+
+recall: .venv/test ## recall@10 of the index over 100,000 vectors against exact search
+	$(BIN)/python -m pytest -m recall -s tests/search
 
 FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md

@@ -9,6 +9,8 @@ from typing import Any
 
 from ..bulk.options import SourceOptions, add_source_arguments, positive
 
+EXACT_BELOW = 100_000  # rows
+
 
 @dataclass(frozen=True)
 class IndexOptions(SourceOptions):
@@ -44,7 +46,7 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
     parser.add_argument(
         "--exact-below",
         type=positive,
-        default=100_000,
+        default=EXACT_BELOW,
         metavar="N",
         help="rows up to which search compares with each; more get an IVF-PQ index (default 100000)",
     )
