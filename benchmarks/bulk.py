@@ -1,7 +1,12 @@
-"""openclip-api embed against the bare engine, and its memory over the number of items.
+"""openclip-api embed: its memory over the number of items, and its throughput beside the bare engine's. → BULK.md
 
-python benchmarks/bulk.py, in the tests' venv. Prints ratios: 640-px JPEGs a second of the whole command over those of
-Embedder.embed_images on bytes in memory, in turns; and the peak memory of the process at 1,000 and 100,000 texts.
+python benchmarks/bulk.py texts|images|throughput, in the tests' venv; each takes some minutes.
+
+texts, images: peak memory of the process on the built-in model, at few items and at many. Images are 640-px JPEGs,
+1,000 different ones under more names. throughput: 640-px JPEGs a second on ViT-B-32 at full size with random weights,
+in turns: the whole command, Embedder.embed_images on the same bytes in memory, the engine on pixels in the same
+batches, and decoding alone. All of them share the processor's cores, so that what the last two leave is the bound:
+an image takes the engine's time on all cores and then the decoder's.
 """
 
 import argparse
@@ -11,64 +16,112 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import skimage.data
-from PIL import Image
+from photographs import photographs
+from random_checkpoint import write_random_checkpoint
 
 import openclip_api
 from openclip_api.bulk.command import embed
 from openclip_api.bulk.options import add_arguments, take_options
+from openclip_api.embedder import Embedder
 from openclip_api.settings import read_settings
 
-IMAGES, ROUNDS = 600, 4
+DIFFERENT, IMAGES, ROUNDS = 1000, 300, 5
 
 
-def write_images(folder: Path) -> None:
-    draw = np.random.default_rng(0)
-    photographs = [skimage.data.astronaut(), skimage.data.coffee(), skimage.data.chelsea(), skimage.data.rocket()]
-    for number in range(IMAGES):
-        pixels = np.array(Image.fromarray(photographs[number % 4]).convert("RGB").resize((640, 480)))
-        pixels[:16, :16] = draw.integers(0, 255, (16, 16, 3))  # no two alike: those are computed once
-        Image.fromarray(pixels).save(folder / f"{number:04d}.jpg", quality=90)
+def write_images(folder: Path, count: int, names: int | None = None) -> Path:
+    """So many different ones; then their names again, until there are `names`."""
+    folder.mkdir()
+    for number, content in enumerate(photographs(count, 640, 480)):
+        (folder / f"{number:06d}.jpg").write_bytes(content)
+    for number in range(count, names or count):
+        (folder / f"{number:06d}.jpg").hardlink_to(folder / f"{number % count:06d}.jpg")
+    return folder
+
+
+def write_texts(path: Path, count: int) -> Path:
+    path.write_text("\n".join(f"text {number}" for number in range(count)))
+    return path
+
+
+def peak_memory(source: Path, out: Path) -> str:
+    command = [sys.executable, "-m", "openclip_api", "embed", str(source), "--out", str(out), "--shard-rows", "1000"]
+    environment = {**os.environ, "MODEL_NAME": "emoji", "PRECISION": "fp32"}
+    started, peak = time.perf_counter(), 0
+    process = subprocess.Popen([*command, "--progress", "quiet"], env=environment)
+    while process.poll() is None:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
+        time.sleep(0.1)
+    return f"{peak / 1024:.0f} MB, {time.perf_counter() - started:.0f} s, exit code {process.returncode}"
 
 
 def throughput(folder: Path) -> None:
-    source = folder / "images"
-    source.mkdir()
-    write_images(source)
+    source = write_images(folder / "images", IMAGES)
     contents = [path.read_bytes() for path in sorted(source.iterdir())]
-    embedder = openclip_api.load("emoji", precision="fp32")
-    ratios = []
-    for turn in range(ROUNDS):
-        started = time.perf_counter()
-        embedder.embed_images(contents)
-        bare = time.perf_counter() - started
-        parser = argparse.ArgumentParser()
-        add_arguments(parser)
-        arguments = [str(source), "--out", str(folder / f"out-{turn}"), "--progress", "quiet", "--shard-rows", "200"]
-        options = take_options(vars(parser.parse_args(arguments)))
-        started = time.perf_counter()
-        embed(options, read_settings(), lambda: embedder)
-        ratios.append(bare / (time.perf_counter() - started))
+    checkpoint = write_random_checkpoint(folder / "vit-b-32")
+    embedder = openclip_api.load(f"local-dir:{checkpoint}", precision="fp32")
+    preprocess, engine = embedder._prepare["image"], embedder._engine
+    pixels = np.stack([preprocess(content) for content in contents])  # [N, 224, 224, 3]
+
+    def compute() -> None:
+        for start in range(0, IMAGES, 16):
+            engine.encode_images(pixels[start : start + 16])
+
+    def decode() -> None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(preprocess, contents))
+
+    turns = iter(range(10**6))
+    runs: dict[str, Callable[[], object]] = {
+        "openclip-api embed": lambda: command(source, folder / f"out-{next(turns)}", embedder),
+        "Embedder.embed_images": lambda: embedder.embed_images(contents),
+        "the engine alone": compute,
+        "decoding alone": decode,
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for turn in range(ROUNDS + 1):  # the first does not count
+        for name, run in runs.items():
+            started = time.perf_counter()
+            run()
+            if turn:
+                seconds[name].append(time.perf_counter() - started)
     embedder.close()
-    print(
-        f"throughput over the bare engine's: {', '.join(f'{r:.2f}' for r in ratios)}; {statistics.median(ratios):.2f}"
-    )
+    report({name: IMAGES / statistics.median(times) for name, times in seconds.items()}, seconds)
 
 
-def memory(folder: Path, items: int) -> None:
-    (folder / f"{items}.txt").write_text("\n".join(f"text {number}" for number in range(items)))
-    command = ["embed", f"{folder}/{items}.txt", "--out", f"{folder}/{items}", "--shard-rows", "1000"]
-    environment = {**os.environ, "MODEL_NAME": "emoji", "PRECISION": "fp32"}
-    process = subprocess.Popen([sys.executable, "-m", "openclip_api", *command, "--progress", "quiet"], env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    print(f"{items:,} texts: {usage.ru_maxrss / 1024:.0f} MB, exit code {os.waitstatus_to_exitcode(status)}")
+def command(source: Path, out: Path, embedder: Embedder) -> int:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    arguments = [str(source), "--out", str(out), "--progress", "quiet", "--shard-rows", "100"]
+    return embed(take_options(vars(parser.parse_args(arguments))), read_settings(), lambda: embedder)
+
+
+def report(rates: dict[str, float], seconds: dict[str, list[float]]) -> None:
+    for name, rate in rates.items():
+        print(f"{name}: {rate:.1f} images/s ({', '.join(f'{IMAGES / s:.1f}' for s in seconds[name])})")
+    whole, bytes_in_memory, engine, decoder = rates.values()
+    bound = 1 / (1 / engine + 1 / decoder)
+    print(f"what the cores' time allows: {bound:.1f} images/s")
+    print(f"embed over embed_images {whole / bytes_in_memory:.3f}, over the bound {whole / bound:.3f}, ", end="")
+    print(f"over the engine alone {whole / engine:.3f}")
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        memory(Path(name), 1000)
-        memory(Path(name), 100_000)
-        throughput(Path(name))
+        here = Path(name)
+        if sys.argv[1:] == ["texts"]:
+            for count in (1000, 100_000):
+                print(f"{count:,} texts: {peak_memory(write_texts(here / f'{count}.txt', count), here / f'{count}')}")
+        elif sys.argv[1:] == ["images"]:
+            for count in (1000, 10_000):
+                folder = write_images(here / f"images-{count}", DIFFERENT, count)
+                print(f"{count:,} images: {peak_memory(folder, here / f'{count}')}", flush=True)
+        elif sys.argv[1:] == ["throughput"]:
+            throughput(here)
+        else:
+            sys.exit(__doc__)
