@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -222,3 +224,19 @@ def test_one_number_of_many_is_enough_to_refuse_or_to_pass():
     vectors[0, 2] = -np.inf
     with pytest.raises(FailedSelfCheck, match="infinity"):
         check_vectors("text", vectors, 3, "fp32")
+
+
+def test_what_is_done_keeps_no_image(embedder: Embedder):
+    """Without a collection of cycles, which come seldom: a long job would hold hundreds of images until the next."""
+    images = [bytes([n, n, n]) for n in range(1, 4)]
+    before = [sys.getrefcount(image) for image in images]
+    gc.collect()
+    gc.disable()
+    try:
+        jobs = embedder.submit([("image", image) for image in images])
+        assert [job.future.result(10).tolist() for job in jobs] == [[n, n, n] for n in range(1, 4)]
+        embedder.close()
+        assert [sys.getrefcount(image) for image in images] == before
+        assert [job.item for job in jobs] == [None] * 3
+    finally:
+        gc.enable()

@@ -212,7 +212,8 @@ class Embedder:
         if not self._alike.join(content, job):
             self._batcher.dismiss(job)
             return
-        job.future.add_done_callback(lambda _: self._share(content, job, item))
+        held = [item]  # a future keeps its callbacks, in a circle with its job: they must not keep the bytes as well
+        job.future.add_done_callback(lambda _: self._share(content, job, held.pop()))
         started = time.perf_counter()
         try:
             job.item = self._prepare[job.key](item)
@@ -233,7 +234,9 @@ class Embedder:
             for job in followers:
                 self._submit(job, item)
             return
-        if first.key == "text" and first.future.exception() is None:
+        if first.key == "image":
+            first.item = None  # nor the pixels
+        elif first.future.exception() is None:
             self.text_cache.put(item, first.item, first.future.result())
         hand_on(first, followers)
 
