@@ -8,12 +8,14 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from typing import IO, Any
+from typing import IO
 
 from ..embedder import Kind
 from ..errors import CannotWrite, InvalidSource
-from .items import IMAGE_SUFFIXES, Item, Unreadable, unreadable
+from .items import IMAGE_SUFFIXES, Item, Load, Unreadable, as_it_is, fail, unreadable
 from .tables import Columns
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -28,7 +30,7 @@ def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterato
     try:
         with _plain(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for key, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
-                yield from _sample(tar, path, key, list(members), columns, max_bytes)
+                yield from _sample(file, path, key, list(members), columns, max_bytes)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise InvalidSource(f"{path}: the archive cannot be read to its end") from error
 
@@ -37,7 +39,7 @@ def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterato
 def _plain(path: str) -> Iterator[IO[bytes]]:
     """The archive itself; a compressed one is unpacked first, into a file without a name: members are read back and
     forth, and each step back in a compressed file begins at its start. Raises CannotWrite."""
-    if path.lower().endswith(".tar"):
+    if _is_plain(path):
         with open(path, "rb") as file:
             yield file
         return
@@ -52,11 +54,27 @@ def _plain(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _files(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _is_plain(path: str) -> bool:
+    return path.lower().endswith(".tar")
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Where a file's content stands in the archive: `size` bytes from `start` on."""
+
+    name: str
+    start: int
+    size: int
+    stamp: str
+    is_sparse: bool
+
+
+def _files(tar: tarfile.TarFile) -> Iterator[_Member]:
     while (member := tar.next()) is not None:
         tar.members = []  # type: ignore[attr-defined]  # or it keeps every header it has seen
         if member.isreg():
-            yield member
+            stamp = f"{member.size} {member.mtime} {member.offset}"
+            yield _Member(member.name, member.offset_data, member.size, stamp, member.issparse())
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -66,7 +84,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _sample(
-    tar: tarfile.TarFile, path: str, key: str, members: list[tarfile.TarInfo], columns: Columns | None, max_bytes: int
+    file: IO[bytes], path: str, key: str, members: list[_Member], columns: Columns | None, max_bytes: int
 ) -> Iterator[Item]:
     parts = {_split(member.name)[1]: member for member in members}
     kind: Kind = "text" if columns is not None and columns.role == "text" else "image"
@@ -79,38 +97,48 @@ def _sample(
             yield unreadable(key, path, kind, f"the sample has no .{columns.name}")
         return
     keep = columns.keep if columns else ()
+    member, most = parts[wanted], LARGEST_FIELD if kind == "text" else max_bytes
+    load: Load = partial(_load, path, member, kind, most)
     try:
-        extra = {name: _text(tar, parts[name]) if name in parts else None for name in keep}
+        extra = {name: _text(file, parts[name], LARGEST_FIELD) if name in parts else None for name in keep}
     except Unreadable as error:
         yield unreadable(key, path, kind, str(error))
         return
-    yield _item(tar, path, key, parts[wanted], extra, kind, max_bytes)
+    if not _is_plain(path):  # what it is unpacked into is this process's, and not for long
+        load = _at_once(file, member, kind, most)
+    yield Item(key, f"{path}/{member.name}", kind, load, member.stamp, extra=extra)
 
 
-def _item(
-    tar: tarfile.TarFile, path: str, key: str, member: tarfile.TarInfo, extra: Any, kind: Kind, max_bytes: int
-) -> Item:
-    def load() -> str | bytes:
-        if kind == "text":
-            return _text(tar, member)
-        if member.size > max_bytes:
-            raise Unreadable(f"larger than {max_bytes / 1e6:g} MB")
-        return _open(tar, member).read()
-
-    stamp = f"{member.size} {member.mtime} {member.offset}"
-    return Item(key, f"{path}/{member.name}", kind, load, stamp, at_once=True, extra=extra)
-
-
-def _text(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    if member.size > LARGEST_FIELD:
-        raise Unreadable(f"larger than {LARGEST_FIELD / 1e6:g} MB")
+def _at_once(file: IO[bytes], member: _Member, kind: Kind, most: int) -> Load:
     try:
-        return _open(tar, member).read().decode()
+        return partial(as_it_is, _content(file, member, kind, most))
+    except Unreadable as error:
+        return partial(fail, str(error))
+
+
+def _load(path: str, member: _Member, kind: Kind, most: int) -> str | bytes:
+    with open(path, "rb") as file:
+        return _content(file, member, kind, most)
+
+
+def _content(file: IO[bytes], member: _Member, kind: Kind, most: int) -> str | bytes:
+    return _text(file, member, most) if kind == "text" else _bytes(file, member, most)
+
+
+def _text(file: IO[bytes], member: _Member, most: int) -> str:
+    try:
+        return _bytes(file, member, most).decode()
     except UnicodeDecodeError as error:
         raise Unreadable(f"{member.name}: not UTF-8") from error
 
 
-def _open(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    file = tar.extractfile(member)
-    assert file is not None, "only regular members come here"
-    return file
+def _bytes(file: IO[bytes], member: _Member, most: int) -> bytes:
+    if member.size > most:
+        raise Unreadable(f"larger than {most / 1e6:g} MB")
+    if member.is_sparse:
+        raise Unreadable("stored with holes (GNU sparse)")
+    file.seek(member.start)
+    content = file.read(member.size)
+    if len(content) < member.size:
+        raise Unreadable("the archive ends within it")
+    return content

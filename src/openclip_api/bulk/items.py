@@ -6,12 +6,16 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from ..embedder import Kind
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp"})
+
+
+Load: TypeAlias = Callable[[], str | bytes]
 
 
 class Unreadable(Exception):
@@ -20,8 +24,8 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Item:
-    """`load` gives a text's string or an image's bytes. It may be called from any thread, unless `at_once`:
-    then only before the next item is asked for. It raises Unreadable, OSError, ValueError or RequestError.
+    """`load` gives a text's string or an image's bytes. It may be called from any thread, and pickled: from a
+    process on another machine that has the same files. It raises Unreadable, OSError, ValueError or RequestError.
 
     `stamp` changes when the content does: a file's size and time, or the content itself.
     """
@@ -29,19 +33,22 @@ class Item:
     id: str
     path: str
     kind: Kind
-    load: Callable[[], str | bytes]
+    load: Load
     stamp: str
-    at_once: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def unreadable(id: str, path: str, kind: Kind, reason: str, extra: Mapping[str, Any] | None = None) -> Item:
     """An item that is known to fail: its row says why."""
+    return Item(id, path, kind, partial(fail, reason), reason, extra=extra or {})
 
-    def load() -> NoReturn:
-        raise Unreadable(reason)
 
-    return Item(id, path, kind, load, reason, extra=extra or {})
+def as_it_is(content: str | bytes) -> str | bytes:
+    return content
+
+
+def fail(reason: str) -> NoReturn:
+    raise Unreadable(reason)
 
 
 def image_file(id: str, path: str, max_bytes: int, extra: Mapping[str, Any] | None = None) -> Item:
@@ -50,7 +57,7 @@ def image_file(id: str, path: str, max_bytes: int, extra: Mapping[str, Any] | No
         stamp = f"{state.st_size} {state.st_mtime_ns}"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         stamp = reason(error)
-    return Item(id, path, "image", lambda: read_file(path, max_bytes), stamp, extra=extra or {})
+    return Item(id, path, "image", partial(read_file, path, max_bytes), stamp, extra=extra or {})
 
 
 def read_file(path: str, max_bytes: int) -> bytes:

@@ -7,16 +7,18 @@ rows are taken from the other end in order. Between them are at most WINDOW rows
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..embedder import Kind, UnusableVectors, unit_length
+from ..embedder import UnusableVectors, unit_length
 from ..errors import RequestError
 from ..preprocess import image_size
 from .durable import write_file
@@ -45,6 +47,14 @@ class Output:
         return Layout(self.embed_dim, self.dtype, self.extra)
 
 
+class Finished(NamedTuple):
+    """A shard as Ledger.add takes it: files is suffix → content."""
+
+    rows: int
+    failures: int
+    files: dict[str, bytes]
+
+
 def run(
     items: Iterable[Item], ledger: Ledger, engine: Engine, output: Output, done: Callable[[int, int], None]
 ) -> None:
@@ -55,13 +65,24 @@ def run(
     number, shard = 0, list[Row]()
     for index, row in _rows(_missing(items, ledger, output.shard_rows), engine, output.normalize):
         if index // output.shard_rows != number and shard:
-            _write(ledger, number, shard, output)
+            ledger.add(number, *_finished(shard, output))
             shard = []
         number = index // output.shard_rows
         shard.append(row)
         done(1, row.error is not None)
     if shard:
-        _write(ledger, number, shard, output)
+        ledger.add(number, *_finished(shard, output))
+
+
+def missing_shards(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, list[Item]]]:
+    """The shards that the ledger lacks: number and items."""
+    by_shard = groupby(_missing(items, ledger, shard_rows), lambda numbered: numbered[0] // shard_rows)
+    return ((number, [item for _, item in numbered]) for number, numbered in by_shard)
+
+
+def embed_shard(items: Sequence[Item], engine: Engine, output: Output) -> Finished:
+    """One shard from its items alone. Raises whatever breaks the engine itself."""
+    return _finished([row for _, row in _rows(enumerate(items), engine, output.normalize)], output)
 
 
 def write_failures(ledger: Ledger, out: Path, format: Format) -> None:
@@ -79,6 +100,11 @@ def write_lance_table(ledger: Ledger, out: Path, layout: Layout) -> None:
     write_table(out / "vectors.lance", files, layout.table([Row("", "")]))
 
 
+def _finished(rows: Sequence[Row], output: Output) -> Finished:
+    failures = sum(row.error is not None for row in rows)
+    return Finished(len(rows), failures, WRITERS[output.format](rows, output.layout))
+
+
 def _missing(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, Item]]:
     return ((index, item) for index, item in enumerate(items) if index // shard_rows not in ledger)
 
@@ -89,7 +115,7 @@ def _rows(items: Iterable[tuple[int, Item]], engine: Engine, normalize: bool) ->
     pool = ThreadPoolExecutor(engine.readers, thread_name_prefix="read")
     try:
         for index, item in items:
-            window.append((index, item, _begin(item, engine, pool)))
+            window.append((index, item, pool.submit(_start, item, engine)))
             if len(window) == WINDOW:
                 yield _row(*window.popleft(), normalize)
         while window:
@@ -104,21 +130,10 @@ class _Started:
     size: tuple[int | None, int | None]
 
 
-def _begin(item: Item, engine: Engine, pool: ThreadPoolExecutor) -> Future[_Started]:
-    if not item.at_once:
-        return pool.submit(lambda: _start(item.kind, item.load(), engine))
-    try:
-        content = item.load()
-    except ITEMS_FAULT as error:
-        failed: Future[_Started] = Future()
-        failed.set_exception(error)
-        return failed
-    return pool.submit(_start, item.kind, content, engine)
-
-
-def _start(kind: Kind, content: str | bytes, engine: Engine) -> _Started:
+def _start(item: Item, engine: Engine) -> _Started:
+    content = item.load()
     size = image_size(content) if isinstance(content, bytes) else (None, None)
-    return _Started(engine.start(kind, content), size)
+    return _Started(engine.start(item.kind, content), size)
 
 
 def _row(index: int, item: Item, started: Future[_Started], normalize: bool) -> tuple[int, Row]:
@@ -130,8 +145,3 @@ def _row(index: int, item: Item, started: Future[_Started], normalize: bool) -> 
     except ITEMS_FAULT as error:
         return index, Row(id, path, error=printable(reason(error)), extra=extra)
     return index, Row(id, path, unit_length(vector) if normalize else vector, *begun.size, extra=extra)
-
-
-def _write(ledger: Ledger, number: int, rows: list[Row], output: Output) -> None:
-    failures = sum(row.error is not None for row in rows)
-    ledger.add(number, len(rows), failures, WRITERS[output.format](rows, output.layout))

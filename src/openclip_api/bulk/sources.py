@@ -9,6 +9,7 @@ import stat
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from ..errors import InvalidSource
 from .archives import SUFFIXES as ARCHIVES
 from .archives import archive_items
 from .folders import folder_items
-from .items import Item, image_file, is_image_name, printable, unreadable
+from .items import Item, as_it_is, image_file, is_image_name, printable, unreadable
 from .tables import SUFFIXES as TABLES
 from .tables import Columns, Reading, kept_types, lines, table_items
 
@@ -132,4 +133,4 @@ def _text_lines(path: str) -> Iterator[Item]:
         except UnicodeDecodeError:
             yield unreadable(id, path, "text", "the line is not UTF-8")
             continue
-        yield Item(id, path, "text", text.__str__, text)
+        yield Item(id, path, "text", partial(as_it_is, text), text)

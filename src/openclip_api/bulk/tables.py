@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ..base64_field import decode_image
 from ..errors import InvalidSource
-from .items import Item, Unreadable, image_file, printable, unreadable
+from .items import Item, Unreadable, as_it_is, image_file, printable, unreadable
 
 Role = Literal["path", "url", "image", "text"]
 Row = Mapping[str, Any] | str  # or why it cannot be read
@@ -72,7 +73,7 @@ def row_item(id: str, table: str, row: Mapping[str, Any], columns: Columns, read
     if columns.role == "image":
         if isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str):
             return _file(id, value["path"], table, reading, extra)
-        return Item(id, table, "image", lambda: _image(value), _stamp(value), extra=extra)
+        return Item(id, table, "image", partial(_image, value), _stamp(value), extra=extra)
     if not isinstance(value, str):
         return unreadable(id, table, kind, f"column {columns.name!r} holds no string", extra)
     if columns.role == "path":
@@ -80,8 +81,8 @@ def row_item(id: str, table: str, row: Mapping[str, Any], columns: Columns, read
     if value != printable(value):
         return unreadable(id, table, kind, f"column {columns.name!r} is not UTF-8", extra)
     if columns.role == "text":
-        return Item(id, table, "text", lambda: value, value, extra=extra)
-    return Item(id, value, "image", lambda: reading.fetch(value), value, extra=extra)
+        return Item(id, table, "text", partial(as_it_is, value), value, extra=extra)
+    return Item(id, value, "image", partial(reading.fetch, value), value, extra=extra)
 
 
 def _file(id: str, path: str, table: str, reading: Reading, extra: Mapping[str, Any]) -> Item:
