@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients page recipes recall check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve test clients page recipes recall ray check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ recipes: .venv-recipes/installed ## docs/recipes.md against PostgreSQL, Chroma, 
 recall: .venv/test ## recall@10 of the index over 100,000 vectors against exact search
 	$(BIN)/python -m pytest -m recall -s tests/search
 
+ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on this machine, nodes killed, in some six minutes
+	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
+
 FAULTS = $(addprefix tests/server/test_,stop.py accept.py limits.py log.py image_urls.py) tests/test_decode_process.py
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
@@ -69,7 +72,7 @@ lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
 		pyproject.toml --extra test --extra check -o requirements.lock
 
 clean:
-	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity .venv-ray .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -112,6 +115,11 @@ clean:
 .venv-recipes/installed: pyproject.toml tests/recipes/requirements.txt
 	$(PYTHON) -m venv .venv-recipes
 	.venv-recipes/bin/python -m pip install --quiet --disable-pip-version-check -r tests/recipes/requirements.txt -e '.[bulk]'
+	touch $@
+
+.venv-ray/installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/python $(INSTALL) -e '.[ray,test]'
 	touch $@
 
 .venv-parity/installed: pyproject.toml parity/requirements.txt

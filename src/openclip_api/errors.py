@@ -14,6 +14,7 @@ OpenClipApiError
 ├── JobError                ends a bulk job: one line, exit code 1
 │   ├── InvalidSource       what is to be embedded is not there, or not what it should be
 │   ├── OtherRun            the folder holds a run with another model, source or format
+│   ├── ClusterFailed       the Ray cluster is not there, or a node of it cannot do its part
 │   ├── ServerFailed        a server does not answer, serves another model or refuses
 │   └── CannotWrite         the disk is full, or takes no more for another reason
 └── RequestError            ends one request: carries the field that is wrong
@@ -87,6 +88,10 @@ class InvalidSource(JobError):
 
 
 class OtherRun(JobError):
+    pass
+
+
+class ClusterFailed(JobError):
     pass
 
 

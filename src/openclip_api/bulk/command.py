@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import __version__
 from ..embedder import Embedder
 from ..errors import InvalidSource, MissingExtra
 from ..settings import Settings
-from .engine import Engine, LocalEngine, Model
+from .engine import LocalEngine, Model
 from .formats import FOLDERS
+from .items import Item
 from .job import Output, run, write_failures, write_lance_table
 from .ledger import Ledger
 from .options import Options
@@ -22,6 +25,11 @@ from .servers import Servers
 from .sources import Sources, Survey, survey
 from .tables import Columns, Reading, Role
 from .urls import UrlReader
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+Work: TypeAlias = Callable[[Iterable[Item], Ledger, Output, Progress], None]
 
 SOME_FAILED = 3
 ROLES: dict[str, Role] = {"path_column": "path", "url_column": "url", "image_column": "image", "text_column": "text"}
@@ -39,20 +47,33 @@ def embed(options: Options, settings: Settings, load: Callable[[], Embedder]) ->
     found = survey(sources)
     if not found.items:
         raise InvalidSource(f"{', '.join(options.source)}: nothing to embed in it")
+    if options.ray:
+        with _cluster(options.ray, settings, sources) as cluster:
+            return _run(options, sources, found, extra, cluster.model, cluster.run)
     if options.server:
         with Servers(options.server, next(iter(settings.api_key), None)) as servers:
-            return _run(options, sources, found, extra, servers)
-    return _run(options, sources, found, extra, LocalEngine(load()))
+            return _run(options, sources, found, extra, servers.model, partial(run, servers))
+    engine = LocalEngine(load())
+    return _run(options, sources, found, extra, engine.model, partial(run, engine))
 
 
-def _run(options: Options, sources: Sources, found: Survey, extra: dict[str, Any], engine: Engine) -> int:
-    output = Output(options.format, options.dtype, options.normalize, options.shard_rows, engine.model.embed_dim, extra)
-    ledger = Ledger(options.out, FOLDERS[output.format], _identity(engine.model, found, output))
+def _cluster(address: str, settings: Settings, sources: Sources) -> Cluster:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report to its makers; it looks once it is imported
+    try:
+        from .cluster import Cluster
+    except ImportError as error:
+        raise MissingExtra(f"--ray needs {error.name}: pip install 'openclip-api[ray]'") from error
+    return Cluster(address, settings, sources.paths)
+
+
+def _run(options: Options, sources: Sources, found: Survey, extra: dict[str, Any], model: Model, work: Work) -> int:
+    output = Output(options.format, options.dtype, options.normalize, options.shard_rows, model.embed_dim, extra)
+    ledger = Ledger(options.out, FOLDERS[output.format], _identity(model, found, output))
     try:
         with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
             if found.duplicates:
                 progress.warn(f"{found.duplicates} items have an id that an earlier one has")
-            run(sources, ledger, engine, output, progress.add)
+            work(sources, ledger, output, progress)
             if output.format == "lance":
                 write_lance_table(ledger, options.out, output.layout)
             write_failures(ledger, options.out, options.format)

@@ -7,7 +7,7 @@ rows are taken from the other end in order. Between them are at most WINDOW rows
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
@@ -26,6 +26,7 @@ from .engine import Engine
 from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes
 from .items import Item, Unreadable, printable, reason
 from .ledger import Ledger
+from .progress import Progress
 
 WINDOW = 512
 ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the job
@@ -55,10 +56,8 @@ class Finished(NamedTuple):
     files: dict[str, bytes]
 
 
-def run(
-    items: Iterable[Item], ledger: Ledger, engine: Engine, output: Output, done: Callable[[int, int], None]
-) -> None:
-    """Write every shard that the ledger lacks. done: told of rows and failures as they come.
+def run(engine: Engine, items: Iterable[Item], ledger: Ledger, output: Output, progress: Progress) -> None:
+    """Write every shard that the ledger lacks.
 
     Raises CannotWrite, InvalidSource, and whatever breaks the engine itself.
     """
@@ -69,7 +68,7 @@ def run(
             shard = []
         number = index // output.shard_rows
         shard.append(row)
-        done(1, row.error is not None)
+        progress.add(1, row.error is not None)
     if shard:
         ledger.add(number, *_finished(shard, output))
 

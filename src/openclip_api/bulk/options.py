@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class Options(SourceOptions):
     normalize: bool
     shard_rows: int
     server: list[str]
+    ray: str | None
 
 
 def take_options(arguments: dict[str, Any]) -> Options:
@@ -54,12 +56,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     add("--dtype", choices=("float32", "float16"), default="float32", help="of the vectors (default float32)")
     add("--normalize", action="store_true", help="scale each vector to length 1")
     add("--shard-rows", type=positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")
-    add(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--server",
         action="append",
         default=[],
         metavar="URL",
         help="embed on this running server instead of here; may be repeated: the least loaded is asked",
+    )
+    where.add_argument(
+        "--ray",
+        nargs="?",
+        const="auto",
+        type=_ray_address,
+        metavar="HOST:PORT",
+        help="embed on the nodes of this Ray cluster (without an address: RAY_ADDRESS, else the one that runs here)",
     )
     return parser
 
@@ -95,6 +106,12 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return int(text)
+
+
+def _ray_address(text: str) -> str:
+    if text != "auto" and not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT; a SOURCE comes before --ray")
+    return text
 
 
 def _names(text: str) -> list[str]:

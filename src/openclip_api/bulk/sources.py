@@ -51,6 +51,11 @@ class Sources:
                     f"{path}: name its column: --path-column, --url-column, --image-column, --text-column"
                 )
 
+    @property
+    def paths(self) -> list[str]:
+        """The folders and files that the arguments name."""
+        return self._paths
+
     def __iter__(self) -> Iterator[Item]:
         for path in self._paths:
             yield from self._items(path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterable
+from functools import cache
+from typing import Any
 
 from ..image_fetch import CONCURRENT, ImageFetcher
 
@@ -13,7 +15,7 @@ class UrlReader:
     """Gives threads what ImageFetcher gives an event loop. The loop starts with the first URL."""
 
     def __init__(self, hosts: Iterable[str], max_bytes: int, seconds: float) -> None:
-        self._hosts, self._max_bytes, self._seconds = hosts, max_bytes, seconds
+        self._hosts, self._max_bytes, self._seconds = tuple(hosts), max_bytes, seconds
         self._lock = threading.Lock()
         self._places = threading.Semaphore(CONCURRENT)  # one that waits in the fetcher spends its seconds there
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -29,3 +31,11 @@ class UrlReader:
         assert self._fetcher is not None
         with self._places:
             return asyncio.run_coroutine_threadsafe(self._fetcher.fetch(url), self._loop).result()
+
+    def __reduce__(self) -> Any:
+        return _reader, (self._hosts, self._max_bytes, self._seconds)
+
+
+@cache  # of a process that unpickles: one loop, however many shards come with a reader
+def _reader(hosts: tuple[str, ...], max_bytes: int, seconds: float) -> UrlReader:
+    return UrlReader(hosts, max_bytes, seconds)

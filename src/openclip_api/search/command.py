@@ -101,7 +101,9 @@ def _vector(options: SearchOptions, settings: Settings, embedder: Embedder) -> A
 
 def _embed_options(options: IndexOptions, out: Path) -> Options:
     chosen = {field.name: getattr(options, field.name) for field in fields(SourceOptions)}
-    return Options(**chosen, out=out, format="parquet", dtype="float32", normalize=True, shard_rows=10_000, server=[])
+    return Options(
+        **chosen, out=out, format="parquet", dtype="float32", normalize=True, shard_rows=10_000, server=[], ray=None
+    )
 
 
 def _add(folder: Path, path: Path) -> Store:
