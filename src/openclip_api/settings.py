@@ -135,7 +135,7 @@ class Settings(BaseSettings):
             "jpeg_scaling": self.jpeg_scaling,
             "max_batch": self.max_batch,
             "max_queue": self.max_queue,
-            "decode_processes": (os.cpu_count() or 1) if self.isolates_decoding else 0,
+            "decode_processes": (self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
             "max_queue_bytes": int(self.max_queue_mb * 1e6),
             "text_cache_bytes": int(self.text_cache_mb * 1e6),
             "self_check": self.self_check,

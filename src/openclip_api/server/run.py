@@ -41,15 +41,27 @@ def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: Image
     """
     log_writer = set_up(settings.log_level, settings.log_format)
     try:
-        return _run(settings, load, fetcher or _fetcher(settings))
+        return _run(settings, load, fetcher or image_fetcher(settings))
     finally:
         log_writer.close()
 
 
-def _fetcher(settings: Settings) -> ImageFetcher | None:
+def image_fetcher(settings: Settings) -> ImageFetcher | None:
+    """None where image URLs are not to be fetched."""
     if not settings.allow_image_urls:
         return None
     return ImageFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout)
+
+
+def shelf_of(settings: Settings, load: Callable[..., Embedder] = load) -> Shelf:
+    """The models that the settings name. Raises MissingExtra."""
+    if settings.store is not None and find_spec("lancedb") is None:
+        raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
+    loads: dict[str, Load] = {
+        key: partial(_load, load, settings, name, tag, model_id)
+        for key, (name, tag, model_id) in settings.served_models.items()
+    }
+    return Shelf(loads, settings.max_loaded_models)
 
 
 def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetcher | None) -> int:
@@ -60,13 +72,7 @@ def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetche
             PIL.__version__,
             SAFE_PILLOW,
         )
-    if settings.store is not None and find_spec("lancedb") is None:
-        raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
-    loads: dict[str, Load] = {
-        key: partial(_load, load, settings, name, tag, model_id)
-        for key, (name, tag, model_id) in settings.served_models.items()
-    }
-    shelf, accepted = Shelf(loads, settings.max_loaded_models), Accepted()
+    shelf, accepted = shelf_of(settings, load), Accepted()
 
     def on_loaded() -> None:
         if shelf.error is None:

@@ -94,6 +94,11 @@ class Shelf:
         """Those in memory."""
         return {name: loading.embedder for name, loading in self._loadings.items() if loading.is_loaded}
 
+    @property
+    def busy_seconds(self) -> float:
+        """How long the engine that is longest at one batch has been at it; 0 when all are idle."""
+        return max((embedder.busy_seconds for embedder in self.loaded().values()), default=0.0)
+
     def close(self) -> None:
         for loading in self._loadings.values():
             loading.put_away()

@@ -34,9 +34,8 @@ async def root(request: Request) -> Response:
 async def health(request: Request) -> Response:
     """For what restarts a server: a batch that takes twice as long as requests may wait will help nobody."""
     shelf, settings = request.app.state.shelf, request.app.state.settings
-    busy = max((embedder.busy_seconds for embedder in shelf.loaded().values()), default=0.0)
-    if busy > 2 * settings.request_timeout:
-        return json_response({"status": "hanging", "engine_busy_seconds": busy}, 503)
+    if shelf.busy_seconds > 2 * settings.request_timeout:
+        return json_response({"status": "hanging", "engine_busy_seconds": shelf.busy_seconds}, 503)
     return json_response({"status": "alive"})
 
 
