@@ -20,7 +20,7 @@ from .pages import ROOT, WRITTEN_URL
 from .process import OURS, ServerProcess
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-PROGRAMS = "curl|docker|kubectl|make|openclip-api|pip|python3|rsync|taskset|cp|rm|systemctl|journalctl|/"
+PROGRAMS = "curl|docker|kubectl|make|openclip-api|pip|python3|ray|rsync|serve|taskset|cp|rm|systemctl|journalctl|/"
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{PROGRAMS})\b")
 
 # What a test cannot do here, and why; what it can is in the tests below.
@@ -54,6 +54,9 @@ ELSEWHERE = {
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",
     "openclip-api embed photos/ --server http://10.0.0.5:7860 --server http://10.0.0.6:7860 --out vectors":
         "two other machines; bulk/test_servers.py has two servers",
+    "pip install '.[ray]'": "installs; `make ray` has a venv with it",
+    "RAY_USAGE_STATS_ENABLED=0 ray start --head": "a cluster of its own; ray/conftest.py starts one",
+    "serve run openclip_api.ray_serve:app model_name=emoji threads=1 max_replicas=2": "needs Ray; ray/test_serve.py",
 }  # fmt: skip
 
 

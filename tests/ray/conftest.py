@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,30 @@ collect_ignore_glob = [] if find_spec("ray") else ["test_*.py"]
 SETTINGS = {"include_dashboard": False, "object_store_memory": 100_000_000}
 
 
+def patiently(start: Callable[[], Any]) -> Any:
+    """Ray gives a node thirty seconds to start, which is too short on a machine that is busy for a moment."""
+    for tries_left in (2, 1, 0):
+        try:
+            return start()
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not tries_left:
+                raise
+    return None
+
+
 class Nodes:
     """A head without processors, and nodes with one each."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **SETTINGS})
+        os.environ.setdefault("RAY_agent_register_timeout_ms", "120000")  # a node ends where its agent takes longer
+        head = {"num_cpus": 0, **SETTINGS}
+        self._cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
         self.address: str = self._cluster.address
 
     def add(self, **arguments: Any) -> Any:
-        node = self._cluster.add_node(**{"num_cpus": 1, **SETTINGS} | arguments)
+        node = patiently(lambda: self._cluster.add_node(**{"num_cpus": 1, **SETTINGS} | arguments))
         self._cluster.wait_for_nodes(120)
         return node
 
