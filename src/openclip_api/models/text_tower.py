@@ -43,5 +43,10 @@ def next_size(n: int) -> int:
 
 
 def kept_length(longest: int, least: int, context_length: int) -> int:
-    """How many tokens to compute where those after the `longest` say nothing."""
-    return min(max(next_size(longest), least), context_length)
+    """How many tokens to compute where those after the `longest` say nothing.
+
+    Long texts are rounded less: 40, 48, 56, 64, 80, 96 ... There an eighth more costs more than another shape.
+    """
+    step = (1 << (longest - 1).bit_length()) // 8
+    rounded = next_size(longest) if longest <= 32 else -(-longest // step) * step
+    return min(max(rounded, least), context_length)
