@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from bare import rate
 from captions import short_captions
+from report import processor, table
 from safetensors import safe_open
 
 import openclip_api
@@ -135,7 +136,7 @@ def choosing(rows: list[dict]) -> str:
         ]
         for row in rows
     ]  # fmt: skip
-    return table(header, cells) + f"\n{BASE} itself did {figures(base)}\n({cpu()}, {base['precision']}).\n"
+    return table(header, cells) + f"\n\n{BASE} itself did {figures(base)}\n({cpu()}, {base['precision']}).\n"
 
 
 def figures(row: dict) -> str:
@@ -171,19 +172,13 @@ Written by `benchmarks/models.py`, {time.strftime("%Y-%m-%d")}; anew, one model 
 Items a second of the engine alone, the best of the rounds, each the median of {SECONDS:.0f} seconds;
 a short text has three to six words. Beside it what the process then holds in memory.
 
-{table(header, cells)}"""
-
-
-def table(header: list[str], rows: list[list]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines) + "\n"
+{table(header, cells)}
+"""
 
 
 def cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
-    units = [unit for unit in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if any(unit in line for line in lines)]
-    return f"{os.cpu_count()} cores of an {name} with {units[0]}"
+    name, units = processor()
+    return f"{os.cpu_count()} cores of an {name} with {next(unit for unit in units if unit != 'amx_int8')}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -118,22 +119,26 @@ def growth_line(measured: dict) -> str:
     )
 
 
-def table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def processor() -> tuple[str, list[str]]:
+    """Its name, and which of the units that matter here it has."""
+    text = Path("/proc/cpuinfo").read_text()
+    name = next(line for line in text.splitlines() if line.startswith("model name")).partition(":")[2].strip()
+    units = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+    return name, [unit for unit in units if unit in text]
 
 
 def about_the_run() -> str:
-    cpu = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    flags = Path("/proc/cpuinfo").read_text()
-    units = [
-        unit for unit in ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2") if unit in flags
-    ]
+    cpu, units = processor()
     ours = ", ".join(f"{name} {version(name)}" for name in ("openvino", "pillow", "uvicorn"))
     infinity = versions(".venv-infinity", "infinity-emb", "torch", "transformers")
     original = versions(".venv-original", "open-clip-torch", "torch")
     return (
-        f"{cpu.partition(':')[2].strip()}, {os.cpu_count()} cores ({', '.join(units)}), {platform.system()} "
+        f"{cpu}, {os.cpu_count()} cores ({', '.join(units)}), {platform.system()} "
         f"{platform.release()}, load average {os.getloadavg()[2]:.1f}, Python {platform.python_version()}. "
         f"ViT-B-32 with random weights everywhere. Ours: {ours}. Infinity: {infinity}. Original: {original}. "
         "Load by wrk on the same cores."

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -68,6 +67,9 @@ class Servers:
             stop=tenacity.stop_after_delay(patience),
             reraise=True,
         )
+        self._try_again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_Broken), stop=tenacity.stop_after_attempt(TRIES), reraise=True
+        )
         try:
             self.model = self._common_model()
         except BaseException:
@@ -80,7 +82,8 @@ class Servers:
         body = content if isinstance(content, bytes) else orjson.dumps({"text": content})
         types = {"Content-Type": "image/jpeg" if kind == "image" else "application/json"}  # the bytes decide
         try:
-            answer = self._answer(body, {**types, "Accept": "application/octet-stream"})
+            headers = {**types, "Accept": "application/octet-stream"}
+            answer = self._try_again(self._retry, self._ask, body, headers)
         except _Busy as error:
             raise ServerFailed(str(error)) from error
         except _Broken as error:
@@ -98,12 +101,6 @@ class Servers:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._client.close()
-
-    def _answer(self, body: bytes, headers: dict[str, str]) -> bytes:
-        for _ in range(TRIES - 1):
-            with suppress(_Broken):
-                return self._retry(self._ask, body, headers)
-        return self._retry(self._ask, body, headers)
 
     def _ask(self, body: bytes, headers: dict[str, str]) -> bytes:
         server = self._least_loaded()
