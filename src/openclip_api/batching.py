@@ -57,7 +57,7 @@ class Batcher(Generic[Item, Result]):
         self._max_batch = max_batch
         self._spare = spare
         self._waiting: list[Job[Result]] = []
-        self._expected: dict[Hashable, dict[int, Job[Result]]] = {}  # by key and number, the oldest first
+        self._expected: dict[Hashable, dict[int, None]] = {}  # numbers by key, the oldest first
         self._announced: Counter[Hashable] = Counter()  # how many jobs of a key there have been
         self._took: dict[Hashable, float] = {}  # seconds that the last pass of a key took
         self._answered: tuple[Hashable, int] = (None, 0)  # of which key the last pass was, and for how many jobs
@@ -72,13 +72,14 @@ class Batcher(Generic[Item, Result]):
         with self._changed:
             self._announced[job.key] += 1
             job.number = self._announced[job.key]
-            self._expected.setdefault(job.key, {})[job.number] = job
+            self._expected.setdefault(job.key, {})[job.number] = None
         job.future.add_done_callback(lambda _: self.dismiss(job))
 
     def dismiss(self, job: Job[Result]) -> None:
         """It will not be put."""
         with self._changed:
-            if self._expected.get(job.key, {}).pop(job.number, None) is not None:
+            if job.number in self._expected.get(job.key, {}):
+                del self._expected[job.key][job.number]
                 self._changed.notify()
 
     def put(self, job: Job[Result]) -> None:
