@@ -27,7 +27,7 @@ from random_checkpoint import write_random_checkpoint
 import openclip_api
 from openclip_api.bulk.command import embed
 from openclip_api.bulk.options import add_arguments, take_options
-from openclip_api.embedder import Embedder
+from openclip_api.runtime.embedder import Embedder
 from openclip_api.settings import read_settings
 
 DIFFERENT, IMAGES, ROUNDS = 1000, 300, 5

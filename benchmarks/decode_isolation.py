@@ -19,8 +19,8 @@ import skimage.data
 from PIL import Image
 
 from openclip_api.checkpoints.config import PreprocessConfig
-from openclip_api.decode_process import DecodeProcesses
-from openclip_api.preprocess import image_preprocess
+from openclip_api.inputs.decoder_processes import DecodeProcesses
+from openclip_api.inputs.images import image_preprocess
 
 SIZES = [(224, 224), (320, 240), (640, 480), (1280, 960)]
 ROUNDS, SECONDS = 10, 0.7

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
 
-MERGES = Path(__file__).parents[1] / "src" / "openclip_api" / "bpe_merges.txt.gz"
+MERGES = Path(__file__).parents[1] / "src" / "openclip_api" / "inputs" / "bpe_merges.txt.gz"
 
 
 def save_tokenizer(folder: Path) -> CLIPTokenizer:

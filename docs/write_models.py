@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from openclip_api.checkpoints.registry import all_pretrained
-from openclip_api.listing import engine_and_towers
+from openclip_api.runtime.listing import engine_and_towers
 
 DOCUMENT = Path(__file__).with_name("models.md")
 START, END = "<!-- table: written by docs/write_models.py -->\n", "<!-- end of table -->\n"

@@ -10,7 +10,7 @@ import numpy as np
 
 from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.tokenizer import build_tokenizer
+from openclip_api.inputs.tokenizer import build_tokenizer
 
 from .conftest import Agree
 from .reference import Reference

@@ -6,7 +6,7 @@ import numpy as np
 import open_clip
 import pytest
 
-from openclip_api.tokenizer import Tokenizer, build_tokenizer
+from openclip_api.inputs.tokenizer import Tokenizer, build_tokenizer
 
 from .texts import ALPHABETS, NASTY, random_texts
 

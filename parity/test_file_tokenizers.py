@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from open_clip.tokenizer import HFTokenizer
 
-from openclip_api.tokenizer import build_tokenizer
+from openclip_api.inputs.tokenizer import build_tokenizer
 
 from . import random_tokenizers
 from .texts import NASTY, random_texts

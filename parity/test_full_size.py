@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from openclip_api import load
-from tests.process import ServerProcess
+from tests.support.server_process import ServerProcess
 
 from .conftest import Agree
 from .random_models import save_random_model

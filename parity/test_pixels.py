@@ -11,7 +11,7 @@ from PIL import Image
 
 from openclip_api.checkpoints.checkpoint import PreprocessConfig
 from openclip_api.errors import InvalidImage
-from openclip_api.preprocess import image_preprocess
+from openclip_api.inputs.images import image_preprocess
 
 from . import images
 from .reference import reference_pixels

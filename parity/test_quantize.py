@@ -65,7 +65,7 @@ def test_a_calibrated_model_is_found_and_keeps_close_to_fp32(
 
 
 def test_what_loses_too_much_is_not_saved(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    monkeypatch.setattr("openclip_api.quantize.LEAST_COSINE", 1.1)
+    monkeypatch.setattr("openclip_api.runtime.quantize.LEAST_COSINE", 1.1)
     arguments = ["--model-name", "emoji", "--cache-dir", str(tmp_path), "--images", str(images)]
     assert main(["quantize", *arguments]) == 1
     assert "lost too much in int8" in capsys.readouterr().err

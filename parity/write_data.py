@@ -2,7 +2,7 @@
 
 Writes two files, both data of open_clip (MIT licence, see THIRD_PARTY.md):
   checkpoints/registry.json      architectures by name, and for each tag its repository and preprocessing
-  bpe_merges.txt.gz              the byte-pair merges of CLIP's tokenizer that its vocabulary uses
+  inputs/bpe_merges.txt.gz       the byte-pair merges of CLIP's tokenizer that its vocabulary uses
 """
 
 import gzip
@@ -44,7 +44,7 @@ def main() -> None:
     text = json.dumps(registry(), separators=(",", ":")).replace('{"config"', '\n{"config"')
     (PACKAGE / "checkpoints" / "registry.json").write_text(text + "\n")
     packed = gzip.compress(merges().encode(), 9, mtime=0)
-    (PACKAGE / "bpe_merges.txt.gz").write_bytes(packed)
+    (PACKAGE / "inputs" / "bpe_merges.txt.gz").write_bytes(packed)
 
 
 if __name__ == "__main__":

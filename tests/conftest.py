@@ -9,8 +9,8 @@ import skimage.data
 from PIL import Image
 
 from .golden.shrunk import shrink
-from .process import ServerProcess
-from .tiny import write_tiny_checkpoint
+from .support.server_process import ServerProcess
+from .support.tiny_checkpoint import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
 

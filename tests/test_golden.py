@@ -12,7 +12,7 @@ import pytest
 
 from openclip_api import Embedder, load
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.tokenizer import build_tokenizer
+from openclip_api.inputs.tokenizer import build_tokenizer
 
 from .golden import IMAGES, MODELS, TEXTS, arrays
 

@@ -7,7 +7,7 @@ import pytest
 
 import openclip_api
 
-from .tiny import write_tiny_checkpoint
+from .support.tiny_checkpoint import write_tiny_checkpoint
 
 
 def test_all_names_what_is_exported():

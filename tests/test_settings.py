@@ -7,7 +7,7 @@ import pytest
 from openclip_api.errors import InvalidSetting
 from openclip_api.settings import Settings, read_settings
 
-from .process import OURS
+from .support.server_process import OURS
 
 
 @pytest.fixture(autouse=True)

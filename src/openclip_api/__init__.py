@@ -11,9 +11,9 @@ import sys
 import typing
 
 if typing.TYPE_CHECKING:
-    from .embedder import Embedder, ModelInfo
     from .errors import OpenClipApiError, RequestError, StartupError
-    from .loader import load
+    from .runtime.embedder import Embedder, ModelInfo
+    from .runtime.loader import load
 
 # Importing openvino imports this package, which reports the import to an analytics service and writes
 # into the home directory; without it openvino uses its own stub.
@@ -22,7 +22,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 __all__ = ["Embedder", "ModelInfo", "OpenClipApiError", "RequestError", "StartupError", "load"]
 __version__ = "0.1.0"
 
-_PLACES = {"Embedder": "embedder", "ModelInfo": "embedder", "load": "loader"}
+_PLACES = {"Embedder": "runtime.embedder", "ModelInfo": "runtime.embedder", "load": "runtime.loader"}
 
 
 def __getattr__(name: str) -> typing.Any:

@@ -19,7 +19,7 @@ from .search import options as search_options
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
-    from .embedder import Embedder
+    from .runtime.embedder import Embedder
 
 
 class Job(NamedTuple):
@@ -133,7 +133,7 @@ def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
         run = getattr(import_module(job.module, __package__), command)
     except ImportError as error:
         raise MissingExtra(f"{command} needs {error.name}: pip install 'openclip-api[{job.extra}]'") from error
-    from .loader import load
+    from .runtime.loader import load
 
     def load_model() -> Embedder:
         name, tag = settings.model_name, settings.tag
@@ -149,7 +149,7 @@ def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
 
 
 def _info(settings: Settings) -> int:
-    from .loader import load
+    from .runtime.loader import load
 
     embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
@@ -158,7 +158,7 @@ def _info(settings: Settings) -> int:
 
 
 def _quantize(settings: Settings, images: Path, texts: Path | None) -> int:
-    from .quantize import quantize
+    from .runtime.quantize import quantize
 
     folder = quantize(
         settings.model_name,
@@ -173,7 +173,7 @@ def _quantize(settings: Settings, images: Path, texts: Path | None) -> int:
 
 
 def _models(wanted: str, cache_dir: Path | None) -> int:
-    from .listing import COLUMNS, listed_models
+    from .runtime.listing import COLUMNS, listed_models
 
     rows = [COLUMNS, *(row for row in listed_models(cache_dir) if _has_all(" ".join(row), wanted))]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -13,7 +13,7 @@ from lance import LanceDataset
 import openclip_api
 from openclip_api.bulk.command import embed
 from openclip_api.bulk.options import add_arguments, take_options
-from openclip_api.embedder import Embedder
+from openclip_api.runtime.embedder import Embedder
 from openclip_api.settings import read_settings
 
 Embed = Callable[..., int]

@@ -16,8 +16,8 @@ import pytest
 
 from openclip_api.errors import CannotWrite
 
+from ..support.embed_process import SHARD, finish, kill_until_done, readable_shards, same_rows, start, write_collection
 from .conftest import Embed
-from .process import SHARD, finish, kill_until_done, readable_shards, same_rows, start, write_collection
 
 
 @contextmanager

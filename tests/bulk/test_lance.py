@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from lance import LanceDataset
 
-from openclip_api.embedder import Embedder
 from openclip_api.errors import CannotWrite
+from openclip_api.runtime.embedder import Embedder
 
+from ..support.embed_process import SHARD, finish, same_rows, start, write_collection
 from .conftest import Embed, rows_of, vectors_of
-from .process import SHARD, finish, same_rows, start, write_collection
 
 LANCE = ("--format", "lance", *SHARD)
 

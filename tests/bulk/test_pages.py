@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ..pages import BLOCK, ROOT
+from ..support.protocol_pages import BLOCK, ROOT
 
 
 @pytest.mark.parametrize(("page", "count", "found"), [("bulk", 3, "airplane.png"), ("search", 1, "automobile.png")])

@@ -17,8 +17,8 @@ from filelock import FileLock
 import openclip_api
 from openclip_api.bulk.command import embed
 from openclip_api.bulk.engine import LocalEngine
-from openclip_api.embedder import Embedder
 from openclip_api.errors import OtherRun
+from openclip_api.runtime.embedder import Embedder
 
 from .conftest import Embed, rows_of, vectors_of
 

@@ -15,9 +15,9 @@ import pytest
 from openclip_api.bulk.servers import Servers
 from openclip_api.errors import OtherRun, ServerFailed
 
-from ..process import FakeServer, ServerProcess
+from ..support.embed_process import SHARD, finish, same_rows, start, write_collection
+from ..support.server_process import FakeServer, ServerProcess
 from .conftest import Embed, rows_of
-from .process import SHARD, finish, same_rows, start, write_collection
 
 
 @pytest.fixture(scope="module")

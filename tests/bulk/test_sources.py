@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from openclip_api.embedder import Embedder
 from openclip_api.errors import InvalidSource
+from openclip_api.runtime.embedder import Embedder
 
 from .conftest import GOLDEN, Embed, rows_of, vectors_of
 

@@ -16,10 +16,10 @@ import pytest
 
 from openclip_api.bulk import urls
 from openclip_api.bulk.urls import UrlReader
-from openclip_api.embedder import Embedder
-from openclip_api.image_fetch import CONCURRENT, ImageFetcher
+from openclip_api.fetch.fetcher import CONCURRENT, ImageFetcher
+from openclip_api.runtime.embedder import Embedder
 
-from ..upstream import PUBLIC_ADDRESS, Backend, Sentinel, Upstream, body, hang, redirect, resolver
+from ..support.upstream import PUBLIC_ADDRESS, Backend, Sentinel, Upstream, body, hang, redirect, resolver
 from .conftest import GOLDEN, Embed, rows_of, vectors_of
 
 JPEG, PNG = (GOLDEN / "rgb.jpg").read_bytes(), (GOLDEN / "rgb.png").read_bytes()

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 
 CLIENT_SECONDS = 30
 IDLE_SECONDS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ..bulk.conftest import Embed, embedder, run  # noqa: F401
-from ..bulk.process import kill_until_done
+from ..support.embed_process import kill_until_done
 from .conftest import Report
 
 pytestmark = pytest.mark.chaos

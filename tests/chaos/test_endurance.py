@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..process import FakeServer, ServerProcess
+from ..support.server_process import FakeServer, ServerProcess
 from .conftest import Report
 from .load import Client, Outcome, post
 

@@ -23,8 +23,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from ..process import FakeServer, ServerProcess
-from ..raw import connect, wait_for
+from ..support.raw_http import connect, wait_for
+from ..support.server_process import FakeServer, ServerProcess
 from .conftest import Report
 from .load import Client, post
 

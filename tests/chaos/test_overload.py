@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ..fake_server import vector_of
-from ..process import FakeServer
+from ..support.fake_server import vector_of
+from ..support.server_process import FakeServer
 from .conftest import Report
 from .load import Outcome, run_load
 

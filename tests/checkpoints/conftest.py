@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from ..hub import Hub
+from ..support.hub_server import Hub
 
 CONFIG = {"model_cfg": {"embed_dim": 8, "vision_cfg": {"image_size": 32}, "text_cfg": {}}, "preprocess_cfg": {}}
 WEIGHTS = "open_clip_model.safetensors"

@@ -22,10 +22,10 @@ from typing import Any
 
 import pytest
 
-from ..hub import Altered, Cut, Fault, Hang, Hub, Portal, Slow, Status, WrongSize
-from . import start as start_module
+from ..support import start as start_module
+from ..support.forked_start import Start, environment, start
+from ..support.hub_server import Altered, Cut, Fault, Hang, Hub, Portal, Slow, Status, WrongSize
 from .conftest import CONFIG, REPO, WEIGHTS, small_repository, weights
-from .process import Start, environment, start
 
 NAME = f"hf-hub:{REPO}"
 LAION = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"

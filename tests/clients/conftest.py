@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ..process import ServerProcess
-
-ROOT = Path(__file__).parents[2]
+from ..support.repository import ROOT
+from ..support.server_process import ServerProcess
 
 # Where the clients are not installed, as in .venv, there is nothing to collect.
 collect_ignore_glob = [] if find_spec("openai") else ["test_*.py"]

@@ -10,7 +10,7 @@ import pytest
 import voyageai
 import voyageai.error
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 from .conftest import ROOT
 
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ..pages import ROOT, WRITTEN_URL, blocks
+from ..support.protocol_pages import ROOT, WRITTEN_URL, blocks
 
 PYTHON, NODE = blocks("python"), blocks("js")
 NPM = ROOT / ".venv-clients" / "npm"

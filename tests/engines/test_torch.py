@@ -11,7 +11,7 @@ from openclip_api import load
 from openclip_api.engines.torch import is_installed
 from openclip_api.errors import MissingExtra
 
-from ..tiny import write_tiny_checkpoint
+from ..support.tiny_checkpoint import write_tiny_checkpoint
 
 pytestmark = pytest.mark.skipif(is_installed(), reason="torch is installed here")
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from openclip_api.checkpoints.config import PreprocessConfig
-from openclip_api.decode_process import DecodeProcesses
 from openclip_api.errors import RequestError
+from openclip_api.inputs.decoder_processes import DecodeProcesses
 
 from ..golden import IMAGES
-from ..server.bad_images import IMAGES as BAD
+from ..support.bad_images import IMAGES as BAD
 
 COUNT = int(os.environ.get("FUZZ_IMAGES", 3000))
 SEED = int(os.environ.get("FUZZ_SEED", 1))

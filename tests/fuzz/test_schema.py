@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 
 PROGRAM = Path(__file__).parents[2] / ".venv-fuzz" / "bin" / "schemathesis"
 EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "50")

@@ -11,7 +11,7 @@ import pytest
 from openclip_api.engines.openvino import OpenVinoEngine
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 
-from .folders import CONFIG, TENSORS, built, changed
+from ..support.model_folders import CONFIG, TENSORS, built, changed
 
 REFUSED = [
     ("some_future_flag", True),

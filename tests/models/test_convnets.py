@@ -16,7 +16,7 @@ from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 from openclip_api.models.convolutions import Kernel, identity
 
 from ..golden import MODELS
-from .folders import built
+from ..support.model_folders import built
 
 CONVNETS = ("modified_resnet", "convnext", "fastvit")
 CONFIGS = {name: json.loads((MODELS[name] / "open_clip_config.json").read_text())["model_cfg"] for name in CONVNETS}

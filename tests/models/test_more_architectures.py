@@ -16,7 +16,7 @@ from openclip_api.engines.openvino import OpenVinoEngine
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 
 from ..golden import MODELS
-from .folders import built
+from ..support.model_folders import built
 
 NAMES = ("coca", "nllb", "roberta")
 

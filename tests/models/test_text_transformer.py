@@ -11,7 +11,7 @@ import pytest
 from openclip_api.engines.openvino import OpenVinoEngine
 from openclip_api.models.text_transformer import TextConfig, keys_that_count, pooled_positions
 
-from .folders import CONFIG, built
+from ..support.model_folders import CONFIG, built
 
 # Two ends of text in the first row, none in the second.
 IDS = np.array([[5, 9, 2, 9, 2, 0], [7, 1, 1, 1, 0, 0]], np.int32)

@@ -15,7 +15,7 @@ from openclip_api.checkpoints.weights import as_float32, read_weights
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 
 from ..golden import MODELS
-from .folders import built
+from ..support.model_folders import built
 
 NAMES = ("siglip", "mobileclip_b", "eva02", "eva02_post_norm", "pe_core")
 Tensors = dict[str, np.ndarray]

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 
 from ..golden import MODELS
-from .folders import built
+from ..support.model_folders import built
 
 FOLDER = MODELS["vitamin"]
 CONFIG: dict[str, Any] = json.loads((FOLDER / "open_clip_config.json").read_text())["model_cfg"]

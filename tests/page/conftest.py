@@ -7,17 +7,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..process import ServerProcess
+from ..support.repository import ROOT
+from ..support.server_process import ServerProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv" / "bin" / "python"  # where the server is installed
 SCREENSHOTS = ROOT / "build" / "page"
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 from .conftest import ROOT, Open, url_of
 from .test_errors import free_port
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ..hub import Hang, Hub
-from ..process import ServerProcess
+from ..support.hub_server import Hang, Hub
+from ..support.server_process import ServerProcess
 from .conftest import ROOT, SCREENSHOTS, Open, serve, url_of
 
 CAT = {"name": "cat.png", "mimeType": "image/png", "buffer": (ROOT / "samples" / "cat.png").read_bytes()}

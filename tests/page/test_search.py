@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 from .conftest import PYTHON, ROOT, SCREENSHOTS, Open, serve, url_of
 from .test_looks import DESK, PHONE, violations
 

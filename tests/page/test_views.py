@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 from .conftest import PYTHON, ROOT, Open, url_of
 
 SAMPLES = ROOT / "samples"
@@ -173,7 +173,7 @@ def test_classify_moves_while_a_label_is_typed(open_page: Open, server: ServerPr
 
 
 def test_classify_waits_for_a_pause_and_calls_back_what_is_late(open_page: Open):
-    slow = ServerProcess(str(PYTHON), "-m", "tests.fake_server", FAKE_BATCH_SECONDS=0.7, TEXT_CACHE_MB=0)
+    slow = ServerProcess(str(PYTHON), "-m", "tests.support.fake_server", FAKE_BATCH_SECONDS=0.7, TEXT_CACHE_MB=0)
     with slow as server, open_page("/#classify", base=url_of(server)) as page:
         expect(page.locator("#scores li")).to_have_count(4)
         asked: list[str] = []

@@ -1,4 +1,4 @@
-"""`serve run openclip_api.ray_serve:app` as a process, on a Ray cluster of the test's own."""
+"""`serve run openclip_api.server.ray_serve:app` as a process, on a Ray cluster of the test's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from ..process import ServerProcess
+from ..support.server_process import ServerProcess
 
 SERVE = str(Path(sys.executable).with_name("serve"))
 
@@ -26,7 +26,7 @@ class RayServer(ServerProcess):
         environment = {**os.environ, "RAY_ADDRESS": address, "RAY_USAGE_STATS_ENABLED": "0"}
         subprocess.run([SERVE, "start", *http], env=environment, check=True, capture_output=True, timeout=120)
         self._port = port
-        run = [SERVE, "run", "openclip_api.ray_serve:app", *arguments]
+        run = [SERVE, "run", "openclip_api.server.ray_serve:app", *arguments]
         super().__init__(*run, ready=ready, RAY_ADDRESS=address, **settings)
 
     def wait_until_ready(self) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from openclip_api.bulk.cluster import places
 from openclip_api.settings import read_settings
 
-from ..bulk.process import finish, same_rows, start, write_collection
+from ..support.embed_process import finish, same_rows, start, write_collection
 from .conftest import Nodes
 
 OPTIONS = ("--shard-rows", 40, "--threads", 1, "--progress", "json")

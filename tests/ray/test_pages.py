@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ..pages import BLOCK, ROOT
+from ..support.protocol_pages import BLOCK, ROOT
 from .conftest import Nodes
 
 

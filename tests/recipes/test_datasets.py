@@ -11,7 +11,7 @@ import pandas as pd
 from datasets import Dataset, load_dataset
 from PIL import Image
 
-from ..pages import ROOT
+from ..support.protocol_pages import ROOT
 
 
 def embed(*arguments: object) -> int:

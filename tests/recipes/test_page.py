@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..pages import BLOCK, ROOT
+from ..support.protocol_pages import BLOCK, ROOT
 from .postgres import postgres
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text()

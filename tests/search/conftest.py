@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from openclip_api.embedder import Embedder
+from openclip_api.runtime.embedder import Embedder
 from openclip_api.search import command, options
 from openclip_api.settings import read_settings
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 import openclip_api
-from openclip_api.embedder import Embedder, unit_length
 from openclip_api.errors import InvalidSource, InvalidStore
+from openclip_api.runtime.embedder import Embedder, unit_length
 from openclip_api.search.store import Store
 
 from .conftest import SAMPLES

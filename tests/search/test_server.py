@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openclip_api.embedder import Embedder
+from openclip_api.runtime.embedder import Embedder
 
-from ..process import FakeServer, ServerProcess
+from ..support.server_process import FakeServer, ServerProcess
 from .conftest import SAMPLES
 
 

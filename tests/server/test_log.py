@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from ..conftest import Encode
-from ..process import FakeServer
-from ..raw import exchange, http_request, wait_for
+from ..support.raw_http import exchange, http_request, wait_for
+from ..support.server_process import FakeServer
 
 CANARY = "CANARY-5d1e"
 
@@ -131,7 +131,7 @@ def test_metrics_count_what_was_asked(photo: Encode):
 def test_f20_a_log_that_nobody_reads_stops_nothing(pipe: str):
     read, write = os.pipe()
     environment = os.environ | {"PORT": "0", "FAKE_BATCH_SECONDS": "0.001", "LOG_LEVEL": "debug"}
-    process = subprocess.Popen([sys.executable, "-m", "tests.fake_server"], env=environment, stderr=write)
+    process = subprocess.Popen([sys.executable, "-m", "tests.support.fake_server"], env=environment, stderr=write)
     os.close(write)
     try:
         told = b""
@@ -154,7 +154,7 @@ def test_f20_a_log_that_nobody_reads_stops_nothing(pipe: str):
 
 def test_with_stderr_closed_from_the_start():
     environment = os.environ | {"PORT": "7861", "FAKE_BATCH_SECONDS": "0"}
-    command = f"exec {sys.executable} -m tests.fake_server 2>&-"
+    command = f"exec {sys.executable} -m tests.support.fake_server 2>&-"
     process = subprocess.Popen(command, shell=True, env=environment)
     try:
         with httpx.Client(base_url="http://127.0.0.1:7861", timeout=20) as http:

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
-from ..hub import Hub, Slow
-from ..process import ServerProcess
-from ..tiny import CONFIG, tiny_weights, write_tiny_checkpoint
+from ..support.hub_server import Hub, Slow
+from ..support.server_process import ServerProcess
+from ..support.tiny_checkpoint import CONFIG, tiny_weights, write_tiny_checkpoint
 
 REPO = "org/tiny-clip"
 

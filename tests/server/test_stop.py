@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ..process import FakeServer
-from ..raw import connect, http_request, read_all, status_of, wait_for
+from ..support.raw_http import connect, http_request, read_all, status_of, wait_for
+from ..support.server_process import FakeServer
 
 
 def ask(server: FakeServer, text: str = "a"):

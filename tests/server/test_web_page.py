@@ -9,9 +9,9 @@ import pytest
 
 from openclip_api.server import web_page
 
-from ..process import ServerProcess
+from ..support.repository import ROOT
+from ..support.server_process import ServerProcess
 
-ROOT = Path(__file__).parents[2]
 FOLDER = Path(web_page.__file__).parent / "page"
 FILES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*") if path.is_file())
 SOURCES = [name for name in FILES if not name.startswith("samples/")]

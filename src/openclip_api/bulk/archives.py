@@ -13,8 +13,8 @@ from functools import partial
 from itertools import groupby
 from typing import IO
 
-from ..embedder import Kind
 from ..errors import CannotWrite, InvalidSource
+from ..runtime.embedder import Kind
 from .items import IMAGE_SUFFIXES, Item, Load, Unreadable, as_it_is, fail, unreadable
 from .tables import Columns
 

@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .. import __version__
-from ..embedder import Embedder
 from ..errors import InvalidSource, MissingExtra
+from ..runtime.embedder import Embedder
 from ..settings import Settings
 from .engine import LocalEngine, Model
 from .formats import FOLDERS

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedder import Embedder, Kind
+from ..runtime.embedder import Embedder, Kind
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ..embedder import UnusableVectors, unit_length
 from ..errors import RequestError
-from ..preprocess import image_size
+from ..inputs.images import image_size
+from ..runtime.embedder import UnusableVectors, unit_length
 from .durable import write_file
 from .engine import Engine
 from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes

@@ -16,8 +16,8 @@ import orjson
 import tenacity
 from numpy.typing import NDArray
 
-from ..embedder import Kind
 from ..errors import ServerFailed
+from ..runtime.embedder import Kind
 from .engine import Model
 from .items import Unreadable
 

@@ -13,8 +13,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..base64_field import decode_image
 from ..errors import InvalidSource
+from ..inputs.base64_image import decode_image
 from .items import Item, Unreadable, as_it_is, image_file, printable, unreadable
 
 Role = Literal["path", "url", "image", "text"]

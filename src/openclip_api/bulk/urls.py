@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from ..image_fetch import CONCURRENT, ImageFetcher
+from ..fetch.fetcher import CONCURRENT, ImageFetcher
 
 
 class UrlReader:

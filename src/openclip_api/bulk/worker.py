@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from ..errors import InvalidSource
-from ..loader import load
+from ..runtime.loader import load
 from ..settings import Settings
 from .engine import LocalEngine, Model
 from .items import Item, printable

@@ -17,7 +17,7 @@ from ..models.build import Towers
 from ..models.int8 import round_weights
 from ..models.text_tower import next_size
 from .base import Vectors
-from .shape import text_shape
+from .shapes import text_shape
 
 PRECISIONS = ("fp32", "bf16", "int8")
 ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}

@@ -17,8 +17,8 @@ import pyarrow as pa
 from lancedb.index import IvfPq
 from numpy.typing import NDArray
 
-from ..embedder import unit_length
 from ..errors import InvalidStore
+from ..runtime.embedder import unit_length
 from .filters import COLUMN, id_is
 
 Vector = NDArray[np.float32]  # [E]

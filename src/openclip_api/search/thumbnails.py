@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, ImageOps
 
-from ..preprocess import FORMATS, image_size
+from ..inputs.images import FORMATS, image_size
 
 SIDE = 256
 

@@ -18,29 +18,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import __version__
 from ..errors import RequestError
-from ..image_fetch import ImageFetcher
+from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
-from . import (
-    classify,
-    clip_api_service,
-    cohere,
-    immich,
-    metrics,
-    native,
-    openai,
-    search,
-    status,
-    voyage,
-    weaviate,
-    web_page,
-)
-from .accept import Accept, Accepted
-from .answer import NATIVE, error_response, error_schemas, request_error_response
-from .auth import Authentication
-from .limits import BodyLimit, Budget
+from . import metrics, web_page
 from .metrics import Metrics
-from .request_log import RequestLog
-from .shelf import Shelf
+from .middleware.auth import Authentication
+from .middleware.body_limit import BodyLimit, Budget
+from .middleware.in_flight import Accept, Accepted
+from .middleware.request_log import RequestLog
+from .model_pool import Shelf
+from .protocols import classify, clip_api_service, cohere, immich, native, openai, search, status, voyage, weaviate
+from .shared.answer import NATIVE, error_response, error_schemas, request_error_response
 
 log = logging.getLogger("openclip_api")
 

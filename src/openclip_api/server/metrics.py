@@ -18,10 +18,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse, Response
 
-from ..embedder import Embedder
-from .accept import Accepted
-from .limits import Budget
-from .shelf import Shelf
+from ..runtime.embedder import Embedder
+from .middleware.body_limit import Budget
+from .middleware.in_flight import Accepted
+from .model_pool import Shelf
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, math.inf)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

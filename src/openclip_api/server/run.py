@@ -17,16 +17,16 @@ from typing import Any
 import PIL
 import uvicorn
 
-from ..embedder import Embedder
 from ..errors import InvalidSetting, MissingExtra
-from ..image_fetch import ImageFetcher
-from ..loader import load
+from ..fetch.fetcher import ImageFetcher
+from ..runtime.embedder import Embedder
+from ..runtime.loader import load
 from ..settings import Settings
-from .accept import Accepted
 from .app import create_app
-from .loading import Load, Loading
 from .log import set_up
-from .shelf import Shelf
+from .middleware.in_flight import Accepted
+from .model_pool import Shelf
+from .model_slot import Load, Loading
 
 log = logging.getLogger("openclip_api")
 

@@ -1,0 +1,193 @@
+"""Images decoded in processes of their own, so that a hostile one ends no more than its own request.
+
+A decoder is C code that reads what strangers send. In a child it may crash, run for ever or ask for all memory:
+the child is replaced, and the one request that brought the image fails.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import queue
+import select
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from typing import IO, Any, TypeAlias
+
+import numpy as np
+
+from ..checkpoints.config import PreprocessConfig
+from ..errors import InvalidImage, RequestError, TooLarge
+from .images import Pixels, image_preprocess
+
+log = logging.getLogger("openclip_api")
+
+Child: TypeAlias = "subprocess.Popen[bytes]"
+
+SECONDS = 10  # for one image; 40 megapixels of progressive JPEG, all noise, took 2.5 on a busy core
+BYTES_PER_PIXEL = 16  # decoded, resized and converted, all at once
+BASE_BYTES = 1_000_000_000  # address space of a child without an image; most of it is never touched
+LENGTH = struct.Struct("<I")
+OK = 0
+PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: in the usual 64 KB both sides are woken for each piece of them
+ERRORS: list[type[RequestError]] = [InvalidImage, TooLarge]
+GAVE_UP = "the image cannot be decoded: its decoder crashed, ran out of memory or took too long"
+
+
+class DecodeProcesses:
+    """What image_preprocess gives, computed in up to `count` children. May be called from several threads.
+
+    Raises as that does; InvalidImage also for an image that takes longer than `seconds` or ends its child.
+    """
+
+    def __init__(
+        self,
+        config: PreprocessConfig,
+        max_megapixels: float,
+        count: int,
+        seconds: float = SECONDS,
+        scale_jpegs: bool = False,
+    ) -> None:
+        self._options = json.dumps(
+            {"config": asdict(config), "max_megapixels": max_megapixels, "scale_jpegs": scale_jpegs}
+        )
+        self._shape = (config.size, config.size, 3)
+        self._seconds = seconds
+        self._count = count
+        self._idle: queue.Queue[Child | None] = queue.LifoQueue()  # None: not started yet
+        for child in [*[None] * (count - 1), self._start()]:
+            self._idle.put(child)
+
+    def __call__(self, data: bytes) -> Pixels:
+        child = self._idle.get()
+        try:
+            if child is not None and child.poll() is not None:  # it ended while it was idle
+                _end(child)
+                child = None
+            child = child or self._start()
+            answer = _exchange(child, data, time.monotonic() + self._seconds)
+        except OSError as error:  # TimeoutError too
+            log.warning("a decoder process was given up: %s", type(error).__name__)
+            if child is not None:
+                _end(child)
+                child = None
+            raise InvalidImage(GAVE_UP) from error
+        finally:
+            self._idle.put(child)
+        status, payload = answer[0], answer[1:]
+        if status == OK:
+            return np.frombuffer(payload, np.uint8).reshape(self._shape)
+        raise ERRORS[status - 1](payload.decode())
+
+    def close(self) -> None:
+        for _ in range(self._count):
+            if (child := self._idle.get()) is not None:
+                _end(child)
+
+    def _start(self) -> Child:
+        # Little of the environment is needed there, and nothing secret should be there to be found.
+        environment = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "SYSTEMROOT") if key in os.environ}
+        child = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", __name__, self._options],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy reserves address space for each
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C is for the server, which ends its children itself
+        )
+        for pipe in (child.stdin, child.stdout):
+            assert pipe is not None
+            os.set_blocking(pipe.fileno(), False)
+            _widen(pipe)
+        return child
+
+
+def _widen(pipe: IO[bytes]) -> None:
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone, and a user's pipes have a bound
+        import fcntl
+
+        fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _exchange(child: Child, data: bytes, deadline: float) -> bytes:
+    """Raises OSError where the child ends or is too slow."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    _write(child.stdin, LENGTH.pack(len(data)), deadline)
+    _write(child.stdin, data, deadline)
+    (count,) = LENGTH.unpack(_read(child.stdout, LENGTH.size, deadline))
+    return _read(child.stdout, count, deadline)
+
+
+def _write(pipe: IO[bytes], data: bytes, deadline: float) -> None:
+    left = memoryview(data)
+    while left:
+        _wait(pipe, "write", deadline)
+        left = left[pipe.write(left) or 0 :]
+
+
+def _read(pipe: IO[bytes], count: int, deadline: float) -> bytes:
+    data = bytearray(count)
+    left = memoryview(data)
+    while left:
+        _wait(pipe, "read", deadline)
+        got: int | None = pipe.readinto(left)  # type: ignore[attr-defined]
+        if got == 0:
+            raise BrokenPipeError
+        left = left[got or 0 :]
+    return bytes(data)
+
+
+def _wait(pipe: IO[bytes], what: str, deadline: float) -> None:
+    poll = select.poll()  # not select.select: that fails for file numbers over 1,024
+    poll.register(pipe, select.POLLOUT if what == "write" else select.POLLIN)
+    if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
+
+
+def _end(child: Child) -> None:
+    child.kill()
+    child.wait()
+    for pipe in (child.stdin, child.stdout):
+        assert pipe is not None
+        with contextlib.suppress(OSError):
+            pipe.close()
+
+
+def main(options: str) -> None:
+    """The child: a length and an image in, a length and a status with pixels or a message out, until its input ends."""
+    given: dict[str, Any] = json.loads(options)
+    config = PreprocessConfig(**{key: _tuple(value) for key, value in given["config"].items()})
+    preprocess = image_preprocess(config, given["max_megapixels"], given["scale_jpegs"])
+    _bound_memory(BASE_BYTES + int(given["max_megapixels"] * 1e6 * BYTES_PER_PIXEL))
+    source, sink = sys.stdin.buffer, sys.stdout.buffer
+    while header := source.read(LENGTH.size):
+        data = source.read(LENGTH.unpack(header)[0])
+        try:
+            answer = bytes([OK]) + preprocess(data).tobytes()
+        except RequestError as error:
+            answer = bytes([1 + ERRORS.index(type(error))]) + error.message.encode()
+        sink.write(LENGTH.pack(len(answer)) + answer)
+        sink.flush()
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _bound_memory(count: int) -> None:
+    with contextlib.suppress(ImportError):  # no such bound on Windows
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (count, count))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,159 @@
+"""An image's bytes → uint8 pixels, exactly as open_clip's PIL transforms make them.
+
+Source: open_clip/transform.py, image_transform (3.3.0) over torchvision's Resize and CenterCrop on PIL images.
+
+The policy is the reference's, bit by bit: an image is resized in its own mode and converted to RGB
+after that (so a palette image is resized without smoothing, and an alpha channel is dropped, its
+hidden colours showing); EXIF orientation is not applied; of an animation the first frame counts;
+colour profiles are ignored. One departure can be asked for: see SCALING_MARGIN.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from ..checkpoints.config import PreprocessConfig
+from ..errors import InvalidImage, TooLarge
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+NOT_AN_IMAGE = "not a JPEG, PNG, WebP, GIF or BMP image"
+
+# A 1 x 50,000 image would grow to 224 x 11,200,000 pixels when its short side is resized.
+MAX_ASPECT_RATIO = 100
+
+# libjpeg can decode to a half, a quarter or an eighth of the size, which saves most of the work on a camera's picture.
+# As long as twice the wanted size is left for the resize that follows, vectors stay within a cosine of 0.9999.
+SCALING_MARGIN = 2
+
+# A progressive JPEG may go over its coefficients again and again: 30 KB can cost a minute. Encoders use some ten scans.
+MAX_JPEG_SCANS = 64
+JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # not what compressed data itself may hold
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+
+Pixels = NDArray[np.uint8]  # [size, size, 3]
+Preprocess = Callable[[bytes], Pixels]
+Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
+
+
+def image_preprocess(config: PreprocessConfig, max_megapixels: float = 40, scale_jpegs: bool = False) -> Preprocess:
+    """A function from an encoded image to its pixels; it may be called from several threads.
+
+    scale_jpegs: decode large JPEGs to a fraction of their size. All else, and without it these too, are exact.
+
+    The function raises InvalidImage (unreadable, cut short, too long and thin) and TooLarge
+    (more pixels than max_megapixels, told from the header before anything is decoded).
+    """
+    resampling = Image.Resampling.BILINEAR if config.interpolation == "bilinear" else Image.Resampling.BICUBIC
+    resize = partial(_resize, resampling=resampling, scale_jpegs=scale_jpegs)
+    fit = {"shortest": _shortest, "squash": _squash, "longest": _longest}[config.resize_mode]
+
+    def preprocess(data: bytes) -> Pixels:
+        image = _open(data, max_megapixels)
+        try:
+            fitted = fit(image, config, resize).convert("RGB")
+        except Exception as error:  # a damaged file can fail anywhere inside a decoder, with any error
+            raise InvalidImage(_reason(error)) from error
+        return np.asarray(fitted)
+
+    return preprocess
+
+
+def _open(data: bytes, max_megapixels: float) -> Image.Image:
+    """Reads the header alone, and checks what it promises."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLarge(f"the image has more than {max_megapixels:g} megapixels") from error
+    except UnidentifiedImageError as error:
+        raise InvalidImage(NOT_AN_IMAGE) from error
+    except Exception as error:
+        raise InvalidImage(_reason(error)) from error
+    width, height = image.size
+    if width * height > max_megapixels * 1e6:
+        raise TooLarge(f"the image has {width} x {height} pixels, more than {max_megapixels:g} megapixels")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise InvalidImage(f"the image is {width} x {height}: one side is over {MAX_ASPECT_RATIO} times the other")
+    if image.format in ("JPEG", "MPO") and _has_more_scans(data, MAX_JPEG_SCANS):
+        raise InvalidImage(f"the image is drawn over more than {MAX_JPEG_SCANS} times")
+    return image
+
+
+def _has_more_scans(data: bytes, limit: int) -> bool:
+    """Counts a JPEG's start-of-scan markers (ITU-T T.81, B.1.1), from segment to segment up to the image's end."""
+    at, scans = 2, 0
+    while (marker := JPEG_SEGMENT.search(data, at)) is not None and marker[0] != END_OF_IMAGE and scans <= limit:
+        scans += marker[0] == START_OF_SCAN
+        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans > limit
+
+
+def image_size(data: bytes) -> tuple[int, int]:
+    """Width and height as an image's header tells them. Raises InvalidImage."""
+    return _open(data, max_megapixels=math.inf).size
+
+
+def _shortest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
+    """The short side becomes `size`, the middle is cut out."""
+    width, height = image.size
+    short, long = sorted((width, height))
+    # torchvision truncates the long side: 640 x 427 becomes 335 x 224
+    resized_long = int(config.size * long / short)
+    size = (config.size, resized_long) if width <= height else (resized_long, config.size)
+    return _centre_crop(resize(image, size), config.size)
+
+
+def _squash(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
+    """Both sides become `size`, whatever the shape."""
+    return resize(image, (config.size, config.size))
+
+
+def _longest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
+    """The long side becomes `size`, the rest is filled: open_clip's ResizeKeepRatio and CenterCropOrPad."""
+    ratio = max(image.size) / config.size
+    width, height = (round(side / ratio) for side in image.size)
+    resized = resize(image, (width, height))
+    left, top = (config.size - width) // 2, (config.size - height) // 2
+    if (width, height) == (config.size, config.size):
+        return resized
+    # as torchvision's pad does for a PIL image: one fill value for every band
+    canvas = Image.new(resized.mode, (config.size, config.size), _fill(resized, config.fill_color))
+    if resized.mode == "P" and (palette := resized.getpalette()) is not None:
+        canvas.putpalette(palette)
+    canvas.paste(resized, (left, top))
+    return canvas
+
+
+def _fill(image: Image.Image, value: int) -> int | tuple[int, ...]:
+    bands = len(image.getbands())
+    return value if bands == 1 else (value,) * bands
+
+
+def _resize(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling, scale_jpegs: bool) -> Image.Image:
+    if image.size == size:
+        return image
+    box = None
+    if scale_jpegs and isinstance(image, JpegImageFile):  # nothing is decoded yet
+        drafted = image.draft(None, (SCALING_MARGIN * size[0], SCALING_MARGIN * size[1]))
+        box = drafted[1] if drafted else None  # where the picture ends, in fractions of the last pixel
+    return image.resize(size, resampling, box)
+
+
+def _centre_crop(image: Image.Image, size: int) -> Image.Image:
+    # Python's round, as in torchvision: a half goes to the even side
+    left, top = (round((side - size) / 2.0) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's messages speak of the file's structure, never of its content; a bare one gets a sentence."""
+    detail = str(error).strip().splitlines()
+    return f"the image cannot be decoded: {detail[0][:120]}" if detail else "the image cannot be decoded"

@@ -1,0 +1,209 @@
+"""Strings → token ids, exactly as open_clip's tokenizers make them.
+
+Source: open_clip/tokenizer.py, SimpleTokenizer and HFTokenizer (3.3.0).
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import ftfy
+import numpy as np
+import regex
+import tokenizers
+from numpy.typing import NDArray
+from tokenizers import decoders, models, pre_tokenizers, processors
+
+from ..errors import CorruptCheckpoint, UnsupportedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """One text. `count` is how many of the ids are no padding, special tokens included."""
+
+    ids: NDArray[np.int32]  # [context_length]
+    count: int
+    truncated: bool  # the text went beyond the context length
+
+
+class Tokenizer(Protocol):
+    context_length: int
+
+    def __call__(self, text: str) -> Tokens:
+        """One text's ids, cut or padded to context_length."""
+
+
+def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokenizer:
+    """The tokenizer that open_clip would choose: open_clip/factory.py, get_tokenizer.
+
+    folder: where tokenizer.json lies, for a model that names a tokenizer of its own.
+    Raises UnsupportedModel, CorruptCheckpoint.
+    """
+    options = dict(text_cfg.get("tokenizer_kwargs") or {})
+    context_length = int(text_cfg.get("context_length", 77))
+    if text_cfg.get("tokenizer_mode"):
+        raise UnsupportedModel(f"text_cfg.tokenizer_mode {text_cfg['tokenizer_mode']!r} is not supported")
+    clean = _cleaner(options.pop("clean", "lower" if folder is None else "whitespace"))
+    strip_sep_token = bool(options.pop("strip_sep_token", False)) if folder else False
+    if options:
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {sorted(options)} is not supported")
+    if folder is None:
+        return ClipTokenizer(context_length, clean)
+    return FileTokenizer(folder, context_length, clean, strip_sep_token)
+
+
+class ClipTokenizer:
+    """CLIP's byte-pair encoding, lower-cased: start-of-text, tokens, end-of-text, zeros."""
+
+    START, END = "<start_of_text>", "<end_of_text>"
+    WORD = regex.compile(
+        rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
+    )
+
+    def __init__(self, context_length: int, clean: Callable[[str], str]) -> None:
+        self.context_length = context_length
+        self._clean = clean
+        self._bpe, self._start, self._end = _clip_bpe()
+        self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
+
+    def __call__(self, text: str) -> Tokens:
+        ids = [self._start]
+        for match in self.WORD.finditer(self._clean(text)):
+            if len(ids) >= self.context_length:
+                break  # what follows is cut off
+            word = match[0]
+            ids += self._ids_of_common_word(word) if len(word) < 64 else self._ids_of_word(word)
+        # the last place is the end-of-text's, however long the text
+        truncated = len(ids) >= self.context_length
+        ids = [*ids[: self.context_length - 1], self._end]
+        padded = np.array(ids + [0] * (self.context_length - len(ids)), np.int32)
+        return Tokens(padded, len(ids), truncated)
+
+    def _ids_of_word(self, word: str) -> Sequence[int]:
+        # Written out in a text, the special tokens mean themselves.
+        if word == self.START:
+            return [self._start]
+        if word == self.END:
+            return [self._end]
+        ids: list[int] = self._bpe.encode(word, add_special_tokens=False).ids
+        return ids
+
+
+def _clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
+    """The merges as a byte-level BPE, and the ids of start-of-text and end-of-text.
+
+    Ids count: 256 byte symbols, the same at a word's end, the merges in their order, the special tokens.
+    """
+    packed = resources.files(__package__).joinpath("bpe_merges.txt.gz").read_bytes()
+    merges = [(left, right) for left, right in map(str.split, gzip.decompress(packed).decode().splitlines())]
+    symbols = _byte_symbols()
+    names = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
+    vocabulary = {name: index for index, name in enumerate(names)}
+    bpe = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    return bpe, len(names), len(names) + 1
+
+
+def _byte_symbols() -> list[str]:
+    """A printable character for each byte: printable Latin-1 first, the rest from U+0100 on (GPT-2's table)."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
+
+
+# Where tokenizer_config.json leaves them out, as bert-base-uncased's does, transformers takes those of the class.
+USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"), "eos_token": ("</s>",)}
+
+
+class FileTokenizer:
+    """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer adds around it."""
+
+    def __init__(self, folder: Path, context_length: int, clean: Callable[[str], str], strip_sep_token: bool) -> None:
+        self.context_length = context_length
+        self._clean = clean
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            config = json.loads((folder / "tokenizer_config.json").read_bytes())
+        except Exception as error:  # the library raises bare Exception
+            raise CorruptCheckpoint(f"{folder}: the tokenizer's files cannot be read ({error})") from error
+        if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
+            self._tokenizer.post_processor = self._nllb_template(config)
+        pad = self._special_token("pad_token", config)
+        self._tokenizer.enable_truncation(context_length, direction=config.get("truncation_side", "right"))
+        self._tokenizer.enable_padding(
+            length=context_length,
+            pad_token=pad,
+            pad_id=self._id(pad),
+            direction=config.get("padding_side", "right"),
+        )
+        self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
+
+    def __call__(self, text: str) -> Tokens:
+        encoding = self._tokenizer.encode(self._clean(text))
+        ids = np.array(encoding.ids, np.int32)
+        if self._stripped is not None:
+            ids[ids == self._stripped] = 0
+        return Tokens(ids, sum(encoding.attention_mask), bool(encoding.overflowing))
+
+    def _nllb_template(self, config: Mapping[str, Any]) -> processors.TemplateProcessing:
+        """transformers ignores the template in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (5.23.0)."""
+        language, end = config.get("src_lang") or "eng_Latn", self._special_token("eos_token", config)
+        return processors.TemplateProcessing(
+            single=["$A", end, language] if config.get("legacy_behaviour") else [language, "$A", end],
+            special_tokens=[(token, self._id(token)) for token in (language, end)],
+        )
+
+    def _special_token(self, role: str, config: Mapping[str, Any]) -> str:
+        if config.get(role):
+            return _token_name(config[role])
+        for token in USUAL_TOKENS[role]:
+            if self._tokenizer.token_to_id(token) is not None:
+                return token
+        raise UnsupportedModel(f"the tokenizer's config names no {role!r}, and it has none of the usual ones")
+
+    def _id(self, token: str) -> int:
+        index = self._tokenizer.token_to_id(token)
+        if index is None:
+            raise CorruptCheckpoint(f"the tokenizer has no token {token!r}, which its config names")
+        return int(index)
+
+
+def _token_name(token: Any) -> str:
+    """A special token is a string, or a dictionary with its content."""
+    return str(token["content"] if isinstance(token, dict) else token)
+
+
+def _cleaner(name: str) -> Callable[[str], str]:
+    """open_clip/tokenizer.py, get_clean_fn."""
+    cleaners = {"lower": _clean_lower, "whitespace": _clean_whitespace, "canonicalize": _clean_canonicalize}
+    if name not in cleaners:
+        raise UnsupportedModel(f"tokenizer_kwargs.clean {name!r}: expected {', '.join(cleaners)}")
+    return cleaners[name]
+
+
+def _clean_basic(text: str) -> str:
+    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
+
+
+def _clean_whitespace(text: str) -> str:
+    return " ".join(_clean_basic(text).split())
+
+
+def _clean_lower(text: str) -> str:
+    return _clean_whitespace(text).lower()
+
+
+def _clean_canonicalize(text: str) -> str:
+    """big_vision's: underscores to spaces, ASCII punctuation dropped, lower case."""
+    text = _clean_basic(text).replace("_", " ").translate(str.maketrans("", "", string.punctuation))
+    return " ".join(text.lower().split())

@@ -1,0 +1,84 @@
+"""CLIP-API-service's routes.
+
+POST /encode [{"text": ".."}, {"img_blob": "<base64>"}, {"img_uri": ".."}] → [[..], ..], as the model gives them
+POST /rank   {"queries": [..], "candidates": [..]} → {"probabilities", "cosine_similarities"}
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from pydantic import Field, RootModel
+from starlette.responses import Response
+
+from ...errors import InvalidInput
+from ...runtime.embedder import unit_length
+from ..shared.answer import embedding_headers, json_response
+from ..shared.body import Body, request_body, schema_of
+from ..shared.embed import embed
+from ..shared.items import Item, image_item, text_item
+from .classify import probabilities
+
+
+class Entry(Body):
+    """A text or an image."""
+
+    text: str | None = None
+    img_blob: str | None = Field(None, description="an image as base64 or data URI")
+    img_uri: str | None = None
+    id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
+
+
+class RankRequest(Body):
+    queries: list[Entry] = Field(min_length=1)
+    candidates: list[Entry] = Field(min_length=1)
+    model: str | None = None
+
+
+class EncodeRequest(RootModel[Annotated[list[Entry], Field(min_length=1)]]):
+    """A bare array."""
+
+
+router = APIRouter(tags=["CLIP-API-service"])
+
+
+@router.post("/encode", summary="Embed as CLIP-API-service does", openapi_extra=schema_of(EncodeRequest))
+async def encode(request: Request) -> Response:
+    asked = await request_body(request, EncodeRequest)
+    items = (_item(entry, f"body[{index}]") for index, entry in enumerate(asked.root))
+    embedded = await embed(request, items, None)
+    return json_response(embedded.vectors, headers=embedding_headers(embedded))
+
+
+@router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
+async def rank(request: Request) -> Response:
+    """A row for each query, a column for each candidate.
+
+    Where candidates have ids, `ranking` lists them for each query, best first.
+    """
+    asked = await request_body(request, RankRequest)
+    items = (
+        _item(item, f"{field}[{index}]")
+        for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
+        for index, item in enumerate(values)
+    )
+    embedded = await embed(request, items, asked.model)
+    vectors = unit_length(embedded.vectors)
+    cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
+    answer: dict[str, Any] = {
+        "probabilities": probabilities(cosines, embedded.info),
+        "cosine_similarities": cosines,
+    }
+    if any(candidate.id is not None for candidate in asked.candidates):
+        answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
+    return json_response(answer, headers=embedding_headers(embedded))
+
+
+def _item(item: Entry, param: str) -> Item:
+    if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
+        raise InvalidInput(f"{param}: give one of 'text', 'img_blob' and 'img_uri'", param)
+    if item.text is not None:
+        return text_item(item.text, param)
+    return image_item(item.img_blob or item.img_uri or "", param)

@@ -1,0 +1,73 @@
+"""Cohere's POST /v2/embed.
+
+    {"texts": [".."] | "images": ["data:image/png;base64,.."] | "inputs": [{"content": [part, ..]}],
+     "embedding_types": ["float", "int8", "uint8", "binary", "ubinary", "base64"], "output_dimension", "truncate"}
+
+`input_type` is accepted: a CLIP has one space for queries and documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from ...errors import InvalidInput
+from ...runtime.embedder import unit_length
+from ..shared.answer import Envelope, embedding_headers, json_response
+from ..shared.body import Body, request_body, schema_of
+from ..shared.content_parts import Inputs, part_counts, part_items
+from ..shared.embed import embed
+from ..shared.items import Item, image_items, text_items
+from ..shared.vectors import VectorType, as_base64, as_type, first_dimensions, fused
+
+Strings = Annotated[list[str], Field(min_length=1)]
+
+
+class EmbedRequest(Body):
+    texts: Strings | None = Field(None, examples=[["red sofa"]])
+    images: Strings | None = Field(None, description="data URIs or base64")
+    inputs: Inputs | None = Field(None, description="one vector each: the mean of their parts' unit vectors")
+    model: str | None = None
+    input_type: str | None = None
+    embedding_types: Annotated[list[Literal[VectorType, "base64"]], Field(min_length=1)] | None = None
+    output_dimension: int | None = None
+    truncate: Literal["NONE", "START", "END"] | None = Field(
+        None, description="END cuts a text that is too long; with NONE and START it is refused"
+    )
+
+
+router = APIRouter(tags=["Cohere"])
+ENVELOPE = Envelope(lambda problem: {"message": problem.message}, invalid=400)
+
+
+@router.post("/v2/embed", summary="Embed as Cohere does", openapi_extra=schema_of(EmbedRequest))
+async def embeddings(request: Request) -> Response:
+    asked = await request_body(request, EmbedRequest)
+    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate in (None, "END"))
+    vectors = fused(embedded.vectors, part_counts(asked.inputs)) if asked.inputs else embedded.vectors
+    vectors = unit_length(first_dimensions(vectors, asked.output_dimension, "output_dimension"))
+    units = {"input_tokens": sum(embedded.tokens), "images": sum(isinstance(item, bytes) for item in embedded.contents)}
+    types = asked.embedding_types or ["float"]
+    answer: dict[str, Any] = {
+        "id": request.state.request_id,
+        "embeddings": {
+            type: as_base64(vectors) if type == "base64" else list(as_type(vectors, type)) for type in types
+        },
+        "texts": asked.texts or [],
+        "meta": {"api_version": {"version": "2"}, "billed_units": units},
+        "response_type": "embeddings_by_type",
+    }
+    return json_response(answer, headers=embedding_headers(embedded))
+
+
+def _items(asked: EmbedRequest) -> Iterator[Item]:
+    """Raises InvalidInput, TooLarge."""
+    if sum(field is not None for field in (asked.texts, asked.images, asked.inputs)) != 1:
+        raise InvalidInput("give one of 'texts', 'images' and 'inputs'", "texts")
+    yield from text_items("texts", asked.texts or [])
+    yield from image_items("images", asked.images or [])
+    yield from part_items("inputs", asked.inputs or [])

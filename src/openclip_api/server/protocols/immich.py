@@ -1,0 +1,138 @@
+"""What Immich asks of its machine-learning service: POST /predict for the CLIP tasks, GET /ping.
+
+A form with `entries`, JSON, and the file `image` or the field `text`:
+
+    {"clip": {"visual": {"modelName": "ViT-B-32__laion2b-s34b-b79k"}}} → {"clip": "[0.1, ..]", "imageHeight": ..}
+    {"clip": {"textual": {"modelName": "..", "options": {..}}}}        → {"clip": "[0.1, ..]"}
+
+The vector is a JSON array inside a string. Faces and characters are refused: Immich then asks its next URL.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic_core import from_json
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.responses import PlainTextResponse, Response
+
+from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
+from ...inputs.images import image_size
+from ...runtime.embedder import unit_length
+from ..shared.answer import RETRY_AFTER, Envelope, embedding_headers, json_response
+from ..shared.body import Body, media_type, validated
+from ..shared.embed import embed
+from ..shared.items import Item, text_item
+
+
+class Model(Body):
+    modelName: str
+
+
+class Clip(Body):
+    visual: Model | None = None
+    textual: Model | None = None
+
+
+class Entries(Body):
+    clip: Clip
+
+
+router = APIRouter(tags=["Immich"])
+ENVELOPE = Envelope(lambda problem: {"detail": problem.message})
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["entries"],
+                    "properties": {
+                        "entries": {
+                            "type": "string",
+                            "description": "JSON",
+                            "examples": ['{"clip": {"textual": {"modelName": "emoji"}}}'],
+                        },
+                        "image": {"type": "string", "format": "binary"},
+                        "text": {"type": "string", "examples": ["red sofa"]},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.get("/ping", summary="pong once the model answers, 503 before", response_class=PlainTextResponse)
+async def ping(request: Request) -> Response:
+    if request.app.state.shelf.status()["status"] == "ready":
+        return PlainTextResponse("pong")
+    return PlainTextResponse("loading", 503, {"Retry-After": RETRY_AFTER[503]})
+
+
+@router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
+async def predict(request: Request) -> Response:
+    form = await _form(request)
+    asked = _entries(form.get("entries"))
+    item, model = await _item(asked.clip, form)
+    served = _served_name(model.modelName, request.app.state.shelf.names())
+    embedded = await embed(request, [item], served)
+    [vector], [content] = unit_length(embedded.vectors), embedded.contents
+    answer: dict[str, Any] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
+    if isinstance(content, bytes):
+        answer["imageWidth"], answer["imageHeight"] = image_size(content)
+    return json_response(answer, headers=embedding_headers(embedded))
+
+
+async def _form(request: Request) -> dict[str, str | UploadFile]:
+    """Raises UnsupportedMedia, InvalidRequest, TooLarge."""
+    if media_type(request) != "multipart/form-data":
+        raise UnsupportedMedia("send a form (Content-Type: multipart/form-data)")
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=3)
+    parser.spool_max_size = 0  # in memory, which the body's limit bounds, and never on a disk
+    try:
+        return dict(await parser.parse())
+    except MultiPartException as error:
+        raise InvalidRequest(f"the body is not a form: {error.message}", "body") from error
+
+
+def _entries(given: str | UploadFile | None) -> Entries:
+    """Raises InvalidInput."""
+    if not isinstance(given, str):
+        raise InvalidInput("entries: this field is needed", "entries")
+    try:
+        content = from_json(given)
+    except ValueError as error:
+        raise InvalidInput("entries: not JSON", "entries") from error
+    if not isinstance(content, dict) or content.keys() != {"clip"}:
+        raise InvalidInput("entries: only the task 'clip' is served here", "entries")
+    return validated(content, Entries)
+
+
+async def _item(clip: Clip, form: dict[str, str | UploadFile]) -> tuple[Item, Model]:
+    """Raises InvalidInput, TooLarge."""
+    if (clip.visual is None) == (clip.textual is None):
+        raise InvalidInput("entries: give clip.visual or clip.textual", "entries")
+    if clip.textual is not None:
+        text = form.get("text")
+        if not isinstance(text, str):
+            raise InvalidInput("text: this field is needed", "text")
+        return text_item(text, "text"), clip.textual
+    assert clip.visual is not None
+    image = form.get("image")
+    if not isinstance(image, UploadFile):
+        raise InvalidInput("image: this file is needed", "image")
+    return Item("image", await image.read(), "image"), clip.visual
+
+
+def _served_name(name: str, served: list[str]) -> str:
+    """Immich writes open_clip's name__tag, with hyphens in the tag; "ViT-B-32:laion2b_s34b_b79k" is the same."""
+
+    def plain(name: str) -> str:
+        return name.replace("__", ":").replace("_", "-").lower()
+
+    return next((candidate for candidate in served if plain(candidate) == plain(name)), name)

@@ -1,0 +1,118 @@
+"""POST /embeddings as the original OpenCLIP-API has it: texts and images in, vectors out.
+
+The route takes an image's bytes as they are as well, and bodies of OpenAI's kind, told by their keys.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ...errors import InvalidInput, UnsupportedMedia
+from ...inputs.images import FORMATS
+from ...runtime.embedder import unit_length
+from ..shared.answer import embedding_headers, json_response
+from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
+from ..shared.embed import Embedded, embed
+from ..shared.items import Item, image_items, text_items
+from ..shared.vectors import OCTETS, octets_response, wants_octets
+from . import openai
+
+
+def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, (str, list)):
+        raise PydanticCustomError("string_or_list", "expected a string or a list of strings")
+    return [value] if isinstance(value, str) else value
+
+
+StringOrList = Annotated[
+    list[str],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class EmbeddingsRequest(Body):
+    """One or more texts, one or more images, or both."""
+
+    text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
+    image: StringOrList | None = Field(
+        None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
+    )
+    normalize: bool = Field(False, description="scale each vector to length 1")
+    truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
+    model: str | None = Field(None, description="which of the server's models; the first where none is named")
+
+
+class EmbeddingsResponse(BaseModel):
+    """A vector for each text, then one for each image, in the order asked."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model: str
+    device: str
+    embeddings: list[list[float]]
+    duration: float = Field(description="seconds the server spent on this request")
+
+
+router = APIRouter(tags=["embeddings"])
+IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+DOCS: dict[str, Any] = {
+    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
+    "responses": {200: {"model": EmbeddingsResponse | openai.EmbeddingsResponse, "content": {OCTETS: BINARY}}},
+}
+
+
+@router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
+@router.post("/embeddings", summary="Embed texts and images", **DOCS)
+async def embeddings(request: Request) -> Any:
+    started = time.perf_counter()
+    if media_type(request).startswith("image/"):
+        embedded, normalize = await _raw_image(request)
+    else:
+        content = await read_json(request)
+        if isinstance(content, dict) and ("input" in content or "messages" in content):
+            return await openai.answer(request, content)
+        asked = validated(content, EmbeddingsRequest)
+        embedded, normalize = await embed(request, _items(asked), asked.model, truncate=asked.truncate), asked.normalize
+    vectors = unit_length(embedded.vectors) if normalize else embedded.vectors
+    if wants_octets(request):
+        return octets_response(vectors, embedded)
+    return json_response(
+        {
+            "model": embedded.info.model_id,
+            "device": embedded.info.device,
+            "embeddings": vectors,
+            "duration": time.perf_counter() - started,
+        },
+        headers=embedding_headers(embedded),
+    )
+
+
+async def _raw_image(request: Request) -> tuple[Embedded, bool]:
+    """The body is the image; `model` and `normalize` may stand in the URL. Raises UnsupportedMedia, InvalidInput."""
+    if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
+        raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
+    normalize = request.query_params.get("normalize", "false")
+    if normalize not in ("true", "false"):
+        raise InvalidInput("normalize: expected true or false", "normalize")
+    content = await read_bytes(request)
+    if not content:
+        raise InvalidInput("body: empty", "body")
+    embedded = await embed(request, [Item("image", content, "body")], request.query_params.get("model"))
+    return embedded, normalize == "true"
+
+
+def _items(asked: EmbeddingsRequest) -> Iterator[Item]:
+    """Raises InvalidInput, TooLarge."""
+    if asked.text is None and asked.image is None:
+        raise InvalidInput("give 'text', 'image' or both")
+    return chain(text_items("text", asked.text or []), image_items("image", asked.image or []))

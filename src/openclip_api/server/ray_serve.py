@@ -1,0 +1,98 @@
+"""The API on Ray Serve: `serve run openclip_api.server.ray_serve:app`, with settings as arguments: model_name=ViT-L-14.
+
+Each replica is the server of server/app.py with its own model; Serve's proxies stand before them, count what waits
+for one, and start and stop replicas as requests come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from typing import Any
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report to its makers; `serve run` starts it after this
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve import Application
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import InvalidSetting
+from ..settings import Settings, read_settings
+from .app import create_app
+from .middleware.in_flight import Accepted
+from .run import image_fetcher, shelf_of
+
+REPLICAS = {"min_replicas": 1, "max_replicas": 4}
+
+
+def app(arguments: dict[str, str]) -> Application:
+    """The application that Serve asks for.
+
+    arguments: settings by name, which go before the environment's, and min_replicas, max_replicas.
+    Raises InvalidSetting.
+    """
+    replicas = {name: _count(name, arguments.get(name, default)) for name, default in REPLICAS.items()}
+    settings = read_settings(**{name: value for name, value in arguments.items() if name not in REPLICAS})
+    if settings.decode == "auto":  # who reaches the proxies is not known here
+        settings = settings.model_copy(update={"decode": "process"})
+    threads = settings.threads or os.cpu_count() or 1
+    settings = settings.model_copy(update={"threads": threads})
+    deployment: Any = serve.deployment(serve.ingress()(Replica))
+    return deployment.options(
+        name="OpenClipApi",
+        ray_actor_options={"num_cpus": threads},
+        # a batch that is computed and one that waits; what is beyond waits at the proxies, for any replica
+        max_ongoing_requests=2 * settings.max_batch,
+        max_queued_requests=settings.max_queue,
+        backpressure_config={"status_code": 429, "retry_after_s": 1},
+        autoscaling_config={**replicas, "target_ongoing_requests": settings.max_batch},
+        graceful_shutdown_timeout_s=settings.grace_seconds,
+    ).bind(settings)
+
+
+def _count(name: str, value: int | str) -> int:
+    if not str(value).isdecimal():
+        raise InvalidSetting(f"{name}={value!r}: a number is needed")
+    return int(value)
+
+
+class WithoutRequestId:
+    """ASGI middleware: the proxy writes X-Request-Id into each answer, the same that the request came with."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def without(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = [pair for pair in message["headers"] if pair[0].lower() != b"x-request-id"]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, without)
+
+
+class Replica:
+    """One server's worth of the API, with models of its own. Serve sends requests once `check_health` returns."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        self._loaded = threading.Event()
+        self._shelf = shelf_of(self._settings)
+        application = create_app(
+            self._settings, self._shelf, Accepted(), image_fetcher(self._settings), on_loaded=self._loaded.set
+        )
+        application.add_middleware(WithoutRequestId)
+        return application
+
+    async def check_health(self) -> None:
+        """Asked once before the first request, and then every ten seconds. Raises what ended the loading."""
+        await asyncio.to_thread(self._loaded.wait)
+        if self._shelf.error is not None:
+            raise self._shelf.error
+        if self._shelf.busy_seconds > 2 * self._settings.request_timeout:
+            raise RuntimeError(f"the engine has been at one batch for {self._shelf.busy_seconds:.0f} seconds")

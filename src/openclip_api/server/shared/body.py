@@ -1,0 +1,92 @@
+"""A request's body as a pydantic model; what is wrong is named, never echoed."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
+
+
+class Body(BaseModel):
+    """A JSON object, read strictly: no string counts as a number. Unknown keys are left alone."""
+
+    model_config = ConfigDict(strict=True, protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+# pydantic's names for what went wrong, in words that fit a client's view
+REASONS = {
+    "list_type": "expected a list",
+    "too_short": "the list is empty",
+    "string_type": "expected a string",
+    "string_unicode": "not valid Unicode",
+    "bool_type": "expected true or false",
+    "model_type": "expected an object",
+    "missing": "this field is needed",
+}
+
+
+async def request_body(request: Request, model: type[Model]) -> Model:
+    """Raises InvalidRequest (not JSON), InvalidInput (a field is wrong), UnsupportedMedia, TooLarge."""
+    return validated(await read_json(request), model)
+
+
+async def read_json(request: Request) -> Any:
+    """Raises InvalidRequest, UnsupportedMedia, TooLarge."""
+    if media_type(request).startswith(("multipart/", "image/")):
+        raise UnsupportedMedia("send JSON (Content-Type: application/json)")
+    content = await read_bytes(request)
+    try:
+        return from_json(content)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
+
+
+async def read_bytes(request: Request) -> bytes:
+    """Raises UnsupportedMedia, TooLarge."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMedia("compressed bodies are not read: send it without Content-Encoding")
+    return await request.body()
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def validated(content: Any, model: type[Model]) -> Model:
+    """Raises InvalidInput."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise _told(error) from error
+
+
+def _told(error: ValidationError) -> InvalidInput:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    param = f"body{path}" if path[:1] in ("", "[") else path[1:]
+    reason = REASONS.get(first["type"], first["msg"].lower())
+    return InvalidInput(f"{param}: {reason}", param)
+
+
+def schema_of(*models: type[BaseModel], **other_content: Any) -> dict[str, Any]:
+    """The OpenAPI part for a body that is parsed here and not by FastAPI: one of the models, or other media types."""
+    schemas = [_inlined(schema, schema.pop("$defs", {})) for schema in (model.model_json_schema() for model in models)]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}, **other_content}}}
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """References into a model's own $defs lead nowhere once the schema is part of a larger document."""
+    if isinstance(schema, list):
+        return [_inlined(part, definitions) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    return {key: _inlined(part, definitions) for key, part in schema.items()}

@@ -1,0 +1,123 @@
+"""The real server around an engine of known cost: `python -m tests.support.fake_server`, settings from the environment.
+
+Everything but the model is the product's own: process, sockets, queue, batching, tokenizer, image decoding.
+A vector is made of what went in, so that an answer can be matched to its question: a text's first token ids,
+an image's first pixels. Some texts make the engine misbehave: see FakeEngine.
+
+FAKE_BATCH_SECONDS, FAKE_ITEM_SECONDS   what a forward pass costs (default 0)
+FAKE_LOAD_SECONDS                       what loading costs (default 0)
+FAKE_UPSTREAM                           ok.test=PORT: where images by URL are found
+FAKE_FAULT                              "leak" keeps memory for every item, "block" blocks the event loop for each
+                                        request: what `make chaos` must be able to see
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from openclip_api.checkpoints.checkpoint import PreprocessConfig
+from openclip_api.errors import StartupError
+from openclip_api.fetch.fetcher import ImageFetcher
+from openclip_api.inputs.images import image_preprocess
+from openclip_api.inputs.tokenizer import build_tokenizer
+from openclip_api.runtime.embedder import Embedder, ModelInfo
+from openclip_api.server.run import run
+from openclip_api.settings import Settings, read_settings
+
+from .upstream import PUBLIC_ADDRESS, Backend, resolver
+
+SIZE, LENGTH, DIM = 32, 16, 8
+tokenize = build_tokenizer({"context_length": LENGTH}, None)
+
+
+def vector_of(text: str) -> list[float]:
+    """What the fake engine answers for a text."""
+    return tokenize(text).ids[:DIM].astype(float).tolist()
+
+
+def first_token(text: str) -> int:
+    return int(tokenize(text).ids[1])
+
+
+class FakeEngine:
+    """Texts that start with one of these words do what they say to the batch they are in."""
+
+    name, device, precision, trims_texts = "fake", "cpu", "fp32", False
+    POISON, NAN, SHORT, WIDE, HANG, MEMORY = map(first_token, ["poison", "nan", "short", "wide", "hang", "memory"])
+
+    def __init__(self) -> None:
+        self._batch_seconds = float(os.environ.get("FAKE_BATCH_SECONDS", 0))
+        self._item_seconds = float(os.environ.get("FAKE_ITEM_SECONDS", 0))
+        self._leaked: list[bytes] | None = [] if os.environ.get("FAKE_FAULT") == "leak" else None
+
+    def encode_images(self, pixels: Any) -> Any:
+        self._work(len(pixels))
+        return pixels.reshape(len(pixels), -1)[:, :DIM].astype(np.float32)
+
+    def encode_texts(self, ids: Any) -> Any:
+        self._work(len(ids))
+        said = set(ids[:, 1].tolist())
+        if self.HANG in said:
+            time.sleep(3600)
+        if self.POISON in said:
+            raise RuntimeError("the engine was poisoned")
+        if self.MEMORY in said and len(ids) > 2:
+            raise MemoryError
+        vectors = ids[:, :DIM].astype(np.float32)
+        vectors[ids[:, 1] == self.NAN] = np.nan
+        if self.WIDE in said:
+            vectors = np.repeat(vectors, 2, axis=1)
+        return vectors[:-1] if self.SHORT in said else vectors
+
+    def close(self) -> None:
+        pass
+
+    def _work(self, count: int) -> None:
+        time.sleep(self._batch_seconds + count * self._item_seconds)
+        if self._leaked is not None:
+            self._leaked += [os.urandom(10_000) for _ in range(count)]
+
+
+class BlockingEmbedder(Embedder):
+    def submit(self, *args: Any) -> Any:
+        time.sleep(0.1)
+        return super().submit(*args)
+
+
+def load(name: str, tag: str | None, *, report: Any, **options: Any) -> Embedder:
+    report("pretending", 0, 0)
+    time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", 0)))
+    info = ModelInfo(
+        "fake", name, tag, "f" * 16, DIM, SIZE, LENGTH, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
+    )
+    preprocess = image_preprocess(PreprocessConfig(size=SIZE), options["max_megapixels"])
+    bounds = {key: options[key] for key in ("max_batch", "max_queue", "max_queue_bytes")}
+    make = BlockingEmbedder if os.environ.get("FAKE_FAULT") == "block" else Embedder
+    return make(info, FakeEngine(), preprocess, tokenize, **bounds)
+
+
+def fetcher(settings: Settings) -> ImageFetcher | None:
+    if "FAKE_UPSTREAM" not in os.environ:
+        return None
+    name, _, port = os.environ["FAKE_UPSTREAM"].partition("=")
+    return ImageFetcher(
+        max_bytes=int(settings.max_body_mb * 1e6),
+        seconds=settings.url_timeout,
+        resolve=resolver({name: [PUBLIC_ADDRESS]}),
+        backend=Backend(int(port)),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        settings = read_settings()
+        code = run(settings, load, fetcher(settings))
+    except StartupError as error:
+        print(f"openclip-api: {error}", file=sys.stderr)
+        code = 1
+    os._exit(code)
