@@ -130,7 +130,7 @@ class Answer(BaseHTTPRequestHandler):
 @pytest.mark.parametrize("statuses", [[429, 503, 200], [502, 504], [0, 0, 429], [500, 500], [500, 503, 500], []])
 def test_what_passes_is_asked_again(statuses: list[int]):
     with Scripted(statuses) as scripted, Servers([scripted.url], None) as servers:
-        assert servers.start("text", "a").result().tolist() == [1, 1]
+        assert servers.start("text", "a").result().vector.tolist() == [1, 1]
         scripted.shutdown()
 
 

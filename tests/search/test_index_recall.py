@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from openclip_api.runtime.embedder import Embedder, unit_length
+from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import unit_length
 from openclip_api.search.options import EXACT_BELOW
 from openclip_api.search.store import Store
 

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import IO
 
 from ..errors import CannotWrite, InvalidSource
-from ..runtime.embedder import Kind
+from ..runtime.embedding import Kind
 from .items import IMAGE_SUFFIXES, Item, Load, Unreadable, as_it_is, fail, unreadable
 from .tables import Columns
 

@@ -6,10 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..runtime.embedder import Embedder, Kind
+from ..runtime.embedder import Embedder
+from ..runtime.embedding import Embedding, Kind
 
 
 @dataclass(frozen=True)
@@ -26,7 +24,7 @@ class Engine(Protocol):
     model: Model
     readers: int  # how many threads may call `start` at once
 
-    def start(self, kind: Kind, content: str | bytes) -> Future[NDArray[np.float32]]:
+    def start(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
         """Waits while there is no room. Raises what is the item's fault, or ends the job."""
 
 
@@ -38,5 +36,5 @@ class LocalEngine:
         info = embedder.info
         self.model = Model(info.model_id, info.precision, info.fingerprint, info.embed_dim)
 
-    def start(self, kind: Kind, content: str | bytes) -> Future[NDArray[np.float32]]:
-        return self._embedder.start(kind, content).future
+    def start(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
+        return self._embedder.submit_blocking(kind, content)

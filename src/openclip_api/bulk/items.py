@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any, NoReturn, TypeAlias
 
-from ..runtime.embedder import Kind
+from ..runtime.embedding import Kind
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp"})
 

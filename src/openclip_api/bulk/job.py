@@ -14,13 +14,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from ..errors import RequestError
-from ..inputs.images import image_size
-from ..runtime.embedder import UnusableVectors, unit_length
+from ..runtime.embedder import UnusableVectors
+from ..runtime.embedding import Embedding, unit_length
 from .durable import write_file
 from .engine import Engine
 from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes
@@ -110,7 +108,7 @@ def _missing(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator
 
 def _rows(items: Iterable[tuple[int, Item]], engine: Engine, normalize: bool) -> Iterator[tuple[int, Row]]:
     """One row for each item, in their order."""
-    window: deque[tuple[int, Item, Future[_Started]]] = deque()
+    window: deque[tuple[int, Item, Future[Future[Embedding]]]] = deque()
     pool = ThreadPoolExecutor(engine.readers, thread_name_prefix="read")
     try:
         for index, item in items:
@@ -123,24 +121,17 @@ def _rows(items: Iterable[tuple[int, Item]], engine: Engine, normalize: bool) ->
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Started:
-    vector: Future[NDArray[np.float32]]
-    size: tuple[int | None, int | None]
+def _start(item: Item, engine: Engine) -> Future[Embedding]:
+    return engine.start(item.kind, item.load())
 
 
-def _start(item: Item, engine: Engine) -> _Started:
-    content = item.load()
-    size = image_size(content) if isinstance(content, bytes) else (None, None)
-    return _Started(engine.start(item.kind, content), size)
-
-
-def _row(index: int, item: Item, started: Future[_Started], normalize: bool) -> tuple[int, Row]:
+def _row(index: int, item: Item, started: Future[Future[Embedding]], normalize: bool) -> tuple[int, Row]:
     extra = {name: printable(value) if isinstance(value, str) else value for name, value in item.extra.items()}
     id, path = printable(item.id), printable(item.path)
     try:
-        begun = started.result()
-        vector = begun.vector.result()
+        embedding = started.result().result()
     except ITEMS_FAULT as error:
         return index, Row(id, path, error=printable(reason(error)), extra=extra)
-    return index, Row(id, path, unit_length(vector) if normalize else vector, *begun.size, extra=extra)
+    vector = unit_length(embedding.vector) if normalize else embedding.vector
+    width, height = embedding.image_size or (None, None)
+    return index, Row(id, path, vector, width, height, extra=extra)

@@ -14,10 +14,10 @@ import httpx2
 import numpy as np
 import orjson
 import tenacity
-from numpy.typing import NDArray
 
 from ..errors import ServerFailed
-from ..runtime.embedder import Kind
+from ..inputs.images import image_size
+from ..runtime.embedding import Embedding, Kind
 from .engine import Model
 from .items import Unreadable
 
@@ -77,8 +77,9 @@ class Servers:
             raise
         self._client.headers["If-Match"] = f'"{self.model.fingerprint}"'  # a server that comes back with another model
 
-    def start(self, kind: Kind, content: str | bytes) -> Future[NDArray[np.float32]]:
-        """Asks and waits; the future that comes back is done. Raises Unreadable, ServerFailed."""
+    def start(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
+        """Asks and waits; the future that comes back is done. Raises Unreadable, ServerFailed, RequestError."""
+        size = image_size(content) if isinstance(content, bytes) else None  # a server's answer does not tell it
         body = content if isinstance(content, bytes) else orjson.dumps({"text": content})
         types = {"Content-Type": "image/jpeg" if kind == "image" else "application/json"}  # the bytes decide
         try:
@@ -92,8 +93,8 @@ class Servers:
                 raise ServerFailed(f"{FAILS_AT_ALL} items in a row ended with status 500: {error}") from error
             raise
         self._broken = 0
-        done: Future[NDArray[np.float32]] = Future()
-        done.set_result(np.frombuffer(answer, "<f4").astype(np.float32))
+        done = Future[Embedding]()
+        done.set_result(Embedding(np.frombuffer(answer, "<f4").astype(np.float32), image_size=size))
         return done
 
     def __enter__(self) -> Servers:

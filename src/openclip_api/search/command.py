@@ -27,7 +27,8 @@ from ..bulk.items import read_file
 from ..bulk.ledger import MANIFEST
 from ..bulk.options import Options, SourceOptions
 from ..errors import InvalidInput, InvalidSource, InvalidStore, RequestError
-from ..runtime.embedder import Embedder, unit_length
+from ..runtime.embedder import Embedder
+from ..runtime.embedding import unit_length
 from ..settings import Settings
 from .filters import parse_conditions, sql_of
 from .options import IndexOptions, SearchOptions

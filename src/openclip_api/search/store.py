@@ -18,7 +18,7 @@ from lancedb.index import IvfPq
 from numpy.typing import NDArray
 
 from ..errors import InvalidStore
-from ..runtime.embedder import unit_length
+from ..runtime.embedding import unit_length
 from .filters import COLUMN, id_is
 
 Vector = NDArray[np.float32]  # [E]

@@ -76,8 +76,8 @@ class _Readings(Collector):
         yield _gauge("openclip_requests_under_way", "Requests accepted and not answered", len(self._accepted))
         yield _gauge("openclip_bodies_bytes", "Bytes of request bodies held", self._budget.held)
         yield _gauge("openclip_models_loaded", "Models in memory", len(embedders))
-        yield _by_model("openclip_queue_items", "Items on their way", embedders, lambda e: e.queue_items)
-        yield _by_model("openclip_queue_bytes", "Bytes these hold", embedders, lambda e: e.queue_bytes)
+        yield _by_model("openclip_queue_items", "Items on their way", embedders, lambda e: e.queue.items)
+        yield _by_model("openclip_queue_bytes", "Bytes these hold", embedders, lambda e: e.queue.bytes)
         yield _by_model(
             "openclip_engine_busy_seconds", "Age of the batch under way", embedders, lambda e: e.busy_seconds
         )

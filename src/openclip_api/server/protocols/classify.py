@@ -12,7 +12,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import ModelInfo, unit_length
+from ...runtime.embedding import ModelInfo, unit_length
 from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed

@@ -14,7 +14,7 @@ from pydantic import Field, RootModel
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed

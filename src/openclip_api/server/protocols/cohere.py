@@ -16,7 +16,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import Envelope, embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.content_parts import Inputs, part_counts, part_items
@@ -50,7 +50,8 @@ async def embeddings(request: Request) -> Response:
     embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate in (None, "END"))
     vectors = fused(embedded.vectors, part_counts(asked.inputs)) if asked.inputs else embedded.vectors
     vectors = unit_length(first_dimensions(vectors, asked.output_dimension, "output_dimension"))
-    units = {"input_tokens": sum(embedded.tokens), "images": sum(isinstance(item, bytes) for item in embedded.contents)}
+    images = sum(embedding.image_size is not None for embedding in embedded.embeddings)
+    units = {"input_tokens": sum(embedded.tokens), "images": images}
     types = asked.embedding_types or ["float"]
     answer: dict[str, Any] = {
         "id": request.state.request_id,

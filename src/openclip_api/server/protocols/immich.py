@@ -20,8 +20,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
-from ...inputs.images import image_size
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import RETRY_AFTER, Envelope, embedding_headers, json_response
 from ..shared.body import Body, media_type, validated
 from ..shared.embed import embed
@@ -81,10 +80,10 @@ async def predict(request: Request) -> Response:
     item, model = await _item(asked.clip, form)
     served = _served_name(model.modelName, request.app.state.shelf.names())
     embedded = await embed(request, [item], served)
-    [vector], [content] = unit_length(embedded.vectors), embedded.contents
+    [vector], [embedding] = unit_length(embedded.vectors), embedded.embeddings
     answer: dict[str, Any] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
-    if isinstance(content, bytes):
-        answer["imageWidth"], answer["imageHeight"] = image_size(content)
+    if embedding.image_size is not None:
+        answer["imageWidth"], answer["imageHeight"] = embedding.image_size
     return json_response(answer, headers=embedding_headers(embedded))
 
 

@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from ...errors import InvalidInput, UnsupportedMedia
 from ...inputs.images import FORMATS
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed

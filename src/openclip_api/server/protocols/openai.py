@@ -19,7 +19,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, WithJsonSc
 from starlette.responses import Response
 
 from ...errors import InvalidInput, ModelNotFound
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import Envelope, Problem, embedding_headers, json_response
 from ..shared.body import Body, read_json, schema_of, validated
 from ..shared.content_parts import Inputs, part_items

@@ -15,8 +15,7 @@ from fastapi import APIRouter, Request
 from pydantic import AliasChoices, Field
 from starlette.responses import Response
 
-from ...inputs.images import image_size
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import Envelope, embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.content_parts import Inputs, part_counts, part_items
@@ -48,7 +47,7 @@ async def embeddings(request: Request) -> Response:
     vectors = fused(embedded.vectors, part_counts(asked.inputs))
     vectors = unit_length(first_dimensions(vectors, asked.output_dimension, "output_dimension"))
     rows = as_type(vectors, asked.output_dtype or "float")
-    sizes = [image_size(content) for content in embedded.contents if isinstance(content, bytes)]
+    sizes = [embedding.image_size for embedding in embedded.embeddings if embedding.image_size is not None]
     tokens = sum(embedded.tokens)
     return json_response(
         {

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from ..shared.answer import Envelope, embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ...errors import TooLarge
 from ...inputs.base64_image import decode_image
-from ...runtime.embedder import Kind
+from ...runtime.embedding import Kind
 
 MAX_TEXT_CHARACTERS = 100_000
 

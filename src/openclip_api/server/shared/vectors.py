@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from .answer import embedding_headers
 from .embed import Embedded
 
