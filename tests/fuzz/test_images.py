@@ -49,7 +49,7 @@ def mutated(seeds: list[bytes], rng: random.Random) -> bytes:
 
 
 def test_mutated_images_are_read_or_refused():
-    seeds = list(IMAGES.values()) + [data for _, _, data, _ in BAD if 0 < len(data) < 60_000]
+    seeds = list(IMAGES.values()) + [data for _, data, _ in BAD if 0 < len(data) < 60_000]
     rng = random.Random(SEED)
     processes = DecoderProcesses(PreprocessConfig(size=32), max_megapixels=4, count=2)
     seen: Counter[str] = Counter()

@@ -71,7 +71,7 @@ def test_errors_are_the_same(processes: DecoderProcesses, photo: Encode):
 
 
 @needs_proc
-def test_f14_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: DecoderProcesses, photo: Encode):
+def test_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: DecoderProcesses, photo: Encode):
     image = photo()
     expected = processes(image)
     before = set(children())
@@ -88,7 +88,7 @@ def test_f14_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: De
 
 
 @needs_proc
-def test_row_69_what_takes_too_long_is_ended(processes: DecoderProcesses, photo: Encode):
+def test_what_takes_too_long_is_ended(processes: DecoderProcesses, photo: Encode):
     processes(photo())
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)

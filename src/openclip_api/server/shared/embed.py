@@ -1,4 +1,4 @@
-"""The one call between a protocol's request and its answer: items in, vectors out."""
+"""The one call between a protocol's request and its answer: items come in, vectors go out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ...errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
 from ...runtime.embedder import Embedder
 from ...runtime.embedding import Embedding, Kind, ModelInfo
+from ..context import context_of, state_of
 from .image_urls import contents_of
 from .items import Item
 
@@ -34,21 +35,22 @@ class Embedded:
 
 
 async def embed(request: Request, items: Iterable[Item], model: str | None, *, truncate: bool = True) -> Embedded:
-    """model: which of the server's, None for the first. truncate: False refuses a text that would be cut.
+    """model: the name of one of the server's models, None for the first. truncate: False refuses too long a text.
 
-    Raises RequestError, with the `param` of the first item that is wrong: TooLarge (also for more items than
+    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more items than
     MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
     DeadlineExceeded.
     """
-    shelf, settings = request.app.state.shelf, request.app.state.settings
+    context = context_of(request)
+    settings = context.settings
     counted = list(islice(items, settings.max_items + 1))
     if len(counted) > settings.max_items:
         raise TooLarge(f"more than {settings.max_items} items in one request: send fewer at once")
-    with request.app.state.budget.share() as take:
-        contents = await contents_of(counted, request.app.state.fetcher, take)
-        async with shelf.use(model, settings.request_timeout) as embedder:
+    with context.byte_budget.reservation() as reserve:
+        contents = await contents_of(counted, context.fetcher, reserve)
+        async with context.model_pool.use(model, settings.request_timeout) as embedder:
             _check_fingerprint(request, embedder.info)
-            await asyncio.sleep(0)  # requests that came together come to this point before the first goes on
+            await asyncio.sleep(0)  # requests that came together all reach this point before the first one goes on
             futures = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
             embeddings = await _results(futures, counted, settings.request_timeout)
     info = embedder.info
@@ -60,7 +62,8 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     timings = [embedding.timings for embedding in embeddings]
     stages = {stage: max(getattr(of_item, stage) for of_item in timings) for stage in STAGES if timings}
     rows = np.array([embedding.vector for embedding in embeddings], np.float32).reshape(-1, info.embed_dim)
-    request.state.items, request.state.stages = len(counted), stages  # for the log and the metrics
+    state = state_of(request)
+    state.items, state.stages = len(counted), stages
     return Embedded(info, embeddings, rows, tokens, truncated, stages)
 
 
@@ -73,7 +76,7 @@ def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> li
 
 
 def _check_fingerprint(request: Request, info: ModelInfo) -> None:
-    """If-Match, RFC 9110 section 13.1.1: a client that indexed with one model does not want another's vectors."""
+    """If-Match, RFC 9110 section 13.1.1: a client whose index is of one model does not want another model's vectors."""
     given = ",".join(request.headers.getlist("if-match"))
     tags = [tag.strip() for tag in given.split(",")]
     if given and not {"*", info.fingerprint, f'"{info.fingerprint}"'} & set(tags):
