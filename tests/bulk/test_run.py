@@ -16,7 +16,7 @@ from filelock import FileLock
 
 import openclip_api
 from openclip_api.bulk.command import embed
-from openclip_api.bulk.engine import LocalEngine
+from openclip_api.bulk.item_embedder import LocalEmbedder
 from openclip_api.errors import OtherRun
 from openclip_api.runtime.embedder import Embedder
 
@@ -156,7 +156,7 @@ def test_another_model_is_refused(tmp_path: Path, run: Embed, source: Path, tiny
     run(source, "--out", tmp_path / "out")
     other = openclip_api.load(f"local-dir:{tiny}", precision="fp32")
     monkeypatch.setattr(
-        "tests.bulk.conftest.embed", lambda options, settings, _: embed(options, settings, lambda: other)
+        "tests.bulk.conftest.embed", lambda options, settings, _: embed(options, settings, lambda settings: other)
     )
     with pytest.raises(OtherRun, match="model id OpenCLIP-emoji, not OpenCLIP-tiny-clip"):
         run(source, "--out", tmp_path / "out")
@@ -177,16 +177,16 @@ def test_two_runs_at_once_do_not_share_a_folder(tmp_path: Path, run: Embed, sour
     assert run(source, "--out", tmp_path / "out") == 3
 
 
-def test_an_engine_that_breaks_ends_the_job_and_fails_no_row(tmp_path: Path, run: Embed, source: Path, monkeypatch):
-    started = LocalEngine.start
+def test_an_embedder_that_breaks_ends_the_run_and_fails_no_row(tmp_path: Path, run: Embed, source: Path, monkeypatch):
+    submit = LocalEmbedder.submit_blocking
     count = iter(range(10**6))
 
-    def start(self, kind, content):
+    def breaking(self, kind, content):
         if next(count) == 17:
             raise RuntimeError("the device is gone")
-        return started(self, kind, content)
+        return submit(self, kind, content)
 
-    monkeypatch.setattr(LocalEngine, "start", start)
+    monkeypatch.setattr(LocalEmbedder, "submit_blocking", breaking)
     with pytest.raises(RuntimeError, match="the device is gone"):
         run(source, "--out", tmp_path / "out", "--shard-rows", 10)
     monkeypatch.undo()
@@ -217,4 +217,4 @@ def test_it_leaves_no_thread_behind(tmp_path: Path, run: Embed, source: Path):
     before = threading.active_count()
     for name in "bcde":
         run(source, "--out", tmp_path / name)
-    assert threading.active_count() <= before + LocalEngine.readers
+    assert threading.active_count() <= before + LocalEmbedder.reader_threads

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from openclip_api.errors import InvalidInput, InvalidStore
-from openclip_api.search.filters import parse_conditions, sql_of
+from openclip_api.search.filters import filter_expression, parse_conditions
 from openclip_api.search.store import Store
 
 FIELDS = [
@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def ids(store: Store, filter: dict) -> list[str]:
-    return sorted(row["id"] for row in store.search([1, 0], 100, sql_of(filter, SCHEMA)))
+    return sorted(row["id"] for row in store.search([1, 0], 100, filter_expression(filter, SCHEMA)))
 
 
 @pytest.mark.parametrize("number", range(len(HOSTILE)))
@@ -62,7 +62,7 @@ def test_a_hostile_string_finds_what_is_equal_to_it(store: Store, number: int):
     assert ids(store, {"path": HOSTILE[number]}) == [str(number)]
     assert ids(store, {"path": [HOSTILE[number]]}) == [str(number)]
     assert ids(store, parse_conditions([f"path={HOSTILE[number]}"], SCHEMA)) == [str(number)]
-    assert store.get(HOSTILE[number]) is None
+    assert store.path_of(HOSTILE[number]) is None
 
 
 def test_comparisons(store: Store):
@@ -99,13 +99,13 @@ def test_comparisons(store: Store):
 )
 def test_what_is_no_filter_is_refused(filter: dict):
     with pytest.raises(InvalidInput, match=r"^filter: "):
-        sql_of(filter, SCHEMA)
+        filter_expression(filter, SCHEMA)
 
 
 @pytest.mark.parametrize("condition", ["", "price", "=1", "price=abc", "nope=1", "sold=maybe", "Stock=1.5"])
 def test_what_is_no_condition_is_refused(condition: str):
     with pytest.raises(InvalidInput, match=r"^filter: "):
-        sql_of(parse_conditions([condition], SCHEMA), SCHEMA)
+        filter_expression(parse_conditions([condition], SCHEMA), SCHEMA)
 
 
 @pytest.mark.parametrize("name", ["a`b", "a.b", "a b", "1", "", "'"])
