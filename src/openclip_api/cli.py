@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import __version__
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
-from .errors import JobError, MissingExtra, StartupError
+from .errors import MissingExtra, RunError, StartupError
 from .search.options import IndexOptions, SearchOptions, add_index_arguments, add_search_arguments
 from .settings import Settings, read_settings
 
@@ -156,7 +156,7 @@ def _exit_code(run: Callable[[], int]) -> int:
     """What `run` returns; for an error that a user can meet one line on stderr and 1."""
     try:
         return run()
-    except (StartupError, JobError) as error:
+    except (StartupError, RunError) as error:
         print(f"openclip-api: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""A run's folder: its formats as others read them, and what a second run makes of it."""
+"""A run's folder: other programs read its formats, and a second run continues it."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_other_formats(tmp_path: Path, run: Embed, source: Path, expected: np.nd
 
 
 def files_of(out: Path) -> dict[str, tuple[bytes, int]]:
-    """Each file's content and the number that tells whether it was written anew."""
+    """Each file's content and inode number, which changes when a file is written again."""
     return {path.name: (path.read_bytes(), path.stat().st_ino) for path in (out / "vectors").iterdir()}
 
 
@@ -150,6 +150,14 @@ def test_another_source_model_or_format_is_refused(tmp_path: Path, run: Embed, s
     source.write_text("\n".join(TEXTS))
     with pytest.raises(OtherRun, match="source items 26, not 25"):
         run(source, "--out", out)
+
+
+def test_fewer_columns_are_refused(tmp_path: Path, run: Embed):
+    (tmp_path / "t.csv").write_text("text,a,b\nx,1,2\n")
+    options = [tmp_path / "t.csv", "--text-column", "text", "--out", tmp_path / "out", "--keep"]
+    run(*options, "a,b")
+    with pytest.raises(OtherRun, match="columns b string, not null"):
+        run(*options, "a")
 
 
 def test_another_model_is_refused(tmp_path: Path, run: Embed, source: Path, tiny: Path, monkeypatch):

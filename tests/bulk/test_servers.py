@@ -1,4 +1,4 @@
-"""--server: the rows of the local run, whatever happens to the servers meanwhile."""
+"""--server: the rows equal those of a local run, whatever happens to the servers meanwhile."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_servers_share_the_work_and_one_may_die(tmp_path: Path):
     source = tmp_path / "t.txt"
     source.write_text("\n".join(f"text {n}" for n in range(1500)))
     with ExitStack() as stack:
-        slow = {"FAKE_BATCH_SECONDS": 0.05, "MAX_QUEUE": 20}  # fewer places than are asked for: 429 in between
+        slow = {"FAKE_BATCH_SECONDS": 0.05, "MAX_QUEUE": 20}  # a queue that is too short for the requests: some get 429
         one, two, three = (stack.enter_context(FakeServer(**slow)) for _ in range(3))
         servers = [part for server in (one, two, three) for part in ("--server", url_of(server))]
         process = start(source, *servers, "--out", tmp_path / "out", "--progress", "quiet")
@@ -87,7 +87,7 @@ def test_no_key_no_server_and_two_models_are_one_line(tmp_path: Path, run: Embed
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers what it is told to, one status after the other, then vectors."""
+    """Answers with the given statuses, one after the other, then with vectors."""
 
     def __init__(self, statuses: list[int]) -> None:
         self.statuses = statuses

@@ -1,4 +1,4 @@
-"""A filter's values are values: nothing in them is SQL."""
+"""A filter narrows a search, and nothing that a caller sends in one is read as SQL."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ FIELDS = [
     ("path", pa.string()),
     ("price", pa.float64()),
     ("Stock", pa.int64()),
+    ("weight", pa.float32()),
+    ("stars", pa.int8()),
     ("sold", pa.bool_()),
     ("tags", pa.list_(pa.string())),
     ("vector", pa.list_(pa.float32(), 2)),
@@ -43,6 +45,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "path": text,
             "price": n / 2,
             "Stock": n,
+            "weight": n / 10,
+            "stars": n,
             "sold": n % 2 == 0,
             "tags": [],
             "vector": [1, n],
@@ -70,6 +74,10 @@ def test_comparisons(store: Store):
     assert ids(store, {"Stock": [1, 2], "sold": True}) == ["2"]
     assert ids(store, {"Stock": {"ne": 0}, "id": {"le": "2"}}) == ["1", "2"]
     assert ids(store, parse_conditions(["price>=1", "price<2", "sold=TRUE"], SCHEMA)) == ["2"]
+    assert ids(store, {"weight": 0.1}) == ids(store, {"weight": [0.1]}) == ["1"]  # 0.1 of float32 is another number
+    assert ids(store, {"weight": {"ge": 0.1, "lt": 0.3}}) == ["1", "2"]
+    assert ids(store, {"stars": {"lt": 1.5}}) == ids(store, {"Stock": [0, 1.0, 2.5]}) == ["0", "1"]
+    assert ids(store, {"stars": {"lt": 300}}) == ids(store, {"stars": {"ge": -1000}}) == ids(store, {})
     assert ids(store, {}) == [str(n) for n in range(len(HOSTILE))]
 
 

@@ -35,7 +35,7 @@ ROLES: dict[str, Role] = {"path_column": "path", "url_column": "url", "image_col
 
 
 def embed(options: EmbedOptions, settings: Settings, load: LoadModel) -> int:
-    """0 if each item has a vector, 3 if some have none. Raises JobError, StartupError."""
+    """0 if each item has a vector, 3 if some have none. Raises RunError, StartupError."""
     if options.format == "lance" and find_spec("lance") is None:
         raise MissingExtra("--format lance needs pylance: pip install 'openclip-api[lance]'")
     warnings.filterwarnings(

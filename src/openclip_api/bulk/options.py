@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .formats import Dtype, Format
     from .progress import Style
 
-OptionsT = TypeVar("OptionsT", bound="DataclassInstance")
+    OptionsT = TypeVar("OptionsT", bound=DataclassInstance)
 
 
 @dataclass(frozen=True)

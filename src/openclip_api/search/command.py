@@ -24,7 +24,7 @@ from .store import Result, Store
 
 
 def search(options: SearchOptions, settings: Settings, load: LoadModel) -> int:
-    """0 if something was found, else 1. Raises JobError, StartupError."""
+    """0 if something was found, else 1. Raises RunError, StartupError."""
     if (options.text is None) == (options.image_file is None):
         raise InvalidSource("name either a TEXT or --image FILE")
     store = Store(store_path(settings))

@@ -26,7 +26,7 @@ from .store import Store
 def index(options: IndexOptions, settings: Settings, load: LoadModel) -> int:
     """Add a source's vectors or those of a run of `embed` to the store, or delete ids from it.
 
-    Returns what `embed` returns; 1 if an id to delete was not there. Raises JobError, StartupError.
+    Returns what `embed` returns; 1 if an id to delete was not there. Raises RunError, StartupError.
     """
     if bool(options.source) + (options.embeddings is not None) + bool(options.delete) != 1:
         raise InvalidSource("name either a SOURCE, or --embeddings OUT, or --delete ID")
