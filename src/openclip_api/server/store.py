@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..search.store import Store
 
 log = logging.getLogger("openclip_api")
-LARGEST_FILE = 64_000_000  # bytes of an image that a thumbnail is made of
 
 Answer = TypeVar("Answer")
 
@@ -43,7 +42,7 @@ class LazyStore:
         Raises InvalidInput (vector, filter), ModelMismatch.
         """
         store = self._store()
-        from ..search.filters import sql_of
+        from ..search.filters import filter_expression
 
         if fingerprint not in (None, store.fingerprint):
             raise ModelMismatch(f"the store holds vectors of {store.model_id} with fingerprint {store.fingerprint}")
@@ -52,19 +51,18 @@ class LazyStore:
         if not np.isfinite(query).all() or not query.any():
             raise InvalidInput("vector: all numbers must be finite, and one not 0", "vector")
         unit = (query / np.abs(query).max()).astype(np.float32)  # float32 can hold it now, whatever its length was
-        rows = self._asked(lambda: store.search(unit, k, sql_of(filter, store.schema)))
+        rows = self._asked(lambda: store.search(unit, k, filter_expression(filter, store.schema)))
         return [{name: value for name, value in row.items() if name != "path"} for row in rows]
 
     def thumbnail(self, id: str, max_megapixels: float) -> bytes:
         """A small JPEG. Raises NotFound if the id is not there, or if its image file cannot be read."""
         store = self._store()
-        from ..bulk.items import read_file
-        from ..search.thumbnails import thumbnail
+        from ..search.thumbnails import file_thumbnail
 
-        row = self._asked(lambda: store.get(id))
+        path = self._asked(lambda: store.path_of(id))
         try:
-            if row is not None:
-                return thumbnail(read_file(row["path"], LARGEST_FILE), max_megapixels)
+            if path is not None:
+                return file_thumbnail(path, max_megapixels)
         except Exception as error:  # the file is gone, damaged or no image: a decoder may raise anything
             log.debug("no thumbnail: %s", type(error).__name__)
         raise NotFound("no such item, or its image is not there any more")

@@ -1,7 +1,7 @@
-"""The loop: read ahead, embed, gather a shard, write it, go on.
+"""Embed what a run lacks: read ahead, embed, collect the rows of a shard, write it, continue.
 
-Reading, decoding, computing and writing overlap: readers hand contents to the engine as soon as it has room,
-rows are taken from the other end in order. Between them are at most WINDOW rows.
+Reading, decoding, computing and writing overlap. Threads read contents and submit them to the embedder, which makes
+them wait while it is full; rows are taken in the sources' order. At most WINDOW items are between the two.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from ..errors import RequestError
 from ..runtime.embedder import UnusableVectors
 from ..runtime.embedding import Embedding, unit_length
 from .durable import write_file
-from .engine import Engine
 from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes
-from .items import Item, Unreadable, printable, reason
-from .ledger import Ledger
+from .item_embedder import ItemEmbedder
+from .items import SourceItem, Unreadable, printable, reason
+from .ledger import FinishedShard, Ledger
 from .progress import Progress
 
 WINDOW = 512
-ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the job
+ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the run
 
 
 @dataclass(frozen=True)
-class Output:
-    """How rows become shards."""
+class OutputSpec:
+    """How rows become shards. extra: the types of the columns that are carried along."""
 
     format: Format
     dtype: Dtype
@@ -46,44 +46,44 @@ class Output:
         return Layout(self.embed_dim, self.dtype, self.extra)
 
 
-class Finished(NamedTuple):
-    """A shard as Ledger.add takes it: files is suffix → content."""
+class PendingShard(NamedTuple):
+    """A shard that the ledger lacks."""
 
-    rows: int
-    failures: int
-    files: dict[str, bytes]
+    number: int
+    items: list[SourceItem]
 
 
-def run(engine: Engine, items: Iterable[Item], ledger: Ledger, output: Output, progress: Progress) -> None:
+def write_missing_shards(
+    embedder: ItemEmbedder, items: Iterable[SourceItem], ledger: Ledger, output: OutputSpec, progress: Progress
+) -> None:
     """Write every shard that the ledger lacks.
 
-    Raises CannotWrite, InvalidSource, and whatever breaks the engine itself.
+    Raises CannotWrite, InvalidSource, and whatever breaks the embedder itself.
     """
     number, shard = 0, list[Row]()
-    for index, row in _rows(_missing(items, ledger, output.shard_rows), engine, output.normalize):
+    for index, row in _rows(_missing_items(items, ledger, output.shard_rows), embedder, output.normalize):
         if index // output.shard_rows != number and shard:
-            ledger.add(number, *_finished(shard, output))
+            ledger.add(number, _finished(shard, output))
             shard = []
         number = index // output.shard_rows
         shard.append(row)
         progress.add(1, row.error is not None)
     if shard:
-        ledger.add(number, *_finished(shard, output))
+        ledger.add(number, _finished(shard, output))
 
 
-def missing_shards(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, list[Item]]]:
-    """The shards that the ledger lacks: number and items."""
-    by_shard = groupby(_missing(items, ledger, shard_rows), lambda numbered: numbered[0] // shard_rows)
-    return ((number, [item for _, item in numbered]) for number, numbered in by_shard)
+def missing_shards(items: Iterable[SourceItem], ledger: Ledger, shard_rows: int) -> Iterator[PendingShard]:
+    by_shard = groupby(_missing_items(items, ledger, shard_rows), lambda numbered: numbered[0] // shard_rows)
+    return (PendingShard(number, [item for _, item in numbered]) for number, numbered in by_shard)
 
 
-def embed_shard(items: Sequence[Item], engine: Engine, output: Output) -> Finished:
-    """One shard from its items alone. Raises whatever breaks the engine itself."""
-    return _finished([row for _, row in _rows(enumerate(items), engine, output.normalize)], output)
+def embed_shard(items: Sequence[SourceItem], embedder: ItemEmbedder, output: OutputSpec) -> FinishedShard:
+    """One shard from its items alone. Raises whatever breaks the embedder itself."""
+    return _finished([row for _, row in _rows(enumerate(items), embedder, output.normalize)], output)
 
 
 def write_failures(ledger: Ledger, out: Path, format: Format) -> None:
-    """OUT/failures.parquet: all rows that failed, from the shards. Raises CannotWrite."""
+    """Write OUT/failures.parquet: the failed rows of all shards. Raises CannotWrite."""
     failed = (shard for shard in ledger.shards() if shard.failures)
     tables = [failures_of(format, ledger.path(file)) for shard in failed for file in shard.files]
     write_file(out / "failures.parquet", parquet_bytes(pa.concat_tables([FAILURES.empty_table(), *tables])))
@@ -91,28 +91,30 @@ def write_failures(ledger: Ledger, out: Path, format: Format) -> None:
 
 def write_lance_table(ledger: Ledger, out: Path, layout: Layout) -> None:
     """Make the shards one table, OUT/vectors.lance. Raises CannotWrite."""
-    from .lance_table import write_table  # an extra of its own
+    from .lance_table import write_table  # needs the extra `lance`
 
     files = ((file.name, shard.rows, file.bytes) for shard in ledger.shards() for file in shard.files)
     write_table(out / "vectors.lance", files, layout.table([Row("", "")]))
 
 
-def _finished(rows: Sequence[Row], output: Output) -> Finished:
+def _finished(rows: Sequence[Row], output: OutputSpec) -> FinishedShard:
     failures = sum(row.error is not None for row in rows)
-    return Finished(len(rows), failures, WRITERS[output.format](rows, output.layout))
+    return FinishedShard(len(rows), failures, WRITERS[output.format](rows, output.layout))
 
 
-def _missing(items: Iterable[Item], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, Item]]:
+def _missing_items(items: Iterable[SourceItem], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, SourceItem]]:
     return ((index, item) for index, item in enumerate(items) if index // shard_rows not in ledger)
 
 
-def _rows(items: Iterable[tuple[int, Item]], engine: Engine, normalize: bool) -> Iterator[tuple[int, Row]]:
+def _rows(
+    items: Iterable[tuple[int, SourceItem]], embedder: ItemEmbedder, normalize: bool
+) -> Iterator[tuple[int, Row]]:
     """One row for each item, in their order."""
-    window: deque[tuple[int, Item, Future[Future[Embedding]]]] = deque()
-    pool = ThreadPoolExecutor(engine.readers, thread_name_prefix="read")
+    window: deque[tuple[int, SourceItem, Future[Future[Embedding]]]] = deque()
+    pool = ThreadPoolExecutor(embedder.reader_threads, thread_name_prefix="read")
     try:
         for index, item in items:
-            window.append((index, item, pool.submit(_start, item, engine)))
+            window.append((index, item, pool.submit(_start, item, embedder)))
             if len(window) == WINDOW:
                 yield _row(*window.popleft(), normalize)
         while window:
@@ -121,11 +123,11 @@ def _rows(items: Iterable[tuple[int, Item]], engine: Engine, normalize: bool) ->
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(item: Item, engine: Engine) -> Future[Embedding]:
-    return engine.start(item.kind, item.load())
+def _start(item: SourceItem, embedder: ItemEmbedder) -> Future[Embedding]:
+    return embedder.submit_blocking(item.kind, item.read())
 
 
-def _row(index: int, item: Item, started: Future[Future[Embedding]], normalize: bool) -> tuple[int, Row]:
+def _row(index: int, item: SourceItem, started: Future[Future[Embedding]], normalize: bool) -> tuple[int, Row]:
     extra = {name: printable(value) if isinstance(value, str) else value for name, value in item.extra.items()}
     id, path = printable(item.id), printable(item.path)
     try:
