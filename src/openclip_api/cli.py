@@ -137,7 +137,7 @@ def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
 
     def load_model() -> Embedder:
         name, tag = settings.model_name, settings.tag
-        return load(name, tag, model_id=settings.served_model_id, **settings.load_options)
+        return load(name, tag, settings.load_options, model_id=settings.served_model_id)
 
     try:
         _exit(run(options, settings, load_model))
@@ -151,7 +151,7 @@ def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
 def _info(settings: Settings) -> int:
     from .runtime.loader import load
 
-    embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
+    embedder = load(settings.model_name, settings.tag, settings.load_options, model_id=settings.served_model_id)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0

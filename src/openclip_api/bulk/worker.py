@@ -32,8 +32,9 @@ class Worker:
         for path in self._sources:
             if not os.path.exists(path):
                 raise InvalidSource(f"{printable(path)} is not there: each node must have the sources at the same path")
-        name, model_id = self._settings.model_name, self._settings.served_model_id
-        self._engine = LocalEngine(load(name, self._settings.tag, model_id=model_id, **self._settings.load_options))
+        settings = self._settings
+        embedder = load(settings.model_name, settings.tag, settings.load_options, model_id=settings.served_model_id)
+        self._engine = LocalEngine(embedder)
         return self._engine.model
 
     def embed(self, items: Sequence[Item], output: Output) -> Finished:

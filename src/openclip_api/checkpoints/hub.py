@@ -36,8 +36,9 @@ from ..errors import (
     StartupError,
     UnknownModel,
     UnsupportedModel,
+    first_line,
 )
-from .weights import check_whole
+from .safetensors import check_whole
 
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
@@ -254,4 +255,4 @@ def _reason(error: BaseException) -> str:
             return "HF_HUB_OFFLINE is set"
         case FileMetadataError():
             return "what answers there is not a hub: check HF_ENDPOINT, or for a proxy or a login page"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)

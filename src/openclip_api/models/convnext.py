@@ -12,7 +12,7 @@ from ..errors import UnsupportedModel
 from . import convolutions, layers
 from .flags import one_of
 from .layers import Node, constant
-from .timm_config import TimmConfig
+from .timm import TimmConfig
 
 # LayerNorm's epsilon by timm's name: the entrypoints of timm/models/convnext.py. The rest of what they say
 # (depths, widths) is in the shapes of the checkpoint; all have GELU (erf) and an expansion of four.
@@ -29,7 +29,7 @@ EXPANSION = 4
 
 
 def convnext(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
-    """A Trunk (timm.py): pixels float32 [B, 3, size, size] → [B, F]."""
+    """A timm.Trunk: pixels float32 [B, 3, size, size] → [B, F]."""
     if classes:
         raise UnsupportedModel(f"vision_cfg.timm_proj {config.timm_proj!r}: ConvNeXt's own classifier is not built")
     # An open pool ("") is left to timm, which averages, where open_clip adds the projection.

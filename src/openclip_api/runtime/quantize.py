@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs
 from ..checkpoints.checkpoint import find
-from ..checkpoints.weights import read_weights, sha256
+from ..checkpoints.digest import file_sha256
+from ..checkpoints.safetensors import read_safetensors
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
@@ -41,7 +42,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Fidelity:
-    """int8 against fp32 on what was held back: cosines of its vectors, and how many of the ten nearest agree."""
+    """int8 against fp32 on the items held back: cosines of their vectors, and how many of the ten nearest agree."""
 
     items: int
     mean_cosine: float
@@ -80,13 +81,13 @@ def quantize(
     if importlib.util.find_spec("nncf") is None:
         raise MissingExtra("quantize needs NNCF: pip install 'openclip-api[quantize]'")
     checkpoint = find(name, tag, cache_dir=cache_dir)
-    digest = sha256(checkpoint.weights)
+    digest = file_sha256(checkpoint.weights)
     checkpoint.verify(digest)
-    towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, read_weights(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
     preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
     inputs: dict[str, Batch] = {"image": _read_images(images, preprocess, say)}
     if texts is not None:
-        tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+        tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
         inputs["text"] = _read_texts(texts, tokenizer)
     for tower, batch in inputs.items():
         if len(batch) < FEWEST:
@@ -96,7 +97,7 @@ def quantize(
 
 
 def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Callable[[str], None]) -> Path:
-    """Into a folder beside it first: a server that starts meanwhile finds all or nothing."""
+    """Work in a folder beside the final one, so that a server that starts meanwhile finds all graphs or none."""
     with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as working:
         held_back, found = {}, {}
         for tower, batch in inputs.items():
@@ -124,8 +125,8 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
 
 
 def fidelity(exact: Vectors, rounded: Vectors) -> Fidelity:
-    """Both [N, E]. Recall@10: of each one's ten nearest among the others by the exact vectors, the part that the
-    rounded ones name too."""
+    """Both [N, E]. Recall@10: which part of the ten nearest others by the exact vectors is also among the ten nearest by
+    the rounded vectors, in the mean."""
     exact, rounded = unit_length(exact), unit_length(rounded)
     cosines = (exact * rounded).sum(axis=1)
     nearest = [_nearest(vectors) for vectors in (exact, rounded)]
@@ -146,7 +147,7 @@ def _encode(engine: OpenVinoEngine, tower: str, batch: Batch) -> Vectors:
 
 
 def _read_images(folder: Path, preprocess: Preprocess, say: Callable[[str], None]) -> Batch:
-    """[N, size, size, 3] of the folder's files that are images; others are passed over."""
+    """[N, size, size, 3]: the folder's images. Other files are passed over."""
     if not folder.is_dir():
         raise InvalidSetting(f"--images {folder}: no such folder")
     pixels: list[Batch] = []
@@ -164,7 +165,7 @@ def _read_images(folder: Path, preprocess: Preprocess, say: Callable[[str], None
 
 
 def _read_texts(path: Path, tokenizer: Tokenizer) -> Batch:
-    """[N, context_length] of the file's lines, each once."""
+    """[N, context_length]: the file's lines, each once."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -149,7 +149,7 @@ def _load(
     model_id: str | None,
     report: Callable[[str, int, int], None],
 ) -> Embedder:
-    return load(name, tag, model_id=model_id, report=report, **settings.load_options)
+    return load(name, tag, settings.load_options, model_id=model_id, report=report)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
