@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from .checkpoint import Checkpoint
@@ -20,7 +21,7 @@ def calibrated_graphs(folder: Path) -> dict[str, Path]:
     return {tower: path for tower, path in paths.items() if path.is_file() and path.with_suffix(".bin").is_file()}
 
 
-def sha256_of_graphs(graphs: dict[str, Path]) -> str:
+def sha256_of_graphs(graphs: Mapping[str, Path]) -> str:
     """One digest of all their bytes: another calibration is another model."""
     sha256 = hashlib.sha256()
     for _, path in sorted(graphs.items()):

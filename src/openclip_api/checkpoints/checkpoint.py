@@ -1,4 +1,4 @@
-"""(name, tag) → Checkpoint: everything a model needs, found and named, nothing read into memory yet."""
+"""A pair (name, tag) → Checkpoint: all files of a model, found, their weights not read yet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Checkpoint:
     def verify(self, weights_sha256: str) -> None:
         """Raises CorruptCheckpoint where the weights are not what the hub promised."""
         if self.sha256 not in (None, weights_sha256):
-            # The file behind the cache's links: deleting a link would bring the same bytes back.
+            # Name the file behind the cache's links: to delete a link would bring the same bytes back.
             raise CorruptCheckpoint(
                 f"{self.weights.resolve()} is damaged (its SHA-256 is {weights_sha256[:12]}…, "
                 f"the hub's {str(self.sha256)[:12]}…): delete it and start again"
@@ -87,7 +87,7 @@ def default_tag(name: str) -> str | None:
 
 
 def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
-    registry.architecture(name)  # an unknown name is a clearer error than its missing tag
+    registry.architecture(name)  # tell of an unknown name before a missing tag
     tag = tag or default_tag(name)
     if tag is None:
         raise UnknownModel(f"{name} has no pretrained tag: set MODEL_PRETRAINED to a .safetensors file")

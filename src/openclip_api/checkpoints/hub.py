@@ -43,7 +43,7 @@ from .safetensors import check_whole
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
 
-# Called with what is being done, how much of it is done and how much there is (bytes).
+# Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
 
 WAYS_OUT = (
@@ -117,16 +117,16 @@ def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = Non
 
 
 def promised_sha256(path: Path) -> str | None:
-    """The cache links a large file to a blob that is named by its SHA-256.
+    """The SHA-256 of a large file as the hub gave it, or None: the cache links the file to a blob of that name.
 
-    Only the first link counts: a blob from Xet storage is a link in turn, to a name that is another hash.
+    Only the first link counts. A blob from Xet storage is itself a link, to a file whose name is another hash.
     """
     name = path.readlink().name if path.is_symlink() else ""
     return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
 
 
 def commit(path: Path) -> str:
-    """The commit that a file of the cache belongs to: what goes with it is taken from the same one."""
+    """The commit that a file of the cache belongs to. Files that go together are taken from one commit."""
     return path.parent.name
 
 
@@ -155,7 +155,7 @@ def _fetch_first(repo: str, filenames: Sequence[str], revision: str | None, cach
 def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: Report, *, force: bool = False) -> Path:
     for pause in (*range(1, TRIES), None):
         try:
-            # Asked first because hf_hub_download would ask an address that never answers for six minutes.
+            # hf_hub_download alone would wait six minutes for an address that never answers.
             get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
             path = hf_hub_download(
                 repo,
@@ -186,10 +186,10 @@ def _first_pickle(repo: str, filenames: Sequence[str], revision: str | None) -> 
 
 def _progress_bar(report: Report) -> type[Any]:
     class ReportingBar(tqdm):
-        """Counts for itself: a bar that is not shown, as without a terminal, does not."""
+        """Counts by itself, as tqdm does not count for a bar that is hidden (without a terminal)."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            # Xet has a second bar, for bytes on the wire, which know no total.
+            # Xet has a second bar for bytes on the wire, whose total is unknown.
             self._reports = not str(kwargs.get("name")).endswith(".transfer")
             super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
             self._done = int(self.n)
@@ -213,7 +213,7 @@ def cache_folder(cache_dir: Path | None) -> Path:
 
 @contextmanager
 def _clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
-    """Whatever huggingface_hub raises becomes one line that says what to do."""
+    """Turn whatever huggingface_hub raises into one line that says what to do."""
     try:
         yield
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
@@ -232,7 +232,7 @@ def _translated(error: Exception, repo: str, revision: str | None, cache: Path) 
             return UnknownModel(f"the hub has no repository {repo!r} (or it is private: set HF_TOKEN)")
         case HfHubHTTPError() if error.response.status_code == 401:
             return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or to nothing")
-        # The hub's own errors are OSErrors too; only those of the file system bear a number.
+        # The hub's own errors are OSErrors too, but only those of the file system have a number.
         case OSError(errno=int()) if not isinstance(error, (LocalEntryNotFoundError, ConnectionError)):
             return HubUnreachable(
                 f"cannot keep {repo} in the cache {cache} ({error.strerror}): make it readable and writable, "

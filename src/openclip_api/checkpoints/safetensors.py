@@ -49,7 +49,7 @@ def read_safetensors(path: Path) -> Weights:
             )
         begin, end = entry["data_offsets"]
         array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        tensors[key] = np.require(array, requirements="A")  # the format allows any offset; this copies an odd one
+        tensors[key] = np.require(array, requirements="A")  # copies a tensor at an odd offset
     return Weights(tensors)
 
 
@@ -66,7 +66,7 @@ def check_whole(path: Path) -> None:
         raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError) as error:
         reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")
-        # The file behind a cache's links: deleting a link would bring the same bytes back.
+        # Name the file behind the cache's links: to delete a link would bring the same bytes back.
         raise CorruptCheckpoint(
             f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and fetch it anew"
         ) from error

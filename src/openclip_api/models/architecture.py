@@ -46,7 +46,7 @@ class TextArchitecture:
 VISION_TRANSFORMER = ImageArchitecture("vision_transformer", True, vision_transformer)
 MODIFIED_RESNET = ImageArchitecture("modified_resnet", False, modified_resnet)
 
-# The names that timm has for each architecture's sizes.
+# Each architecture of timm, and the names that timm gives to its sizes.
 TIMM: tuple[tuple[Collection[str], ImageArchitecture], ...] = (
     (timm_vit.VARIANTS, ImageArchitecture("timm_vit", True, partial(timm_tower, timm_vit.timm_vit))),
     (eva.VARIANTS, ImageArchitecture("eva", True, partial(timm_tower, eva.eva))),
@@ -80,7 +80,7 @@ def text_architecture(config: ModelConfig) -> TextArchitecture:
 
 
 def describe_towers(config: ModelConfig) -> str:
-    """Both towers in words: "timm_vit + text_transformer (CoCa)". Their flags are not looked at.
+    """The names of both towers: "timm_vit + text_transformer (CoCa)". Their flags are not checked.
 
     Raises UnsupportedModel for a tower that has no graph here.
     """

@@ -1,7 +1,7 @@
 """timm's FastViT as MobileCLIP has it (MCi0 to MCi4): pixels → pooled features.
 
-Checkpoints hold the branches that the network was trained with. All of a layer's branches are convolutions of one
-input, so they add up to one convolution ("reparameterisation"), computed here as the graph is built.
+Checkpoints hold the branches that the network was trained with. All branches of a layer are convolutions of the same
+input, so their sum is one convolution ("reparameterisation"). It is computed here while the graph is built.
 
 Source: timm/models/fastvit.py, FastVit (1.0.31); Vasu et al. 2023, arXiv:2303.14189; MobileCLIP, arXiv:2311.17049.
 """
@@ -26,10 +26,10 @@ class FastVitVariant:
     """What timm's name stands for. Depths and widths are in the shapes of the checkpoint."""
 
     stages: int
-    attention_stages: tuple[int, ...]  # attention mixes the tokens, after a position encoding; elsewhere RepMixer does
-    squeeze_stages: tuple[int, ...]  # squeeze-and-excitation where the stage begins
+    attention_stages: tuple[int, ...]  # with a position encoding, then attention; the others have RepMixer
+    squeeze_stages: tuple[int, ...]  # begin with squeeze-and-excitation
     mlp_ratio: int
-    layer_norm: bool  # before attention, where the others have BatchNorm
+    layer_norm: bool  # before attention; without it BatchNorm
     stem_scale: bool  # the stem's convolutions have a 1x1 branch
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -54,30 +55,36 @@ def load(
     report("reading", 0, 0)
     weights = read_safetensors(checkpoint.weights)
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
-    # To hash some hundred megabytes takes as long as to compile: do both at once.
-    with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(file_sha256, checkpoint.weights)
-        report("compiling", 0, 0)
-        calibrated: dict[str, Path] = {}
-        if options.precision == "int8":
-            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
-        engine = _engine(checkpoint, weights, options, calibrated)
-        weights_sha256 = digest.result()
-    checkpoint.verify(weights_sha256)
+    report("compiling", 0, 0)
+    engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
     vectors = _first_pass(engine, checkpoint.config.image_size, tokenizer)
     if options.self_check:
         for tower in vectors:
             check_vectors(tower, vectors[tower], checkpoint.config.embed_dim, engine.precision)
     scale_jpegs = _scales_jpegs(options.jpeg_scaling, engine.precision, checkpoint.config)
     fingerprint = checkpoint.fingerprint(weights_sha256, _numbers(engine.precision, calibrated, scale_jpegs))
-    info = _describe(checkpoint, weights, engine, tokenizer.context_length, fingerprint)
+    info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint)
     weights.release()
-    if model_id:
-        info = replace(info, model_id=model_id)
     return _embedder(info, engine, checkpoint, tokenizer, options, scale_jpegs)
 
 
-def _engine(checkpoint: Checkpoint, weights: Weights, options: LoadOptions, calibrated: dict[str, Path]) -> Engine:
+def _compiled(checkpoint: Checkpoint, weights: Weights, options: LoadOptions) -> tuple[Engine, str, Mapping[str, Path]]:
+    """The engine, the weights' SHA-256, and the calibrated graphs that the engine runs, by tower."""
+    # To hash some hundred megabytes takes as long as to compile: do both at once.
+    with ThreadPoolExecutor(1) as hashing:
+        digest = hashing.submit(file_sha256, checkpoint.weights)
+        calibrated: dict[str, Path] = {}
+        if options.precision == "int8":
+            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
+        engine = _choose_engine(checkpoint, weights, options, calibrated)
+        weights_sha256 = digest.result()
+    checkpoint.verify(weights_sha256)
+    return engine, weights_sha256, calibrated
+
+
+def _choose_engine(
+    checkpoint: Checkpoint, weights: Weights, options: LoadOptions, calibrated: Mapping[str, Path]
+) -> Engine:
     """Raises UnsupportedModel, MissingExtra, InvalidSetting, CorruptCheckpoint."""
     if options.device in ("cuda", "mps"):
         return TorchEngine(checkpoint, options.device, options.precision)
@@ -137,18 +144,23 @@ def _cuts_patches(config: ModelConfig) -> bool:
         return False
 
 
-def _numbers(precision: str, calibrated: dict[str, Path], scale_jpegs: bool) -> str:
+def _numbers(precision: str, calibrated: Mapping[str, Path], scale_jpegs: bool) -> str:
     """For the fingerprint: how vectors are computed, besides what the checkpoint says."""
     numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else precision
     return numbers + (", scaled JPEGs" if scale_jpegs else "")
 
 
 def _describe(
-    checkpoint: Checkpoint, weights: Weights, engine: Engine, context_length: int, fingerprint: str
+    model_id: str | None,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    engine: Engine,
+    context_length: int,
+    fingerprint: str,
 ) -> ModelInfo:
     log_scale = weights.scalar("logit_scale")
     return ModelInfo(
-        model_id=checkpoint.model_id,
+        model_id=model_id or checkpoint.model_id,
         name=checkpoint.name,
         tag=checkpoint.tag,
         fingerprint=fingerprint,

@@ -29,10 +29,10 @@ from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.build import Towers, build_towers
 from .embedder import unit_length
 
-CALIBRATING = 300  # more change little: NNCF's own default
+CALIBRATING = 300  # NNCF's default: more items change little
 MOST_HELD_BACK = 1000
 FEWEST = 64
-LEAST_COSINE = 0.99  # the mean over what was held back
+LEAST_COSINE = 0.99  # the mean over the items held back
 LEAST_RECALL = 0.9
 NEIGHBOURS = 10
 
@@ -70,10 +70,10 @@ def quantize(
     max_megapixels: float = 40,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Calibrate the image tower on the files below `images`, the text tower on the lines of `texts` where given.
+    """Calibrate the image tower on the files below `images`, and the text tower on the lines of `texts` if given.
 
-    Returns the folder with the graphs, which PRECISION=int8 finds by itself. A third of the items is held back to
-    measure what was lost.
+    A third of the items is held back, to measure what is lost. Returns the folder with the graphs, which PRECISION=int8
+    finds by itself.
 
     Raises StartupError: FailedCalibration (too much was lost; nothing is saved), MissingExtra, InvalidSetting
     (fewer than 64 items), and what loading raises.
@@ -125,8 +125,10 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
 
 
 def fidelity(exact: Vectors, rounded: Vectors) -> Fidelity:
-    """Both [N, E]. Recall@10: which part of the ten nearest others by the exact vectors is also among the ten nearest by
-    the rounded vectors, in the mean."""
+    """Both [N, E].
+
+    Recall@10: which part of the ten nearest others by the exact vectors is nearest by the rounded ones too, in the mean.
+    """
     exact, rounded = unit_length(exact), unit_length(rounded)
     cosines = (exact * rounded).sum(axis=1)
     nearest = [_nearest(vectors) for vectors in (exact, rounded)]
