@@ -127,7 +127,7 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
 def fidelity(exact: Vectors, rounded: Vectors) -> Fidelity:
     """Both [N, E].
 
-    Recall@10: which part of the ten nearest others by the exact vectors is nearest by the rounded ones too, in the mean.
+    Recall@10: the part of the ten nearest others by the exact vectors that the rounded ones name too, in the mean.
     """
     exact, rounded = unit_length(exact), unit_length(rounded)
     cosines = (exact * rounded).sum(axis=1)
