@@ -92,17 +92,24 @@ def download(
     return path
 
 
-def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
+def download_weights(
+    repo: str,
+    filename: str | None,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    report: Report = lambda stage, done, total: None,
+) -> Path:
     """The safetensors weights of a repository, whole.
 
     Raises also UnsupportedModel for a repository that has its weights only as a pickle.
     """
     wanted = _weight_files(filename)
     try:
-        return download(repo, wanted, check=check_whole, **where)
+        return download(repo, wanted, revision=revision, cache_dir=cache_dir, report=report, check=check_whole)
     except NoSuchFile:
         pass
-    pickle = _first_pickle(repo, PICKLE_FILES, where.get("revision"))
+    pickle = _first_pickle(repo, PICKLE_FILES, revision)
     if pickle:
         raise UnsupportedModel(
             f"{repo} has its weights only as {pickle}, a pickle, which can run code when it is read; convert it "

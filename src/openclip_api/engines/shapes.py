@@ -7,10 +7,12 @@ back. So batches and texts are padded to a few sizes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 def batch_rows(items: int) -> int:
@@ -33,7 +35,7 @@ def text_length(needed: int, context_length: int) -> int:
     return min(-(-needed // step) * step, context_length)
 
 
-def padded(batch: NDArray[Any], rows: int) -> NDArray[Any]:
+def padded(batch: NDArray[Number], rows: int) -> NDArray[Number]:
     """[B, ...] → [rows, ...]: the last item is repeated."""
     missing = rows - len(batch)
     return np.concatenate([batch, np.repeat(batch[-1:], missing, axis=0)]) if missing else batch

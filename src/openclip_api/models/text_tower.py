@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 TokenIds: TypeAlias = NDArray[np.int32]  # [B, context_length]
-ModelInputs: TypeAlias = dict[str, NDArray[Any]]  # by the names of the graph's inputs
+ModelInputs: TypeAlias = dict[str, NDArray[np.generic]]  # by the names of the graph's inputs
 
 
 @dataclass(frozen=True)
