@@ -62,7 +62,7 @@ def tensor(key: str, shape: tuple[int, ...], block: NDArray[np.float32]) -> NDAr
 
 def write_random_model(name: str, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    config = registry.architecture(name)
+    config = dict(registry.architecture(name).as_written)
     block = np.random.default_rng(0).standard_normal(BLOCK, np.float32)
     tensors = {key: tensor(key, shape, block) for key, shape in shapes(config, folder).items()}
     save_file(tensors, folder / "open_clip_model.safetensors")

@@ -25,8 +25,8 @@ def table() -> str:
     for entry in all_pretrained():
         engine, towers = engine_and_towers(entry.config)
         proved = "full size" if entry.name in FULL_SIZE else "reduced"
-        pixels = entry.config["vision_cfg"].get("image_size", 224)
-        cells = (entry.name, entry.tag, entry.config["embed_dim"], pixels, engine, towers, proved, entry.repo)
+        numbers = entry.config.embed_dim, entry.config.image_size
+        cells = (entry.name, entry.tag, *numbers, engine, towers, proved, entry.repo)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ from openclip_api.models import vitamin
 
 
 @contextmanager
-def shrunk_vitamin(name: str, size: vitamin.Size, pixels: int) -> Iterator[None]:
+def shrunk_vitamin(name: str, size: vitamin.ViTaminVariant, pixels: int) -> Iterator[None]:
     """timm's own function of that name, so with its class and options; only what makes it large is set."""
     create_model = timm.create_model
     smaller = {
@@ -36,5 +36,5 @@ def shrunk_vitamin(name: str, size: vitamin.Size, pixels: int) -> Iterator[None]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(timm, "create_model", create_smaller)
-        patch.setitem(vitamin.SIZES, name, size)
+        patch.setitem(vitamin.VARIANTS, name, size)
         yield

@@ -34,6 +34,6 @@ def test_open_clip_gives_the_same(precision: str, agree: Agree) -> None:
 def test_its_tokenizer() -> None:
     checkpoint = find("emoji")
     reference = Reference(checkpoint.weights.parent)
-    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+    tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
     texts = [*NASTY, *BATCH_OF_TEXTS, *(fact["text"] for fact in FACTS)]
     np.testing.assert_array_equal(np.stack([tokenizer(text).ids for text in texts]), reference.tokenizer(texts).numpy())

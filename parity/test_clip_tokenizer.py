@@ -6,6 +6,7 @@ import numpy as np
 import open_clip
 import pytest
 
+from openclip_api.checkpoints.config import TokenizerConfig
 from openclip_api.inputs.tokenizer import Tokenizer, build_tokenizer
 
 from .texts import ALPHABETS, NASTY, random_texts
@@ -14,8 +15,8 @@ RANDOM_TEXTS = 24_000
 
 
 def both(context_length: int, clean: str) -> tuple[Tokenizer, open_clip.SimpleTokenizer]:
-    text_cfg = {"context_length": context_length, "tokenizer_kwargs": {"clean": clean}}
-    return build_tokenizer(text_cfg, None), open_clip.SimpleTokenizer(context_length=context_length, clean=clean)
+    config = TokenizerConfig(context_length, clean=clean)
+    return build_tokenizer(config, None), open_clip.SimpleTokenizer(context_length=context_length, clean=clean)
 
 
 @pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
@@ -47,6 +48,6 @@ def test_every_character_of_the_alphabets(name: str) -> None:
 
 def test_defaults() -> None:
     """Without any option both sides lower the case and give 77 ids."""
-    ours, theirs = build_tokenizer({}, None), open_clip.get_tokenizer("ViT-B-32")
+    ours, theirs = build_tokenizer(TokenizerConfig(), None), open_clip.get_tokenizer("ViT-B-32")
     for text in NASTY:
         np.testing.assert_array_equal(ours(text).ids, theirs(text)[0].numpy(), repr(text))

@@ -26,7 +26,7 @@ NAMES = ("coca_ViT-B-32", "coca_ViT-L-14", "coca_base")
 
 def shrunk(name: str) -> dict[str, Any]:
     """Two layers and a tenth of the width; heads, queries, patches and every other flag as they are."""
-    config = copy.deepcopy(registry.architecture(name))
+    config = copy.deepcopy(registry.architecture(name).as_written)
     config["vision_cfg"] |= {"width": 128, "layers": 2, "image_size": 2 * config["vision_cfg"]["patch_size"]}
     config["text_cfg"] |= {"width": 16 * config["text_cfg"]["heads"], "layers": 2}
     config["multimodal_cfg"] |= {"width": 64, "layers": 1, "heads": 2, "attn_pooler_heads": 2}
@@ -92,10 +92,10 @@ def test_padding_inside_a_text_is_met() -> None:
 
 
 def test_all_of_the_table_s_names_are_proven() -> None:
-    assert {name for name in open_clip.list_models() if "multimodal_cfg" in registry.architecture(name)} == {
+    assert {name for name in open_clip.list_models() if registry.architecture(name).has_text_decoder} == {
         *NAMES,
         "coca_roberta-ViT-B-32",
     }
-    pairs = [pair for pair in registry.all_pretrained() if "multimodal_cfg" in pair.config]
+    pairs = [pair for pair in registry.all_pretrained() if pair.config.has_text_decoder]
     assert {pair.name for pair in pairs} == {"coca_ViT-B-32", "coca_ViT-L-14"}
     assert len(pairs) == 4

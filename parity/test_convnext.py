@@ -30,13 +30,13 @@ def is_convnext(config: dict[str, Any]) -> bool:
     return config["vision_cfg"].get("timm_model_name", "").startswith("convnext")
 
 
-NAMES = [name for name in open_clip.list_models() if is_convnext(registry.architecture(name))]
-BASE = registry.architecture("convnext_base")
-LARGE_D = registry.architecture("convnext_large_d")
+NAMES = [name for name in open_clip.list_models() if is_convnext(registry.architecture(name).as_written)]
+BASE = registry.architecture("convnext_base").as_written
+LARGE_D = registry.architecture("convnext_large_d").as_written
 
 # Name → config, and how its weights are saved.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    **{name: (with_small_text(registry.architecture(name), image_size=64), {}) for name in NAMES},
+    **{name: (with_small_text(registry.architecture(name).as_written, image_size=64), {}) for name in NAMES},
     "pool_avg": (with_small_text(BASE, image_size=64, timm_pool="avg"), {}),
     "proj_none": (with_small_text(BASE, image_size=64, timm_pool="avg", timm_proj="none") | {"embed_dim": 64}, {}),
     "proj_bias": (with_small_text(BASE, image_size=64, timm_proj_bias=True), {}),
@@ -49,10 +49,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def test_the_table_has_no_other_names_and_flags() -> None:
-    pairs = [pair for pair in registry.all_pretrained() if is_convnext(pair.config)]
+    pairs = [pair for pair in registry.all_pretrained() if is_convnext(pair.config.as_written)]
     assert len(NAMES) == 11
     assert len(pairs) == 12
-    for config in [registry.architecture(name) for name in NAMES] + [pair.config for pair in pairs]:
+    for config in [registry.architecture(name).as_written for name in NAMES] + [
+        pair.config.as_written for pair in pairs
+    ]:
         assert config["vision_cfg"]["timm_model_name"] in EPS
         assert config["vision_cfg"].keys() == FLAGS
         assert config.keys() == {"embed_dim", "vision_cfg", "text_cfg"}

@@ -12,17 +12,14 @@ from timm.layers import SwiGLU
 from timm.models.eva import EvaBlockPostNorm
 
 from openclip_api import load
-from openclip_api.models.eva import FACTS, POOL_HEADS, TEMPERATURE, Rotary
+from openclip_api.models.eva import POOL_HEADS, TEMPERATURE, VARIANTS, Rotary
 
 from .conftest import MOST_DISTANCE, Agree, worst
 from .samples import batch_of_images
 from .timm_towers import Saved, Shrunk, layer_norm_eps, pairs, save_full_size
 
 PAIRS = pairs(lambda name: name.startswith(("eva", "vit_pe_")))
-CASES = {
-    key: Shrunk(pair, FACTS[pair.config["vision_cfg"]["timm_model_name"]].heads, head_width=8)
-    for key, pair in PAIRS.items()
-}
+CASES = {key: Shrunk(pair, VARIANTS[pair.config.timm_model_name].heads, head_width=8) for key, pair in PAIRS.items()}
 BY_NAME = {case.name: case for case in CASES.values()}
 SAVED = {
     "EVA02 bf16 weights": (CASES["EVA02-B-16:merged2b_s8b_b131k"], {"dtype": torch.bfloat16}),
@@ -36,24 +33,24 @@ def test_the_table_s_pairs_and_names() -> None:
     assert len([key for key in PAIRS if key.startswith("EVA")]) == 7
     assert len([key for key in PAIRS if key.startswith("PE-Core")]) == 5
     assert len(PAIRS) == 12
-    assert BY_NAME.keys() == FACTS.keys()
+    assert BY_NAME.keys() == VARIANTS.keys()
 
 
-@pytest.mark.parametrize("name", FACTS)
-def test_the_facts_are_timm_s(name: str) -> None:
-    trunk, facts = BY_NAME[name].trunk(), FACTS[name]
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_variants_are_timm_s(name: str) -> None:
+    trunk, variant = BY_NAME[name].trunk(), VARIANTS[name]
     block = trunk.blocks[0]
-    assert block.attn.num_heads == facts.heads
-    assert layer_norm_eps(trunk) == {facts.eps}
-    assert trunk.global_pool == facts.pool
-    assert (trunk.cls_token is not None) == facts.class_token
-    assert isinstance(block, EvaBlockPostNorm) == facts.post_norm
-    assert isinstance(block.mlp, SwiGLU) == facts.inner_norms
-    assert facts.inner_norms or type(block.mlp.act) is torch.nn.GELU
-    assert (trunk.rope is None) == (facts.rotary is None)
+    assert block.attn.num_heads == variant.heads
+    assert layer_norm_eps(trunk) == {variant.eps}
+    assert trunk.global_pool == variant.pool
+    assert (trunk.cls_token is not None) == variant.class_token
+    assert isinstance(block, EvaBlockPostNorm) == variant.post_norm
+    assert isinstance(block.mlp, SwiGLU) == variant.inner_norms
+    assert variant.inner_norms or type(block.mlp.act) is torch.nn.GELU
+    assert (trunk.rope is None) == (variant.rotary is None)
     if trunk.rope is not None:
         rope = trunk.rope
-        assert facts.rotary == Rotary(rope.ref_feat_shape[0], rope.grid_offset, rope.grid_indexing == "xy")
+        assert variant.rotary == Rotary(rope.ref_feat_shape[0], rope.grid_offset, rope.grid_indexing == "xy")
         assert rope.temperature == TEMPERATURE
         assert not rope.rotate_half
         assert not rope.in_pixels
@@ -87,7 +84,7 @@ def test_a_wrong_fact_would_be_seen(
 ) -> None:
     case = CASES[key]
     model = case.save(tmp_path)
-    monkeypatch.setitem(FACTS, case.name, replace(FACTS[case.name], **other))
+    monkeypatch.setitem(VARIANTS, case.name, replace(VARIANTS[case.name], **other))
     with closing(load(f"local-dir:{model.folder}", precision="fp32")) as ours:
         _, distance = worst(ours.embed_images(batch_of_images()), model.image_vectors)
     assert distance > 2 * MOST_DISTANCE["fp32"]

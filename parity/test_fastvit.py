@@ -32,13 +32,13 @@ def is_fastvit(config: dict[str, Any]) -> bool:
     return config["vision_cfg"].get("timm_model_name", "").startswith("fastvit")
 
 
-NAMES = [name for name in open_clip.list_models() if is_fastvit(registry.architecture(name))]
-S1 = registry.architecture("MobileCLIP-S1")
-S3 = registry.architecture("MobileCLIP2-S3")
+NAMES = [name for name in open_clip.list_models() if is_fastvit(registry.architecture(name).as_written)]
+S1 = registry.architecture("MobileCLIP-S1").as_written
+S3 = registry.architecture("MobileCLIP2-S3").as_written
 
 # Name → config, and how its weights are saved.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    **{name: (with_small_text(registry.architecture(name), image_size=128), {}) for name in NAMES},
+    **{name: (with_small_text(registry.architecture(name).as_written, image_size=128), {}) for name in NAMES},
     "image_size_256": (with_small_text(S1), {}),
     "proj_linear": (with_small_text(S1, image_size=96, timm_proj="linear"), {}),
     "proj_mlp": (with_small_text(S3, image_size=96, timm_proj="mlp"), {}),
@@ -49,10 +49,12 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 
 def test_the_table_has_no_other_names_and_flags() -> None:
-    pairs = [pair for pair in registry.all_pretrained() if is_fastvit(pair.config)]
+    pairs = [pair for pair in registry.all_pretrained() if is_fastvit(pair.config.as_written)]
     assert len(pairs) == 6
-    assert {pair.config["vision_cfg"]["timm_model_name"] for pair in pairs} == VARIANTS.keys()
-    for config in [registry.architecture(name) for name in NAMES] + [pair.config for pair in pairs]:
+    assert {pair.config.timm_model_name for pair in pairs} == VARIANTS.keys()
+    for config in [registry.architecture(name).as_written for name in NAMES] + [
+        pair.config.as_written for pair in pairs
+    ]:
         assert config["vision_cfg"]["timm_model_name"] in VARIANTS
         assert config["vision_cfg"].keys() == FLAGS
         assert config.keys() == {"embed_dim", "vision_cfg", "text_cfg", "custom_text"}

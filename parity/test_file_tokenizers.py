@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from open_clip.tokenizer import HFTokenizer
 
+from openclip_api.checkpoints.config import TokenizerConfig
 from openclip_api.inputs.tokenizer import build_tokenizer
 
 from . import random_tokenizers
@@ -32,8 +33,8 @@ def folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_equal_ids(folder: Path, options: dict[str, object], context_length: int, texts: list[str]) -> None:
-    text_cfg = {"context_length": context_length, "tokenizer_kwargs": options}
-    ours, theirs = build_tokenizer(text_cfg, folder), HFTokenizer(str(folder), context_length, **options)
+    config = TokenizerConfig(context_length, "org/words", **{"clean": "whitespace", **options})
+    ours, theirs = build_tokenizer(config, folder), HFTokenizer(str(folder), context_length, **options)
     expected = theirs(texts).numpy()
     assert len(np.unique(expected, axis=0)) > 10
     for text, ids in zip(texts, expected, strict=True):
@@ -80,5 +81,5 @@ def test_nllb_takes_its_template_from_its_class(options: dict[str, object], tmp_
         config.pop(name, None)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config | options))
     assert_equal_ids(tmp_path, {}, 32, NASTY)
-    ids = build_tokenizer({"context_length": 32}, tmp_path)("red sofa").ids
+    ids = build_tokenizer(TokenizerConfig(32, "org/words", "whitespace"), tmp_path)("red sofa").ids
     assert (ids[0] < 390) is np.bool_("legacy_behaviour" in options)  # the languages come last

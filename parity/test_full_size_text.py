@@ -33,7 +33,7 @@ def saved(
 ) -> tuple[str, Path, np.ndarray, np.ndarray]:
     """The reference takes the encoder's facts from a config.json, the program under test its own by name."""
     name, folder = request.param, tmp_path_factory.mktemp("model")
-    config: dict[str, Any] = copy.deepcopy(registry.architecture(name))
+    config: dict[str, Any] = copy.deepcopy(registry.architecture(name).as_written)
     encoder = config["text_cfg"].get("hf_model_name")
     if encoder:
         save_encoder(encoder, folder / "encoder")

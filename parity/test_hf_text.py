@@ -66,7 +66,7 @@ class Case:
 
 def registered(name: str) -> Case:
     """A registered model's flags, with an encoder of the same class; a ViT stands in for an image tower from timm."""
-    config = copy.deepcopy(registry.architecture(name))
+    config = copy.deepcopy(registry.architecture(name).as_written)
     text, vision = config.pop("text_cfg"), config.pop("vision_cfg")
     kind = {"roberta-base": "roberta", "xlm-roberta-base": "xlm-roberta", "xlm-roberta-large": "xlm-roberta"}
     vision = vision | {"width": 2 * vision.get("head_width", 64), "layers": 2}
@@ -177,8 +177,8 @@ def test_the_table_s_facts_make_the_published_models(name: str) -> None:
 
 
 def test_all_of_the_table_s_names_are_known() -> None:
-    found = {pair.name: pair.config["text_cfg"] for pair in registry.all_pretrained()}
+    found = {pair.name: pair.config.as_written["text_cfg"] for pair in registry.all_pretrained()}
     assert {name for name, text in found.items() if "hf_model_name" in text} == set(NAMES)
     assert {found[name]["hf_model_name"] for name in NAMES} == set(ENCODERS)
-    others = {registry.architecture(name)["text_cfg"].get("hf_model_name") for name in open_clip.list_models()}
+    others = {registry.architecture(name).hf_model_name for name in open_clip.list_models()}
     assert others - set(ENCODERS) == {None, "google/mt5-base", "google/mt5-xl"}  # of mt5 nobody published weights

@@ -41,11 +41,13 @@ def is_resnet(config: dict[str, Any]) -> bool:
 
 
 def test_the_table_has_no_other_flags() -> None:
-    names = [name for name in open_clip.list_models() if is_resnet(registry.architecture(name))]
-    pairs = [pair for pair in registry.all_pretrained() if is_resnet(pair.config)]
+    names = [name for name in open_clip.list_models() if is_resnet(registry.architecture(name).as_written)]
+    pairs = [pair for pair in registry.all_pretrained() if is_resnet(pair.config.as_written)]
     assert len(names) == 10
     assert len(pairs) == 16
-    for config in [registry.architecture(name) for name in names] + [pair.config for pair in pairs]:
+    for config in [registry.architecture(name).as_written for name in names] + [
+        pair.config.as_written for pair in pairs
+    ]:
         assert config["vision_cfg"].keys() == {"image_size", "layers", "width", "patch_size"}
         assert config["vision_cfg"]["patch_size"] is None
         assert config.keys() <= {"embed_dim", "quick_gelu", "vision_cfg", "text_cfg"}

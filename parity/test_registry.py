@@ -47,11 +47,11 @@ def shrunk(config: dict[str, Any]) -> dict[str, Any]:
 def native_models() -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Name, shrunk config and preprocessing of each architecture and each of its pairs."""
     for name in open_clip.list_models():
-        if is_native(registry.architecture(name)):
-            yield name, shrunk(registry.architecture(name)), {}
+        if is_native(registry.architecture(name).as_written):
+            yield name, shrunk(registry.architecture(name).as_written), {}
     for pair in registry.all_pretrained():
-        if is_native(pair.config):
-            yield f"{pair.name}:{pair.tag}", shrunk(pair.config), pair.preprocess
+        if is_native(pair.config.as_written):
+            yield f"{pair.name}:{pair.tag}", shrunk(pair.config.as_written), pair.preprocess
 
 
 def distinct() -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:

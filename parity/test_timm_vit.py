@@ -12,7 +12,7 @@ from timm.layers import GELUTanh
 
 from openclip_api import load
 from openclip_api.models.layers import gelu, gelu_tanh
-from openclip_api.models.timm_vit import BATCH_NORM_EPS, FACTS
+from openclip_api.models.timm_vit import BATCH_NORM_EPS, VARIANTS
 
 from .conftest import MOST_DISTANCE, Agree, worst
 from .samples import batch_of_images
@@ -22,7 +22,7 @@ PAIRS = pairs(
     lambda name: name.startswith(("vit_base_patch", "vit_large_", "vit_so400m", "vit_giantopt", "vit_base_mci"))
 )
 CASES = {
-    key: Shrunk(pair, FACTS[pair.config["vision_cfg"]["timm_model_name"]].heads) for key, pair in PAIRS.items()
+    key: Shrunk(pair, VARIANTS[pair.config.timm_model_name].heads) for key, pair in PAIRS.items()
 }  # a name that is not known fails here
 BY_NAME = {case.name: case for case in CASES.values()}
 SAVED = {
@@ -39,24 +39,24 @@ def test_the_table_s_pairs_and_names() -> None:
     assert PAIRS.keys() - siglip == {
         "MobileCLIP-B:datacompdr", "MobileCLIP-B:datacompdr_lt", "MobileCLIP2-B:dfndr2b", "MobileCLIP2-L-14:dfndr2b"
     }  # fmt: skip
-    assert BY_NAME.keys() == FACTS.keys()
+    assert BY_NAME.keys() == VARIANTS.keys()
 
 
-@pytest.mark.parametrize("name", FACTS)
-def test_the_facts_are_timm_s(name: str) -> None:
-    trunk, facts = BY_NAME[name].trunk(), FACTS[name]
-    assert {block.attn.num_heads for block in trunk.blocks} == {facts.heads}
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_variants_are_timm_s(name: str) -> None:
+    trunk, variant = BY_NAME[name].trunk(), VARIANTS[name]
+    assert {block.attn.num_heads for block in trunk.blocks} == {variant.heads}
     assert {type(block.mlp.act) for block in trunk.blocks} <= {torch.nn.GELU, GELUTanh}
-    assert {gelu_tanh if type(block.mlp.act) is GELUTanh else gelu for block in trunk.blocks} == {facts.activation}
-    assert layer_norm_eps(trunk) == {facts.eps}
-    assert trunk.global_pool == facts.pool
-    assert (trunk.cls_token is not None) == (facts.pool == "token")
-    assert (trunk.attn_pool is not None) == (facts.pool == "map")
+    assert {gelu_tanh if type(block.mlp.act) is GELUTanh else gelu for block in trunk.blocks} == {variant.activation}
+    assert layer_norm_eps(trunk) == {variant.eps}
+    assert trunk.global_pool == variant.pool
+    assert (trunk.cls_token is not None) == (variant.pool == "token")
+    assert (trunk.attn_pool is not None) == (variant.pool == "map")
     if trunk.attn_pool is not None:
-        assert trunk.attn_pool.num_heads == facts.heads
+        assert trunk.attn_pool.num_heads == variant.heads
         assert type(trunk.attn_pool.mlp.act) is type(trunk.blocks[0].mlp.act)
     batch_norms = {module.eps for module in trunk.modules() if isinstance(module, torch.nn.BatchNorm2d)}
-    assert batch_norms == ({BATCH_NORM_EPS} if facts.conv_stem else set())
+    assert batch_norms == ({BATCH_NORM_EPS} if variant.conv_stem else set())
 
 
 @pytest.fixture(scope="module", params=[*CASES, *SAVED])
@@ -84,7 +84,7 @@ def test_a_wrong_fact_would_be_seen(
 ) -> None:
     case = CASES[key]
     model = case.save(tmp_path)
-    monkeypatch.setitem(FACTS, case.name, replace(FACTS[case.name], **other))
+    monkeypatch.setitem(VARIANTS, case.name, replace(VARIANTS[case.name], **other))
     with closing(load(f"local-dir:{model.folder}", precision="fp32")) as ours:
         _, distance = worst(ours.embed_images(batch_of_images()), model.image_vectors)
     assert distance > 2 * MOST_DISTANCE["fp32"]

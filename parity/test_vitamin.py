@@ -27,22 +27,22 @@ from .shrunk_timm import shrunk_vitamin
 PAIRS = {
     f"{pair.name}:{pair.tag}": pair
     for pair in registry.all_pretrained()
-    if str(pair.config["vision_cfg"].get("timm_model_name")).startswith("vitamin")
+    if str(pair.config.timm_model_name).startswith("vitamin")
 }
 
 
 def test_the_table_has_the_pairs_and_their_names_are_known() -> None:
     assert len(PAIRS) == 15
-    assert {pair.config["vision_cfg"]["timm_model_name"] for pair in PAIRS.values()} == set(vitamin.SIZES)
+    assert {pair.config.timm_model_name for pair in PAIRS.values()} == set(vitamin.VARIANTS)
 
 
-@pytest.mark.parametrize("name", vitamin.SIZES)
+@pytest.mark.parametrize("name", vitamin.VARIANTS)
 def test_the_names_stand_for_timm_s_sizes(name: str) -> None:
     trunk = timm.create_model(name, num_classes=0, device="meta")
     stages = trunk.patch_embed.backbone.stages
     widths = tuple(stage[0].out_chs for stage in stages)
     assert (trunk.patch_embed.backbone.stem.out_chs, tuple(map(len, stages))) == (widths[0], vitamin.STAGES)
-    assert vitamin.SIZES[name] == vitamin.Size(
+    assert vitamin.VARIANTS[name] == vitamin.ViTaminVariant(
         (*widths, trunk.embed_dim), len(trunk.blocks), trunk.blocks[0].attn.num_heads, trunk.pos_embed is not None
     )
     assert {norm.eps for norm in trunk.modules() if isinstance(norm, torch.nn.LayerNorm)} == {vitamin.EPS}
@@ -60,16 +60,16 @@ class Case:
 
     @property
     def timm_name(self) -> str:
-        return PAIRS[self.pair].config["vision_cfg"]["timm_model_name"]
+        return PAIRS[self.pair].config.timm_model_name
 
     @property
-    def size(self) -> vitamin.Size:
-        full = vitamin.SIZES[self.timm_name]
+    def size(self) -> vitamin.ViTaminVariant:
+        full = vitamin.VARIANTS[self.timm_name]
         head_width = full.widths[-1] // full.heads
         return replace(full, widths=(16, 24, 2 * head_width), layers=2, heads=2)
 
     def config(self) -> dict[str, Any]:
-        config = copy.deepcopy(PAIRS[self.pair].config)
+        config = copy.deepcopy(PAIRS[self.pair].config.as_written)
         config["embed_dim"] = 48
         config["vision_cfg"] |= {"image_size": self.pixels}
         config["vision_cfg"] |= {"timm_proj_bias": True} if self.proj_bias else {}
@@ -112,7 +112,9 @@ def test_vectors(saved: tuple[Path, np.ndarray, np.ndarray], precision: str, agr
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray, np.ndarray]:
     pair = PAIRS["ViTamin-S:datacomp1b"]
-    folder = save_random_model(tmp_path_factory.mktemp("ViTamin-S"), pair.config, preprocess_cfg=pair.preprocess)
+    folder = save_random_model(
+        tmp_path_factory.mktemp("ViTamin-S"), pair.config.as_written, preprocess_cfg=pair.preprocess
+    )
     reference = Reference(folder)
     return folder, reference.embed_images(photographs()), reference.embed_texts(TEXTS)
 

@@ -32,8 +32,7 @@ def pairs(known: Callable[[str], bool]) -> dict[str, Pretrained]:
     return {
         f"{pair.name}:{pair.tag}": pair
         for pair in registry.all_pretrained()
-        if known(pair.config["vision_cfg"].get("timm_model_name", ""))
-        and "hf_model_name" not in pair.config["text_cfg"]
+        if known(pair.config.timm_model_name or "") and pair.config.hf_model_name is None
     }
 
 
@@ -48,7 +47,7 @@ class Shrunk:
 
     @property
     def name(self) -> str:
-        return self.pair.config["vision_cfg"]["timm_model_name"]
+        return self.pair.config.timm_model_name
 
     @property
     def width(self) -> int:
@@ -58,14 +57,14 @@ class Shrunk:
     def pixels(self) -> int:
         """As many patches as asked for, and as many pixels left over as at full size."""
         patch = int(self.name.partition("patch")[2][:2] or 16) if "patch" in self.name else 16
-        return self.grid * patch + self.pair.config["vision_cfg"]["image_size"] % patch
+        return self.grid * patch + self.pair.config.image_size % patch
 
     def entered(self) -> AbstractContextManager[None]:
         """Within, timm makes that name's tower at this size."""
         return timm_sizes(self.name, img_size=self.pixels, embed_dim=self.width, depth=2)
 
     def config(self) -> dict[str, Any]:
-        config = copy.deepcopy(self.pair.config)
+        config = copy.deepcopy(self.pair.config.as_written)
         config["vision_cfg"]["image_size"] = self.pixels
         config["embed_dim"] = self.width if config["vision_cfg"]["timm_proj"] == "none" else 48
         config["text_cfg"] |= TEXT
@@ -75,7 +74,7 @@ class Shrunk:
 
     def save(self, folder: Path, **saving: Any) -> Saved:
         tokenizer = None
-        if "hf_tokenizer_name" in self.pair.config["text_cfg"]:
+        if self.pair.config.tokenizer.hf_tokenizer_name:
             tokenizer = random_tokenizers.t5(folder / "tokenizer")
         # 1.1: MobileCLIP-B's stem has BatchNorms, and more spread makes its vectors alike
         saving = {"spread": 1.1, **saving}
@@ -86,7 +85,7 @@ class Shrunk:
 
     def trunk(self) -> torch.nn.Module:
         with self.entered():
-            options = {"num_classes": 0, "global_pool": self.pair.config["vision_cfg"]["timm_pool"]}
+            options = {"num_classes": 0, "global_pool": self.pair.config.as_written["vision_cfg"]["timm_pool"]}
             return timm.create_model(self.name, **options)
 
 
@@ -109,8 +108,8 @@ class Saved:
 
 
 def save_full_size(pair: Pretrained, folder: Path) -> Saved:
-    tokenizer = random_tokenizers.t5(folder / "tokenizer") if "hf_tokenizer_name" in pair.config["text_cfg"] else None
-    save_random_model(folder, pair.config, preprocess_cfg=pair.preprocess, tokenizer=tokenizer)
+    tokenizer = random_tokenizers.t5(folder / "tokenizer") if pair.config.tokenizer.hf_tokenizer_name else None
+    save_random_model(folder, pair.config.as_written, preprocess_cfg=pair.preprocess, tokenizer=tokenizer)
     reference = Reference(folder)
     return Saved(folder, reference.embed_images(batch_of_images()[:8]), reference.embed_texts(BATCH_OF_TEXTS[:8]))
 

@@ -48,7 +48,7 @@ def assert_close(ours: np.ndarray, expected: np.ndarray, precision: str) -> None
 
 def test_ids(folder: Path) -> None:
     checkpoint = find(f"local-dir:{folder}")
-    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+    tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
     ids = np.stack([tokenizer(text).ids for text in TEXTS["models"]])
     np.testing.assert_array_equal(ids, arrays(folder / "expected.npz")["ids"])
 

@@ -33,7 +33,7 @@ def load_model(settings: Settings) -> Embedder:
     """The model that MODEL_NAME and MODEL_PRETRAINED name. Raises StartupError."""
     from .runtime.loader import load
 
-    return load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
+    return load(settings.model_name, settings.tag, settings.load_options, model_id=settings.served_model_id)
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:

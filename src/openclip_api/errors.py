@@ -170,3 +170,8 @@ class DeadlineExceeded(RequestError):
 
 class NotReady(RequestError):
     pass
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, or its class's name where the message is empty."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
+from .runtime.load_options import LoadOptions
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
@@ -124,22 +125,22 @@ class Settings(BaseSettings):
         return {model: (*_name_and_tag(model), None) for model in self.models}
 
     @property
-    def load_options(self) -> dict[str, Any]:
-        """What loader.load takes of the settings, the same for each model."""
-        return {
-            "device": self.device,
-            "precision": self.precision,
-            "threads": self.threads,
-            "cache_dir": self.cache_dir,
-            "max_megapixels": self.max_image_megapixels,
-            "jpeg_scaling": self.jpeg_scaling,
-            "max_batch": self.max_batch,
-            "max_queue": self.max_queue,
-            "decode_processes": (self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
-            "max_queue_bytes": int(self.max_queue_mb * 1e6),
-            "text_cache_bytes": int(self.text_cache_mb * 1e6),
-            "self_check": self.self_check,
-        }
+    def load_options(self) -> LoadOptions:
+        """The same for each model."""
+        return LoadOptions(
+            device=self.device,
+            precision=self.precision,
+            threads=self.threads,
+            cache_dir=self.cache_dir,
+            max_megapixels=self.max_image_megapixels,
+            jpeg_scaling=self.jpeg_scaling,
+            max_batch=self.max_batch,
+            max_queue=self.max_queue,
+            max_queue_bytes=int(self.max_queue_mb * 1e6),
+            text_cache_bytes=int(self.text_cache_mb * 1e6),
+            decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
+            self_check=self.self_check,
+        )
 
     @property
     def isolates_decoding(self) -> bool:

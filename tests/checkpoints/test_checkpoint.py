@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from openclip_api.checkpoints.checkpoint import Checkpoint, PreprocessConfig, default_tag, find
+from openclip_api.checkpoints.checkpoint import Checkpoint, default_tag, find
+from openclip_api.checkpoints.config import PreprocessConfig, model_config
 from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel, UnsupportedModel
 
 from .conftest import CONFIG, weights
@@ -39,7 +40,7 @@ def test_a_folder(folder: Path):
         model_id="OpenCLIP-small-clip",
         name=f"local-dir:{folder}",
         tag=None,
-        model_cfg=CONFIG["model_cfg"],
+        config=model_config(CONFIG["model_cfg"]),
         preprocess=PreprocessConfig(size=32),
         weights=folder / "open_clip_model.safetensors",
         tokenizer=None,
@@ -137,7 +138,7 @@ def test_a_file_for_a_known_name(folder: Path):
         str(path),
     )
     assert found.weights == path
-    assert found.model_cfg["quick_gelu"] is True
+    assert found.config.quick_gelu
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,16 @@ def test_the_tag_of_a_name_with_one():
 
 
 def test_verify():
-    promised = Checkpoint("id", "name", None, {}, PreprocessConfig(), Path("weights"), None, sha256="ab" * 32)
+    promised = Checkpoint(
+        "id",
+        "name",
+        None,
+        model_config(CONFIG["model_cfg"]),
+        PreprocessConfig(),
+        Path("weights"),
+        None,
+        sha256="ab" * 32,
+    )
     promised.verify("ab" * 32)
     replace(promised, sha256=None).verify("cd" * 32)
 
@@ -184,7 +194,7 @@ def test_the_fingerprint_depends_on_everything_that_changes_a_vector(folder: Pat
         found.fingerprint("ab", "fp32"),
         found.fingerprint("cd", "fp32"),
         found.fingerprint("ab", "bf16"),
-        replace(found, model_cfg={**found.model_cfg, "quick_gelu": True}).fingerprint("ab", "fp32"),
+        replace(found, config=model_config({**found.config.as_written, "quick_gelu": True})).fingerprint("ab", "fp32"),
         replace(found, tokenizer=None).fingerprint("ab", "fp32"),
     ]
     for change in (

@@ -6,18 +6,28 @@ from typing import Any
 
 import pytest
 
-from openclip_api.checkpoints.config import PreprocessConfig, preprocess_config, read_config
+from openclip_api.checkpoints.config import (
+    PreprocessConfig,
+    TokenizerConfig,
+    model_config,
+    preprocess_config,
+    read_config,
+    tokenizer_config,
+)
 from openclip_api.errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 
 MODEL = {"embed_dim": 8, "vision_cfg": {"image_size": 32}, "text_cfg": {}}
 
 
 def preprocess(image_size: Any = 32, **facts: Any) -> PreprocessConfig:
-    return preprocess_config({"vision_cfg": {"image_size": image_size}}, facts)
+    config = model_config({**MODEL, "vision_cfg": {"image_size": image_size}})
+    return preprocess_config(facts, config.image_size)
 
 
 def test_defaults_are_open_clips():
-    assert preprocess_config({"vision_cfg": {}}, {}) == PreprocessConfig(
+    config = model_config({"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}})
+    assert config.tokenizer == TokenizerConfig(77, None, clean="lower", strip_sep_token=False)
+    assert preprocess_config({}, config.image_size) == PreprocessConfig(
         size=224,
         mean=(0.48145466, 0.4578275, 0.40821073),
         std=(0.26862954, 0.26130258, 0.27577711),
@@ -75,10 +85,52 @@ def test_what_is_not_supported_is_refused_by_name(facts: dict[str, Any], message
 def test_reading_a_config(tmp_path: Path):
     path = tmp_path / "open_clip_config.json"
     path.write_text(json.dumps({"model_cfg": MODEL, "preprocess_cfg": {"mean": 0.5}}))
-    assert read_config(path) == (MODEL, {"mean": 0.5})
+    assert read_config(path) == (model_config(MODEL), PreprocessConfig(size=32, mean=(0.5,) * 3))
 
     path.write_text(json.dumps({"model_cfg": MODEL}))
-    assert read_config(path) == (MODEL, {})
+    assert read_config(path) == (model_config(MODEL), PreprocessConfig(size=32))
+
+
+def test_what_a_model_s_config_says():
+    written = {
+        **MODEL,
+        "quick_gelu": True,
+        "multimodal_cfg": {"layers": 2},
+        "custom_text": True,
+        "some_future_flag": 1,
+        "another_one": False,
+        "vision_cfg": {"timm_model_name": "vit_base_patch16_siglip_224"},
+        "text_cfg": {"hf_model_name": "roberta-base", "hf_tokenizer_name": "roberta-base", "context_length": 64.0},
+    }
+    config = model_config(written)
+    assert (config.embed_dim, config.image_size) == (8, 224)
+    assert (config.timm_model_name, config.hf_model_name) == ("vit_base_patch16_siglip_224", "roberta-base")
+    assert (config.quick_gelu, config.has_text_decoder) == (True, True)
+    assert config.unknown_flags == ("some_future_flag",)
+    assert config.tokenizer == TokenizerConfig(64, "roberta-base", clean="whitespace", strip_sep_token=False)
+    assert (config.vision, config.text) == (written["vision_cfg"], written["text_cfg"])
+    assert config.as_written == written
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("context_length", None),
+        ("context_length", "77"),
+        ("context_length", 7.5),
+        ("tokenizer_kwargs", "clean"),
+        ("tokenizer_mode", "clips"),
+    ],
+)
+def test_what_makes_no_tokenizer_is_refused_by_name(flag: str, value: Any):
+    with pytest.raises(UnsupportedModel, match=rf"text_cfg\.{flag} {value!r}"):
+        tokenizer_config({flag: value})
+
+
+@pytest.mark.parametrize("value", [None, "many", 7.5, float("nan"), [8]])
+def test_an_embed_dim_that_is_no_number_is_refused(value: Any):
+    with pytest.raises(UnsupportedModel, match=r"model_cfg\.embed_dim"):
+        model_config({**MODEL, "embed_dim": value})
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ def test_every_pair_of_open_clip_is_there():
     assert len({(pair.name, pair.tag) for pair in pairs}) == 196
     for pair in pairs:
         assert pair.repo.count("/") == 1
-        assert {"embed_dim", "vision_cfg", "text_cfg"} <= pair.config.keys()
+        assert {"embed_dim", "vision_cfg", "text_cfg"} <= pair.config.as_written.keys()
         assert {"mean", "std", "interpolation", "resize_mode"} <= pair.preprocess.keys()
 
 
@@ -22,7 +22,7 @@ def test_a_pair():
 
     assert entry.repo == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
     assert entry.filename is None
-    assert entry.config["embed_dim"] == 512
+    assert entry.config.embed_dim == 512
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def test_a_pair():
     [("openai", True), ("laion400m_e32", True), ("metaclip_fullcc", True), ("laion2b_e16", False)],
 )
 def test_the_tag_tells_quick_gelu(tag: str, quick_gelu: bool):
-    assert registry.pretrained("ViT-B-32", tag).config.get("quick_gelu", False) is quick_gelu
+    assert registry.pretrained("ViT-B-32", tag).config.quick_gelu is quick_gelu
     # and the name's own entry is left as it was
-    assert "quick_gelu" not in registry.architecture("ViT-B-32")
+    assert "quick_gelu" not in registry.architecture("ViT-B-32").as_written
 
 
 def test_a_repository_that_names_its_file():

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from openclip_api.checkpoints.weights import as_float32, read_weights, sha256
+from openclip_api.checkpoints.digest import file_sha256
+from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weights import as_float32
 from openclip_api.errors import CorruptCheckpoint
 
 ONES = np.ones(4, np.float32)
@@ -39,7 +41,7 @@ def test_the_tensors_of_a_file(path: Path):
         "input_resolution": np.array(224),
     }
     path.write_bytes(save(tensors, metadata={"format": "pt"}))
-    weights = read_weights(path)
+    weights = read_safetensors(path)
 
     np.testing.assert_array_equal(weights["visual.proj"], tensors["visual.proj"])
     np.testing.assert_array_equal(weights.at("visual.")["proj"], tensors["visual.proj"])
@@ -51,7 +53,7 @@ def test_the_tensors_of_a_file(path: Path):
 
 def test_what_was_not_used_is_known(path: Path):
     path.write_bytes(save({"visual.a": ONES, "visual.b": ONES, "logit_scale": ONES}))
-    weights = read_weights(path)
+    weights = read_safetensors(path)
     weights.at("visual.").tensor("a", 4)
 
     assert list(weights.unused()) == ["visual.b"]
@@ -59,7 +61,7 @@ def test_what_was_not_used_is_known(path: Path):
 
 def test_a_missing_tensor_and_a_wrong_shape_are_named(path: Path):
     path.write_bytes(save({"visual.a": ONES}))
-    visual = read_weights(path).at("visual.")
+    visual = read_safetensors(path).at("visual.")
 
     with pytest.raises(CorruptCheckpoint, match=r"no tensor 'visual\.b'"):
         visual["b"]
@@ -71,14 +73,14 @@ def test_bfloat16_and_half_become_float32(path: Path):
     bits = np.array([0x3F80, 0xC040], np.uint16)  # 1, -3
     path.write_bytes(safetensors({"a": tensor([2], 0, 4, "BF16")}, bits.tobytes()))
 
-    np.testing.assert_array_equal(as_float32(read_weights(path)["a"]), [1, -3])
+    np.testing.assert_array_equal(as_float32(read_safetensors(path)["a"]), [1, -3])
     np.testing.assert_array_equal(as_float32(np.array([0.5], np.float16)), [0.5])
 
 
 def test_a_tensor_at_an_odd_offset_is_aligned(path: Path):
     header = {"pad": tensor([1], 0, 2, "F16"), "a": tensor([4], 2, 18)}
     path.write_bytes(safetensors(header, b"\0\0" + ONES.tobytes()))
-    array = read_weights(path)["a"]
+    array = read_safetensors(path)["a"]
 
     np.testing.assert_array_equal(array, ONES)
     assert array.flags.aligned
@@ -87,7 +89,7 @@ def test_a_tensor_at_an_odd_offset_is_aligned(path: Path):
 def test_reading_leaves_the_file_alone(path: Path):
     path.write_bytes(save({"a": ONES}))
     before = path.read_bytes()
-    read_weights(path)["a"][:] = 7
+    read_safetensors(path)["a"][:] = 7
 
     assert path.read_bytes() == before
 
@@ -133,7 +135,7 @@ def test_a_damaged_file_is_refused_with_its_path(path: Path, damage: str):
     path.write_bytes(content)
 
     with pytest.raises(CorruptCheckpoint) as raised:
-        read_weights(path)
+        read_safetensors(path)
 
     assert str(raised.value).startswith(f"{path} is not a whole safetensors file (")
     assert reason in str(raised.value)
@@ -146,7 +148,7 @@ def test_a_type_that_no_tower_has_is_refused(path: Path, dtype: str):
     path.write_bytes(safetensors({"a": tensor([1], 0, size, dtype)}, bytes(size)))
 
     with pytest.raises(CorruptCheckpoint, match=f"tensor 'a' has type {dtype}, expected one of F32, F16, BF16"):
-        read_weights(path)
+        read_safetensors(path)
 
 
 def test_the_message_names_the_file_behind_the_caches_links(tmp_path: Path, path: Path):
@@ -155,7 +157,7 @@ def test_the_message_names_the_file_behind_the_caches_links(tmp_path: Path, path
     path.symlink_to(blob)
 
     with pytest.raises(CorruptCheckpoint, match=str(blob)):
-        read_weights(path)
+        read_safetensors(path)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder"])
@@ -164,11 +166,11 @@ def test_a_file_that_cannot_be_opened_is_refused(path: Path, kind: str):
         path.mkdir()
 
     with pytest.raises(CorruptCheckpoint, match=f"{path} cannot be read"):
-        read_weights(path)
+        read_safetensors(path)
 
 
-def test_sha256(path: Path):
+def test_a_file_s_sha256(path: Path):
     content = bytes(range(256)) * 10_000  # more than one block
     path.write_bytes(content)
 
-    assert sha256(path) == hashlib.sha256(content).hexdigest()
+    assert file_sha256(path) == hashlib.sha256(content).hexdigest()

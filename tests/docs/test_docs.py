@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from openclip_api.checkpoints import checkpoint
+from openclip_api.checkpoints.config import read_config
 from openclip_api.checkpoints.registry import pretrained
 from openclip_api.cli import main
 
@@ -90,8 +91,8 @@ def test_the_table_to_choose_from_fits_the_registry():
     assert len(rows) >= 12
     for name, tag, *numbers in rows:
         builtin = CHECKPOINTS / "builtin" / name / "open_clip_config.json"
-        config = pretrained(name, tag).config if tag else json.loads(builtin.read_text())["model_cfg"]
-        expected = config["embed_dim"], config["vision_cfg"]["image_size"], config["text_cfg"].get("context_length", 77)
+        config = pretrained(name, tag).config if tag else read_config(builtin)[0]
+        expected = config.embed_dim, config.image_size, config.tokenizer.context_length
         assert numbers == [str(number) for number in expected]
 
 

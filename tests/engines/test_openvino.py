@@ -8,7 +8,7 @@ import openvino as ov
 import pytest
 
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.weights import read_weights
+from openclip_api.checkpoints.safetensors import read_safetensors
 from openclip_api.engines.openvino import OpenVinoEngine, check_precision, native_precision
 from openclip_api.errors import InvalidSetting
 from openclip_api.models.build import build_towers
@@ -18,7 +18,7 @@ from ..golden import MODELS, TEXTS, arrays
 
 def engine(folder: Path, precision: str = "fp32") -> OpenVinoEngine:
     checkpoint = find(f"local-dir:{folder}")
-    towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, read_weights(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
     return OpenVinoEngine(towers, precision)
 
 
@@ -67,7 +67,7 @@ def test_batches_and_lengths_take_a_few_sizes_alone(monkeypatch: pytest.MonkeyPa
     made = engine(MODELS["openai"])
     seen: set[tuple[int, ...]] = set()
     infer = made._infer
-    monkeypatch.setattr(made, "_infer", lambda _, feeds: (seen.add(feeds["ids"].shape), infer(_, feeds))[1])
+    monkeypatch.setattr(made, "_infer", lambda _, inputs: (seen.add(inputs["ids"].shape), infer(_, inputs))[1])
     context = arrays(MODELS["openai"] / "expected.npz")["ids"].shape[1]
     for batch in range(1, 17):
         for length in range(2, context + 1):

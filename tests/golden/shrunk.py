@@ -6,10 +6,10 @@ import pytest
 
 from openclip_api.models import vitamin
 
-SHRUNK = {"vitamin": ("vitamin_small_224", vitamin.Size((8, 16, 24), layers=2, heads=2))}
+SHRUNK = {"vitamin": ("vitamin_small_224", vitamin.ViTaminVariant((8, 16, 24), layers=2, heads=2))}
 
 
 def shrink(patch: pytest.MonkeyPatch) -> None:
     """To be undone by `patch`: the golden models' sizes in place of timm's."""
     for name, size in SHRUNK.values():
-        patch.setitem(vitamin.SIZES, name, size)
+        patch.setitem(vitamin.VARIANTS, name, size)

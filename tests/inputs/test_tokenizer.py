@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from openclip_api.checkpoints.config import tokenizer_config
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
-from openclip_api.inputs.tokenizer import build_tokenizer
+from openclip_api.inputs.tokenizer import Tokenizer, build_tokenizer
 
 from ..golden import GOLDEN, MODELS, TEXTS, arrays
 
@@ -27,6 +28,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def built(text_cfg: dict[str, Any], folder: Path | None = None) -> Tokenizer:
+    own = {"hf_tokenizer_name": "org/words"} if folder else {}
+    return build_tokenizer(tokenizer_config(own | text_cfg), folder)
+
+
 def change_config(folder: Path, **values: Any) -> None:
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
@@ -35,17 +41,17 @@ def change_config(folder: Path, **values: Any) -> None:
 @pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
 def test_hard_strings(clean: str) -> None:
     expected = next(ids for name, ids in arrays(GOLDEN / "clip_ids.npz").items() if name.startswith(clean))
-    tokenizer = build_tokenizer({"context_length": expected.shape[1], "tokenizer_kwargs": {"clean": clean}}, None)
+    tokenizer = built({"context_length": expected.shape[1], "tokenizer_kwargs": {"clean": clean}})
     for text, ids in zip(TEXTS["tokenizer"], expected, strict=True):
         np.testing.assert_array_equal(tokenizer(text).ids, ids, repr(text))
 
 
 def test_empty_text() -> None:
-    assert build_tokenizer({}, None)("").ids.tolist() == [START, END] + [0] * 75
+    assert built({})("").ids.tolist() == [START, END] + [0] * 75
 
 
 def test_a_long_text_keeps_its_end() -> None:
-    ids = build_tokenizer({"context_length": 16}, None)("cat " * 1000).ids.tolist()
+    ids = built({"context_length": 16})("cat " * 1000).ids.tolist()
     assert ids == [START] + [2368] * 14 + [END]
 
 
@@ -54,7 +60,7 @@ def test_a_long_text_keeps_its_end() -> None:
     [("", 2, False), ("cat", 3, False), ("cat " * 14, 16, False), ("cat " * 15, 16, True), ("cat " * 999, 16, True)],
 )
 def test_tokens_are_counted_and_a_cut_is_told(text: str, count: int, truncated: bool) -> None:
-    tokens = build_tokenizer({"context_length": 16}, None)(text)
+    tokens = built({"context_length": 16})(text)
     assert (tokens.count, tokens.truncated) == (count, truncated)
 
 
@@ -64,37 +70,37 @@ def test_a_file_tokenizer_counts_too(folder: Path, side: str, strip_sep_token: b
     change_config(folder, padding_side=side, truncation_side=side)
     options = {"tokenizer_kwargs": {"strip_sep_token": strip_sep_token}}
     text = "a photo of a cat"
-    whole = build_tokenizer({"context_length": 77, **options}, folder)(text)
+    whole = built({"context_length": 77, **options}, folder)(text)
     assert 7 <= whole.count < 77
     assert not whole.truncated
-    exact = build_tokenizer({"context_length": whole.count, **options}, folder)(text)
+    exact = built({"context_length": whole.count, **options}, folder)(text)
     assert (exact.count, exact.truncated) == (whole.count, False)
-    cut = build_tokenizer({"context_length": whole.count - 1, **options}, folder)(text)
+    cut = built({"context_length": whole.count - 1, **options}, folder)(text)
     assert (cut.count, cut.truncated) == (whole.count - 1, True)
     assert (len(cut.ids), len(exact.ids)) == (whole.count - 1, whole.count)
 
 
 def test_special_tokens_in_a_text_mean_themselves() -> None:
-    ids = build_tokenizer({}, None)("a <END_OF_TEXT> b <start_of_text>").ids.tolist()
+    ids = built({})("a <END_OF_TEXT> b <start_of_text>").ids.tolist()
     assert ids[:6] == [START, 320, END, 321, START, END]
 
 
 def test_case_and_entities() -> None:
-    tokenizer = build_tokenizer({}, None)
+    tokenizer = built({})
     np.testing.assert_array_equal(tokenizer("  A CAF&eacute; \n").ids, tokenizer("a caf\u00e9").ids)
 
 
 def test_from_several_threads() -> None:
-    tokenizer = build_tokenizer({}, None)
+    tokenizer = built({})
     with ThreadPoolExecutor(4) as pool:
         together = [tokens.ids for tokens in pool.map(tokenizer, TEXTS["tokenizer"] * 5)]
     np.testing.assert_array_equal(together, [tokenizer(text).ids for text in TEXTS["tokenizer"]] * 5)
 
 
 def test_separators_are_stripped_only_on_request(folder: Path) -> None:
-    config = {"context_length": 8, "hf_tokenizer_name": "any"}
-    kept = build_tokenizer(config, folder)("photo").ids
-    stripped = build_tokenizer(config | {"tokenizer_kwargs": {"strip_sep_token": True}}, folder)("photo").ids
+    config = {"context_length": 8}
+    kept = built(config, folder)("photo").ids
+    stripped = built(config | {"tokenizer_kwargs": {"strip_sep_token": True}}, folder)("photo").ids
     assert (kept == 3).sum() == 1
     np.testing.assert_array_equal(stripped, np.where(kept == 3, 0, kept))
 
@@ -102,19 +108,19 @@ def test_separators_are_stripped_only_on_request(folder: Path) -> None:
 def test_special_tokens_that_the_config_leaves_out(folder: Path) -> None:
     """bert-base-uncased's does."""
     config = {"context_length": 8, "tokenizer_kwargs": {"strip_sep_token": True}}
-    named = build_tokenizer(config, folder)("a photo").ids
+    named = built(config, folder)("a photo").ids
     (folder / "tokenizer_config.json").write_text('{"do_lower_case": true}')
-    np.testing.assert_array_equal(build_tokenizer(config, folder)("a photo").ids, named)
+    np.testing.assert_array_equal(built(config, folder)("a photo").ids, named)
 
 
 def test_padding_and_truncation_on_the_left(folder: Path) -> None:
-    right = build_tokenizer({"context_length": 12}, folder)("a cat").ids.tolist()
+    right = built({"context_length": 12}, folder)("a cat").ids.tolist()
     change_config(folder, padding_side="left")
-    assert build_tokenizer({"context_length": 12}, folder)("a cat").ids.tolist() == right[right.index(0) :] + [
+    assert built({"context_length": 12}, folder)("a cat").ids.tolist() == right[right.index(0) :] + [
         index for index in right if index
     ]
     change_config(folder, truncation_side="left")
-    end = build_tokenizer({"context_length": 5}, folder)("a photo of a cat").ids.tolist()
+    end = built({"context_length": 5}, folder)("a photo of a cat").ids.tolist()
     assert end[-2] == right[right.index(3) - 1]  # the text's last piece is kept
 
 
@@ -129,22 +135,22 @@ def test_padding_and_truncation_on_the_left(folder: Path) -> None:
 )
 def test_options_that_are_not_built_are_refused(config: dict[str, Any], named: str) -> None:
     with pytest.raises(UnsupportedModel, match=named):
-        build_tokenizer(config, None)
+        built(config)
 
 
 def test_options_of_a_file_tokenizer_are_refused(folder: Path) -> None:
     with pytest.raises(UnsupportedModel, match="language"):
-        build_tokenizer({"tokenizer_kwargs": {"language": "en"}}, folder)
+        built({"tokenizer_kwargs": {"language": "en"}}, folder)
 
 
 def test_no_padding_token_at_all(folder: Path) -> None:
     saved = json.loads((folder / "tokenizer.json").read_text().replace("[PAD]", "[FILL]"))
     (folder / "tokenizer.json").write_text(json.dumps(saved))
     with pytest.raises(CorruptCheckpoint, match=r"\[PAD\]"):
-        build_tokenizer({}, folder)
+        built({}, folder)
     (folder / "tokenizer_config.json").write_text("{}")
     with pytest.raises(UnsupportedModel, match="pad_token"):
-        build_tokenizer({}, folder)
+        built({}, folder)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
@@ -152,4 +158,4 @@ def test_no_padding_token_at_all(folder: Path) -> None:
 def test_damaged_files(folder: Path, name: str, content: bytes) -> None:
     (folder / name).write_bytes(content)
     with pytest.raises(CorruptCheckpoint, match="cannot be read"):
-        build_tokenizer({}, folder)
+        built({}, folder)

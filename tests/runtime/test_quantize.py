@@ -13,8 +13,10 @@ import pytest
 from openclip_api import load
 from openclip_api.checkpoints.calibrated import calibrated_folder
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.weights import read_weights, sha256
+from openclip_api.checkpoints.digest import file_sha256
+from openclip_api.checkpoints.safetensors import read_safetensors
 from openclip_api.cli import main
+from openclip_api.engines.calibration import text_inputs
 from openclip_api.errors import CorruptCheckpoint
 from openclip_api.models.build import build_towers
 from openclip_api.models.int8 import round_weights
@@ -39,15 +41,14 @@ def test_rounded_weights_stay_close_to_fp32(photo: Encode):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_architecture_has_a_rounded_form(name: str):
     checkpoint = find(f"local-dir:{MODELS[name]}")
-    towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, read_weights(checkpoint.weights))
-    round_weights(towers.text)
-    kinds = [
-        str(node.get_output_element_type(0)) for node in towers.text.get_ops() if node.get_type_name() == "Constant"
-    ]
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+    graph = towers.text.graph
+    round_weights(graph)
+    kinds = [str(node.get_output_element_type(0)) for node in graph.get_ops() if node.get_type_name() == "Constant"]
     assert any("int8" in kind for kind in kinds)
     expected = arrays(MODELS[name] / "expected.npz")
-    request = ov.Core().compile_model(towers.text, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
-    vectors = request.infer(towers.text_feeds(expected["ids"]))[0]
+    request = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    vectors = request.infer(text_inputs(towers.text, expected["ids"]))[0]
     cosines = (vectors * expected["text_vectors"]).sum(axis=1) / np.linalg.norm(vectors, axis=1)
     assert len(cosines) == len(TEXTS["models"])
     assert (cosines / np.linalg.norm(expected["text_vectors"], axis=1)).min() > 0.99
@@ -71,7 +72,7 @@ def test_calibration_needs_the_extra(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_damaged_calibrated_graph_names_its_file(tmp_path: Path):
     checkpoint = find("emoji")
-    folder = calibrated_folder(checkpoint, sha256(checkpoint.weights), tmp_path)
+    folder = calibrated_folder(checkpoint, file_sha256(checkpoint.weights), tmp_path)
     folder.mkdir(parents=True)
     for name in ("image.xml", "image.bin"):
         (folder / name).write_bytes(b"damaged")

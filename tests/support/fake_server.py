@@ -20,20 +20,21 @@ from typing import Any
 
 import numpy as np
 
-from openclip_api.checkpoints.checkpoint import PreprocessConfig
+from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
 from openclip_api.inputs.images import image_reader
 from openclip_api.inputs.tokenizer import build_tokenizer
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.runtime.embedding import ModelInfo
+from openclip_api.runtime.load_options import LoadOptions
 from openclip_api.server.run import run
 from openclip_api.settings import Settings, read_settings
 
 from .upstream import PUBLIC_ADDRESS, Backend, resolver
 
 SIZE, LENGTH, DIM = 32, 16, 8
-tokenize = build_tokenizer({"context_length": LENGTH}, None)
+tokenize = build_tokenizer(TokenizerConfig(LENGTH), None)
 
 
 def vector_of(text: str) -> list[float]:
@@ -90,14 +91,14 @@ class BlockingEmbedder(Embedder):
         return super().submit_all(*args)
 
 
-def load(name: str, tag: str | None, *, report: Any, **options: Any) -> Embedder:
+def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | None, report: Any) -> Embedder:
     report("pretending", 0, 0)
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", 0)))
     info = ModelInfo(
         "fake", name, tag, "f" * 16, DIM, SIZE, LENGTH, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
     )
-    preprocess = image_reader(PreprocessConfig(size=SIZE), options["max_megapixels"])
-    bounds = {key: options[key] for key in ("max_batch", "max_queue", "max_queue_bytes")}
+    preprocess = image_reader(PreprocessConfig(size=SIZE), options.max_megapixels)
+    bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}
     make = BlockingEmbedder if os.environ.get("FAKE_FAULT") == "block" else Embedder
     return make(info, FakeEngine(), preprocess, tokenize, **bounds)
 

@@ -15,11 +15,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
+
+from .hub_faults import Altered, Cut, Fault, Hang, Portal, Slow, Status, WrongSize
 
 Content = bytes | Path
 
@@ -27,65 +28,6 @@ RESOLVE = re.compile(r"/(?P<repo>.+?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 API = re.compile(r"/api/models/(?P<repo>.+?)(/(?P<kind>revision|tree)/(?P<revision>[^/?]+))?(\?.*)?")
 COMMIT = re.compile("[0-9a-f]{40}")
 BLOCK = 1 << 16
-
-
-@dataclass
-class Fault:
-    """Applies to requests whose path ends with `file`, `times` times (None: always)."""
-
-    file: str = field(default=".safetensors", kw_only=True)
-    times: int | None = field(default=None, kw_only=True)
-
-
-@dataclass
-class Cut(Fault):
-    """A body ends after so many bytes; `reset` ends it with a TCP reset instead of a close."""
-
-    after: int
-    reset: bool = field(default=False, kw_only=True)
-
-
-@dataclass
-class Hang(Fault):
-    """No byte comes any more after the first so many of a body; None: not even a status line."""
-
-    after: int | None = None
-
-
-@dataclass
-class Slow(Fault):
-    """A body comes in pieces of `block` bytes, with a pause before each."""
-
-    pause: float
-    block: int = 1 << 12
-
-
-@dataclass
-class Status(Fault):
-    """An error status in place of the answer."""
-
-    code: int
-    headers: dict[str, str] = field(default_factory=dict)
-    method: str | None = None
-
-
-@dataclass
-class Altered(Fault):
-    """Other bytes than the ones that the ETag promises."""
-
-    change: Callable[[bytes], bytes]
-
-
-@dataclass
-class WrongSize(Fault):
-    """HEAD promises so many bytes more than GET sends."""
-
-    by: int
-
-
-@dataclass
-class Portal(Fault):
-    """A login page with status 200 in place of every answer, as in a hotel."""
 
 
 @dataclass

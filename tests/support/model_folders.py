@@ -5,35 +5,53 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors import safe_open
 
-from openclip_api.checkpoints.checkpoint import PreprocessConfig
-from openclip_api.checkpoints.weights import read_weights
+from openclip_api.checkpoints.config import PreprocessConfig, model_config
+from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weights import Weights, tower_key
 from openclip_api.models.build import Towers, build_towers
 
 from ..golden import MODELS
 
-CLIPA = MODELS["clipa"]  # its weights are float32
-CONFIG: Mapping[str, Any] = json.loads((CLIPA / "open_clip_config.json").read_text())["model_cfg"]
-TENSORS: Mapping[str, np.ndarray] = load_file(CLIPA / "open_clip_model.safetensors")
+WEIGHTS_FILE = "open_clip_model.safetensors"
 
 
-def changed(where: str, value: Any) -> dict[str, Any]:
-    """CONFIG with one flag set: "quick_gelu", "vision_cfg.width"."""
-    config = copy.deepcopy(dict(CONFIG))
+def config_of(name: str) -> dict[str, Any]:
+    """A golden model's model_cfg."""
+    config: dict[str, Any] = json.loads((MODELS[name] / "open_clip_config.json").read_text())["model_cfg"]
+    return config
+
+
+@cache
+def tensors_of(name: str) -> Mapping[str, np.ndarray]:
+    """A golden model's tensors in the types of its file; bfloat16 as uint16."""
+    path = MODELS[name] / WEIGHTS_FILE
+    weights = read_safetensors(path)
+    with safe_open(path, framework="numpy") as file:
+        keys = [key for name in file.keys() if (key := tower_key(name))]  # noqa: SIM118
+    return {key: weights[key] for key in keys}
+
+
+def changed(where: str, value: Any, name: str = "clipa") -> dict[str, Any]:
+    """A golden model's model_cfg with one flag set: "quick_gelu", "vision_cfg.width"."""
+    config = config_of(name)
     *sections, flag = where.split(".")
     section = config
-    for name in sections:
-        section = section[name]
+    for key in sections:
+        section = section[key]
     section[flag] = value
     return config
 
 
-def built(folder: Path, config: Mapping[str, Any] = CONFIG, tensors: Mapping[str, np.ndarray] = TENSORS) -> Towers:
-    path = folder / "open_clip_model.safetensors"
-    save_file(dict(tensors), path)
-    return build_towers(config, PreprocessConfig(size=config["vision_cfg"]["image_size"]), read_weights(path))
+CONFIG: Mapping[str, Any] = config_of("clipa")  # its weights are float32
+TENSORS = tensors_of("clipa")
+
+
+def built(config: Mapping[str, Any] = CONFIG, tensors: Mapping[str, np.ndarray] = TENSORS) -> Towers:
+    read = model_config(copy.deepcopy(dict(config)))
+    return build_towers(read, PreprocessConfig(size=read.image_size), Weights(tensors))

@@ -28,7 +28,8 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
     become(os.environ.get("TEST_UID_FROM_THE_START"))
 
     from openclip_api.checkpoints.checkpoint import find
-    from openclip_api.checkpoints.weights import read_weights, sha256
+    from openclip_api.checkpoints.digest import file_sha256
+    from openclip_api.checkpoints.safetensors import read_safetensors
     from openclip_api.errors import StartupError
 
     become(os.environ.get("TEST_UID"))
@@ -36,15 +37,15 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
     cache = os.environ.get("CACHE_DIR")
     try:
         found = find(name, tag, cache_dir=Path(cache) if cache else None, report=lambda *step: progress.append(step))
-        weights = read_weights(found.weights)
-        found.verify(sha256(found.weights))
+        weights = read_safetensors(found.weights)
+        found.verify(file_sha256(found.weights))
     except StartupError as error:
         return {"error": type(error).__name__, "message": str(error), "progress": progress}
     return {
         "weights": str(found.weights),
         "sha256": found.sha256,
         "tokenizer": str(found.tokenizer),
-        "config": found.model_cfg,
+        "config": found.config.as_written,
         "value": float(weights["value"][0]),
         "progress": progress,
     }

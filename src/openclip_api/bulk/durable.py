@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from ..checkpoints.digest import file_sha256
 from ..errors import CannotWrite
 
 TEMPORARY = ".tmp"  # at the end of the name, so that patterns such as *.parquet do not find it
@@ -62,14 +63,6 @@ def is_whole(path: Path, written: WrittenFile) -> bool:
         return path.stat().st_size == written.bytes and file_sha256(path) == written.sha256
     except OSError:
         return False
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _check(path: Path, digest: str) -> None:

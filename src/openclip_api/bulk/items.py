@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import NoReturn, TypeAlias
 
+from ..errors import first_line
 from ..runtime.embedding import Kind
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp"})
@@ -89,7 +90,7 @@ def reason(error: BaseException) -> str:
     """One line for a row's error. It holds neither the path nor the content: the row has the path."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return first_line(error)[:300]
 
 
 def printable(text: str) -> str:

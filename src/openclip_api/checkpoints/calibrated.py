@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from .checkpoint import Checkpoint
@@ -15,13 +16,13 @@ def calibrated_folder(checkpoint: Checkpoint, weights_sha256: str, cache_dir: Pa
 
 
 def calibrated_graphs(folder: Path) -> dict[str, Path]:
-    """The towers' graphs that are there, by tower: "image", "text"."""
+    """The graphs that are there, by tower: "image", "text"."""
     paths = {tower: folder / f"{tower}.xml" for tower in ("image", "text")}
     return {tower: path for tower, path in paths.items() if path.is_file() and path.with_suffix(".bin").is_file()}
 
 
-def sha256_of_graphs(graphs: dict[str, Path]) -> str:
-    """Of all their bytes: another calibration is another model."""
+def sha256_of_graphs(graphs: Mapping[str, Path]) -> str:
+    """One digest of all their bytes: another calibration is another model."""
     sha256 = hashlib.sha256()
     for _, path in sorted(graphs.items()):
         for file in (path, path.with_suffix(".bin")):

@@ -1,4 +1,4 @@
-"""(name, tag) → Checkpoint: everything a model needs, found and named, nothing read into memory yet."""
+"""A pair (name, tag) → Checkpoint: all files of a model, found, their weights not read yet."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import json
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 from . import hub, registry
-from .config import CONFIG_FILE, PreprocessConfig, preprocess_config, read_config
-
-__all__ = ["BUILTIN", "CONFIG_FILE", "TOKENIZER_FILES", "Checkpoint", "PreprocessConfig", "default_tag", "find"]
+from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
+from .digest import file_sha256
 
 BUILTIN = ("emoji",)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -22,15 +20,15 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`model_cfg` is open_clip's; `tokenizer` a folder with tokenizer.json, or None for CLIP's own vocabulary.
+    """tokenizer: a folder with TOKENIZER_FILES, or None for CLIP's own vocabulary.
 
-    `sha256` is the digest that the hub's cache promises for the weights, or None.
+    sha256: the digest that the hub's cache promises for the weights, or None.
     """
 
     model_id: str
     name: str
     tag: str | None
-    model_cfg: dict[str, Any]
+    config: ModelConfig
     preprocess: PreprocessConfig
     weights: Path
     tokenizer: Path | None
@@ -39,21 +37,21 @@ class Checkpoint:
     def verify(self, weights_sha256: str) -> None:
         """Raises CorruptCheckpoint where the weights are not what the hub promised."""
         if self.sha256 not in (None, weights_sha256):
-            # The file behind the cache's links: deleting a link would bring the same bytes back.
+            # Name the file behind the cache's links: to delete a link would bring the same bytes back.
             raise CorruptCheckpoint(
                 f"{self.weights.resolve()} is damaged (its SHA-256 is {weights_sha256[:12]}…, "
                 f"the hub's {str(self.sha256)[:12]}…): delete it and start again"
             )
 
     def fingerprint(self, weights_sha256: str, precision: str) -> str:
-        """16 hex digits over everything that can change a vector."""
-        facts = [weights_sha256, self.model_cfg, asdict(self.preprocess), self._tokenizer_sha256(), precision]
+        """16 hex digits over everything that can change a vector. Its bytes must never change for the same model."""
+        facts = [weights_sha256, self.config.as_written, asdict(self.preprocess), self._tokenizer_sha256(), precision]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _tokenizer_sha256(self) -> list[str]:
         if self.tokenizer is None:
             return []
-        return [hashlib.sha256((self.tokenizer / name).read_bytes()).hexdigest() for name in TOKENIZER_FILES]
+        return [file_sha256(self.tokenizer / name) for name in TOKENIZER_FILES]
 
 
 def find(
@@ -89,7 +87,7 @@ def default_tag(name: str) -> str | None:
 
 
 def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
-    registry.architecture(name)  # an unknown name is a clearer error than its missing tag
+    registry.architecture(name)  # tell of an unknown name before a missing tag
     tag = tag or default_tag(name)
     if tag is None:
         raise UnknownModel(f"{name} has no pretrained tag: set MODEL_PRETRAINED to a .safetensors file")
@@ -100,8 +98,8 @@ def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.
         model_id=f"OpenCLIP-{entry.name}-{entry.tag}",
         name=entry.name,
         tag=entry.tag,
-        model_cfg=entry.config,
-        preprocess=preprocess_config(entry.config, entry.preprocess),
+        config=entry.config,
+        preprocess=preprocess_config(entry.preprocess, entry.config.image_size),
         weights=weights,
         tokenizer=tokenizer,
         sha256=hub.promised_sha256(weights),
@@ -121,8 +119,8 @@ def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report
         model_id=f"OpenCLIP-{registry.canonical_name(name)}-{path.stem}",
         name=registry.canonical_name(name),
         tag=str(path),
-        model_cfg=config,
-        preprocess=preprocess_config(config, registry.preprocess_of_name(name)),
+        config=config,
+        preprocess=preprocess_config(registry.preprocess_of_name(name), config.image_size),
         weights=path,
         tokenizer=_hub_tokenizer(config, cache_dir, report),
     )
@@ -136,11 +134,11 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
         model_id=f"OpenCLIP-{folder.resolve().name}",
         name=name,
         tag=None,
-        model_cfg=config,
-        preprocess=preprocess_config(config, preprocess),
+        config=config,
+        preprocess=preprocess,
         weights=_weights_in(folder),
         # open_clip/factory.py, get_tokenizer: a local folder brings its own tokenizer, whatever the config calls it
-        tokenizer=_checked_tokenizer(folder) if config["text_cfg"].get("hf_tokenizer_name") else None,
+        tokenizer=_checked_tokenizer(folder) if config.tokenizer.hf_tokenizer_name else None,
     )
 
 
@@ -159,8 +157,8 @@ def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpo
         model_id=f"OpenCLIP-{repo.rpartition('/')[2]}",
         name=name,
         tag=revision or None,
-        model_cfg=config,
-        preprocess=preprocess_config(config, preprocess),
+        config=config,
+        preprocess=preprocess,
         weights=weights,
         tokenizer=tokenizer,
         sha256=hub.promised_sha256(weights),
@@ -192,9 +190,9 @@ def _weights_in(folder: Path) -> Path:
     raise UnknownModel(f"{folder} has no .safetensors file")
 
 
-def _hub_tokenizer(config: dict[str, Any], cache_dir: Path | None, report: hub.Report) -> Path | None:
-    repo = config["text_cfg"].get("hf_tokenizer_name")
-    if not repo:
+def _hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Report) -> Path | None:
+    repo = config.tokenizer.hf_tokenizer_name
+    if repo is None:
         return None
     revision = None
     for name in TOKENIZER_FILES:
@@ -209,7 +207,7 @@ def _hub_tokenizer(config: dict[str, Any], cache_dir: Path | None, report: hub.R
 
 
 def _check_braces(path: Path) -> None:
-    """Tells a JSON object from a web page and from half a file; parsing 17 MB of it would cost a cold start."""
+    """Raises CorruptCheckpoint for a web page or half a file. To parse 17 MB of JSON would slow down each start."""
     content = path.read_bytes().strip()
     if not (content.startswith(b"{") and content.endswith(b"}")):
         raise CorruptCheckpoint(f"{path.resolve()} is not whole JSON")

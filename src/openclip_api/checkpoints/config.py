@@ -1,18 +1,57 @@
-"""open_clip_config.json: the architecture as open_clip wrote it, and how images become pixels."""
+"""open_clip_config.json: what open_clip writes of a model, read once into types."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 
 CONFIG_FILE = "open_clip_config.json"
 INTERPOLATIONS = ("bicubic", "bilinear")
 RESIZE_MODES = ("shortest", "squash", "longest")
+
+Section: TypeAlias = Mapping[str, Any]  # an object of the JSON file
+
+# The flags of model_cfg that are read here, and those that matter only for training or loading.
+READ = {"embed_dim", "vision_cfg", "text_cfg", "multimodal_cfg", "quick_gelu"}
+NO_PART_IN_FORWARD = {"custom_text", "init_logit_scale", "init_logit_bias", "nonscalar_logit_scale", "output_dict"}
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """What text_cfg says of the tokenizer: open_clip/factory.py, get_tokenizer (3.3.0)."""
+
+    context_length: int = 77  # tokens
+    hf_tokenizer_name: str | None = None  # a repository with a tokenizer.json; None for CLIP's own vocabulary
+    clean: str = "lower"  # or "whitespace", "canonicalize"
+    strip_sep_token: bool = False  # the separator's id becomes 0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """model_cfg.
+
+    vision, text: vision_cfg and text_cfg. Each tower reads its own flags there, and refuses those it does not know.
+    unknown_flags: flags of model_cfg itself that are set and that nothing here reads.
+    as_written: all of model_cfg, for the fingerprint and for open_clip.
+    """
+
+    embed_dim: int
+    image_size: int  # pixels, square
+    tokenizer: TokenizerConfig
+    timm_model_name: str | None  # set for an image tower from timm
+    hf_model_name: str | None  # set for a text tower from transformers: a name, or a folder with a config.json
+    quick_gelu: bool
+    has_text_decoder: bool  # CoCa's, which writes captions
+    unknown_flags: tuple[str, ...]
+    vision: Section
+    text: Section
+    as_written: Section
 
 
 @dataclass(frozen=True)
@@ -27,8 +66,8 @@ class PreprocessConfig:
     fill_color: int = 0  # of the border that "longest" leaves
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """model_cfg and preprocess_cfg of an open_clip_config.json. Raises UnknownModel, CorruptCheckpoint."""
+def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
+    """Read an open_clip_config.json. Raises UnknownModel, CorruptCheckpoint, UnsupportedModel."""
     if not path.is_file():
         raise UnknownModel(f"{path}: no such file; an OpenCLIP folder has one beside its weights")
     try:
@@ -37,23 +76,66 @@ def read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise CorruptCheckpoint(f"{path} is not JSON ({error})") from error
     except OSError as error:
         raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror})") from error
-    config = _section(path, content, "model_cfg")
+    written = _section(path, content, "model_cfg")
     for key in ("vision_cfg", "text_cfg"):
-        _section(path, config, key)
-    if "embed_dim" not in config:
+        _section(path, written, key)
+    if "embed_dim" not in written:
         raise CorruptCheckpoint(f"{path}: model_cfg has no 'embed_dim'")
-    return config, _section(path, {"preprocess_cfg": {}, **content}, "preprocess_cfg")
+    preprocess = _section(path, {"preprocess_cfg": {}, **content}, "preprocess_cfg")
+    config = model_config(written)
+    return config, preprocess_config(preprocess, config.image_size)
 
 
-def _section(path: Path, parent: Any, key: str) -> dict[str, Any]:
+def _section(path: Path, parent: Any, key: str) -> Section:
     section = parent.get(key) if isinstance(parent, dict) else None
     if not isinstance(section, dict):
         raise CorruptCheckpoint(f"{path}: {key!r} is missing or is not an object")
     return section
 
 
-def preprocess_config(config: dict[str, Any], facts: dict[str, Any]) -> PreprocessConfig:
-    """open_clip/transform.py, merge_preprocess_dict; the tower's image_size overrides `size`."""
+def model_config(written: Section) -> ModelConfig:
+    """model_cfg with its two sections and an embed_dim. Raises UnsupportedModel."""
+    vision, text = written["vision_cfg"], written["text_cfg"]
+    known = READ | NO_PART_IN_FORWARD
+    return ModelConfig(
+        embed_dim=_whole_number("model_cfg.embed_dim", written["embed_dim"]),
+        image_size=_image_size(vision.get("image_size", 224)),
+        tokenizer=tokenizer_config(text),
+        timm_model_name=_name(vision.get("timm_model_name")),
+        hf_model_name=_name(text.get("hf_model_name")),
+        quick_gelu=bool(written.get("quick_gelu")),
+        has_text_decoder=bool(written.get("multimodal_cfg")),
+        unknown_flags=tuple(flag for flag, value in written.items() if flag not in known and value),
+        vision=vision,
+        text=text,
+        as_written=written,
+    )
+
+
+def tokenizer_config(text: Section) -> TokenizerConfig:
+    """Of a text_cfg. Raises UnsupportedModel."""
+    if text.get("tokenizer_mode"):
+        raise UnsupportedModel(f"text_cfg.tokenizer_mode {text['tokenizer_mode']!r} is not supported")
+    own = _name(text.get("hf_tokenizer_name"))
+    options = text.get("tokenizer_kwargs") or {}
+    if not isinstance(options, dict):
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {options!r}: expected an object")
+    unknown = options.keys() - ({"clean", "strip_sep_token"} if own else {"clean"})
+    if unknown:
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {sorted(unknown)} is not supported")
+    return TokenizerConfig(
+        context_length=_whole_number("text_cfg.context_length", text.get("context_length", 77)),
+        hf_tokenizer_name=own,
+        clean=str(options.get("clean", "whitespace" if own else "lower")),
+        strip_sep_token=bool(options.get("strip_sep_token")),
+    )
+
+
+def preprocess_config(facts: Section, size: int) -> PreprocessConfig:
+    """open_clip/transform.py, merge_preprocess_dict; the size is the image tower's, whatever preprocess_cfg says.
+
+    Raises UnsupportedModel.
+    """
     known = {field.name for field in fields(PreprocessConfig)} - {"size"}
     values = {key: value for key, value in facts.items() if key in known and value is not None}
     for key in ("mean", "std"):
@@ -61,7 +143,7 @@ def preprocess_config(config: dict[str, Any], facts: dict[str, Any]) -> Preproce
             values[key] = _per_channel(key, values[key])
     if values.get("interpolation") == "random":  # open_clip evaluates such models with bicubic
         values["interpolation"] = "bicubic"
-    preprocess = PreprocessConfig(size=_image_size(config["vision_cfg"].get("image_size", 224)), **values)
+    preprocess = PreprocessConfig(size=size, **values)
     if preprocess.interpolation not in INTERPOLATIONS:
         raise _unsupported("interpolation", preprocess.interpolation, " or ".join(INTERPOLATIONS))
     if preprocess.resize_mode not in RESIZE_MODES:
@@ -69,6 +151,17 @@ def preprocess_config(config: dict[str, Any], facts: dict[str, Any]) -> Preproce
     if type(preprocess.fill_color) is not int:
         raise _unsupported("fill_color", preprocess.fill_color, "a whole number")
     return preprocess
+
+
+def _name(value: Any) -> str | None:
+    return str(value) if value else None
+
+
+def _whole_number(where: str, value: Any) -> int:
+    """Also 77.0, which JSON's writers make of 77."""
+    if not isinstance(value, (int, float)) or value % 1:
+        raise UnsupportedModel(f"{where} {value!r}: expected a whole number")
+    return int(value)
 
 
 def _image_size(size: Any) -> int:

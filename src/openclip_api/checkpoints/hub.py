@@ -36,13 +36,14 @@ from ..errors import (
     StartupError,
     UnknownModel,
     UnsupportedModel,
+    first_line,
 )
-from .weights import check_whole
+from .safetensors import check_whole
 
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
 PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
 
-# Called with what is being done, how much of it is done and how much there is (bytes).
+# Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
 
 WAYS_OUT = (
@@ -91,17 +92,24 @@ def download(
     return path
 
 
-def download_weights(repo: str, filename: str | None, **where: Any) -> Path:
+def download_weights(
+    repo: str,
+    filename: str | None,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    report: Report = lambda stage, done, total: None,
+) -> Path:
     """The safetensors weights of a repository, whole.
 
     Raises also UnsupportedModel for a repository that has its weights only as a pickle.
     """
     wanted = _weight_files(filename)
     try:
-        return download(repo, wanted, check=check_whole, **where)
+        return download(repo, wanted, revision=revision, cache_dir=cache_dir, report=report, check=check_whole)
     except NoSuchFile:
         pass
-    pickle = _first_pickle(repo, PICKLE_FILES, where.get("revision"))
+    pickle = _first_pickle(repo, PICKLE_FILES, revision)
     if pickle:
         raise UnsupportedModel(
             f"{repo} has its weights only as {pickle}, a pickle, which can run code when it is read; convert it "
@@ -116,16 +124,16 @@ def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = Non
 
 
 def promised_sha256(path: Path) -> str | None:
-    """The cache links a large file to a blob that is named by its SHA-256.
+    """The SHA-256 of a large file as the hub gave it, or None: the cache links the file to a blob of that name.
 
-    Only the first link counts: a blob from Xet storage is a link in turn, to a name that is another hash.
+    Only the first link counts. A blob from Xet storage is itself a link, to a file whose name is another hash.
     """
     name = path.readlink().name if path.is_symlink() else ""
     return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
 
 
 def commit(path: Path) -> str:
-    """The commit that a file of the cache belongs to: what goes with it is taken from the same one."""
+    """The commit that a file of the cache belongs to. Files that go together are taken from one commit."""
     return path.parent.name
 
 
@@ -154,7 +162,7 @@ def _fetch_first(repo: str, filenames: Sequence[str], revision: str | None, cach
 def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: Report, *, force: bool = False) -> Path:
     for pause in (*range(1, TRIES), None):
         try:
-            # Asked first because hf_hub_download would ask an address that never answers for six minutes.
+            # hf_hub_download alone would wait six minutes for an address that never answers.
             get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
             path = hf_hub_download(
                 repo,
@@ -185,10 +193,10 @@ def _first_pickle(repo: str, filenames: Sequence[str], revision: str | None) -> 
 
 def _progress_bar(report: Report) -> type[Any]:
     class ReportingBar(tqdm):
-        """Counts for itself: a bar that is not shown, as without a terminal, does not."""
+        """Counts by itself, as tqdm does not count for a bar that is hidden (without a terminal)."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            # Xet has a second bar, for bytes on the wire, which know no total.
+            # Xet has a second bar for bytes on the wire, whose total is unknown.
             self._reports = not str(kwargs.get("name")).endswith(".transfer")
             super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
             self._done = int(self.n)
@@ -212,7 +220,7 @@ def cache_folder(cache_dir: Path | None) -> Path:
 
 @contextmanager
 def _clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
-    """Whatever huggingface_hub raises becomes one line that says what to do."""
+    """Turn whatever huggingface_hub raises into one line that says what to do."""
     try:
         yield
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError, RuntimeError) as error:
@@ -231,7 +239,7 @@ def _translated(error: Exception, repo: str, revision: str | None, cache: Path) 
             return UnknownModel(f"the hub has no repository {repo!r} (or it is private: set HF_TOKEN)")
         case HfHubHTTPError() if error.response.status_code == 401:
             return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or to nothing")
-        # The hub's own errors are OSErrors too; only those of the file system bear a number.
+        # The hub's own errors are OSErrors too, but only those of the file system have a number.
         case OSError(errno=int()) if not isinstance(error, (LocalEntryNotFoundError, ConnectionError)):
             return HubUnreachable(
                 f"cannot keep {repo} in the cache {cache} ({error.strerror}): make it readable and writable, "
@@ -254,4 +262,4 @@ def _reason(error: BaseException) -> str:
             return "HF_HUB_OFFLINE is set"
         case FileMetadataError():
             return "what answers there is not a hub: check HF_ENDPOINT, or for a proxy or a login page"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)

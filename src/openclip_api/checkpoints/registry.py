@@ -14,6 +14,7 @@ from importlib import resources
 from typing import Any
 
 from ..errors import UnknownModel
+from .config import ModelConfig, Section, model_config
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,10 @@ class Pretrained:
 
     name: str
     tag: str
-    config: dict[str, Any]
+    config: ModelConfig
     repo: str
     filename: str | None
-    preprocess: dict[str, Any]
+    preprocess: Section  # as in a preprocess_cfg
 
 
 @cache
@@ -43,8 +44,12 @@ def is_known(name: str) -> bool:
     return canonical_name(name) in _table()
 
 
-def architecture(name: str) -> dict[str, Any]:
+def architecture(name: str) -> ModelConfig:
     """The model_cfg of a name. Raises UnknownModel."""
+    return model_config(_written(name))
+
+
+def _written(name: str) -> Section:
     if not is_known(name):
         close = difflib.get_close_matches(canonical_name(name), _table(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(close)}? " if close else ""
@@ -52,7 +57,7 @@ def architecture(name: str) -> dict[str, Any]:
             f"MODEL_NAME {name!r} is not an OpenCLIP model: {hint}`openclip-api models` lists them; "
             "also allowed: 'emoji', 'hf-hub:org/repo', 'local-dir:/path'"
         )
-    config: dict[str, Any] = _table()[canonical_name(name)]["config"]
+    config: Section = _table()[canonical_name(name)]["config"]
     return config
 
 
@@ -62,7 +67,7 @@ def tags(name: str) -> list[str]:
 
 def pretrained(name: str, tag: str) -> Pretrained:
     """The entry of a pair. Raises UnknownModel, naming the tags that the name has."""
-    config = architecture(name)
+    written = _written(name)
     name = canonical_name(name)
     # open_clip/pretrained.py, _clean_tag
     tag = tag if tag in tags(name) else tag.lower().replace("-", "_")
@@ -71,15 +76,14 @@ def pretrained(name: str, tag: str) -> Pretrained:
         raise UnknownModel(f"MODEL_PRETRAINED {tag!r} is not a tag of {name}; its tags: {known}")
     entry = dict(_table()[name]["tags"][tag])
     org, repo, *rest = entry.pop("hf_hub").split("/")
-    quick_gelu = entry.pop("quick_gelu", False)
-    if quick_gelu:
-        # The tag knows how the weights were trained; the bare name's config often forgets it.
-        config = {**config, "quick_gelu": True}
-    return Pretrained(name, tag, config, f"{org}/{repo}", rest[0] if rest else None, entry)
+    if entry.pop("quick_gelu", False):
+        # The tag knows how the weights were trained. The bare name's config often lacks it.
+        written = {**written, "quick_gelu": True}
+    return Pretrained(name, tag, model_config(written), f"{org}/{repo}", rest[0] if rest else None, entry)
 
 
-def preprocess_of_name(name: str) -> dict[str, Any]:
-    """The preprocessing that all tags of a name share, else nothing: for weights given as a bare file."""
+def preprocess_of_name(name: str) -> Section:
+    """The preprocessing that all tags of a name share, else an empty one: for weights given as a bare file."""
     entries = [pretrained(name, tag).preprocess for tag in tags(name)]
     return entries[0] if entries and all(entry == entries[0] for entry in entries) else {}
 

@@ -1,4 +1,4 @@
-"""The seam between what is asked and what computes it."""
+"""What an engine is: the code above it knows only these few methods."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ Vectors = NDArray[np.float32]  # [B, embed_dim]
 
 
 class Engine(Protocol):
-    """Both towers, ready to run. One call at a time."""
+    """Both towers, ready to run. Calls must not overlap."""
 
     name: str  # "openvino", "torch"
     device: str  # "cpu", "cuda", "mps"

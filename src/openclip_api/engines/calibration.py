@@ -1,8 +1,9 @@
-"""A tower's graph → the same graph in int8, its scales measured on items it will see. NNCF does the work."""
+"""A tower's graph → the same graph in int8, with scales that NNCF measures on the user's own items."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +11,31 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from ..models.build import Towers
+from ..models.text_tower import ModelInputs, TextTower, TokenIds
+from .shapes import text_length
 
 
 def calibrate(towers: Towers, tower: str, batch: NDArray[Any], path: Path) -> None:
-    """Writes `path` (.xml) and its .bin. tower: "image" with pixels [N, size, size, 3], or "text" with ids [N, T]."""
+    """Write `path` (.xml) and its .bin.
+
+    tower: "image" with a batch of pixels [N, size, size, 3], or "text" with ids [N, context_length].
+    """
     import nncf
 
     nncf.set_log_level(logging.ERROR)
-    graph = towers.image if tower == "image" else towers.text
+    graph = towers.image if tower == "image" else towers.text.graph
     items = [batch[index : index + 1] for index in range(len(batch))]
     rounded = nncf.quantize(
         graph.clone(),
-        nncf.Dataset(items, (lambda pixels: {"pixels": pixels}) if tower == "image" else towers.text_feeds),
+        nncf.Dataset(
+            items, (lambda pixels: {"pixels": pixels}) if tower == "image" else partial(text_inputs, towers.text)
+        ),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(items),
     )
     ov.save_model(rounded, path, compress_to_fp16=False)
+
+
+def text_inputs(tower: TextTower, ids: TokenIds) -> ModelInputs:
+    """The inputs of one forward pass over all of these texts, none of them padded to more rows."""
+    return tower.model_inputs(ids, text_length(tower.needed_length(ids), tower.context_length))

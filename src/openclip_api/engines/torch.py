@@ -1,4 +1,4 @@
-"""open_clip itself on torch: for GPUs, and for models that have no graph here.
+"""open_clip itself on torch: for GPUs, and for models that have no graph in models/.
 
 Needs the extra: pip install 'openclip-api[torch]'.
 """
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checkpoints.checkpoint import CONFIG_FILE, Checkpoint
+from ..checkpoints.checkpoint import Checkpoint
+from ..checkpoints.config import CONFIG_FILE
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
 
@@ -92,7 +93,7 @@ def _device(torch: Any, wanted: str) -> str:
 
 
 def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The checkpoint as open_clip reads one: its config as it was found, its weights linked."""
-    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.model_cfg}))
+    """The checkpoint as a folder that open_clip reads: its config as it was written, and a link to its weights."""
+    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.config.as_written}))
     (folder / "open_clip_model.safetensors").symlink_to(checkpoint.weights.resolve())
     return folder

@@ -23,46 +23,40 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import decoders, models, pre_tokenizers, processors
 
+from ..checkpoints.config import TokenizerConfig
 from ..errors import CorruptCheckpoint, UnsupportedModel
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One text. `count` is how many of the ids are no padding, special tokens included."""
+    """One text's token ids."""
 
     ids: NDArray[np.int32]  # [context_length]
-    count: int
-    truncated: bool  # the text went beyond the context length
+    count: int  # how many of the ids are no padding, special tokens included
+    truncated: bool  # the text was longer than the context
 
 
 class Tokenizer(Protocol):
     context_length: int
 
     def __call__(self, text: str) -> Tokens:
-        """One text's ids, cut or padded to context_length."""
+        """The text's ids, cut or padded to context_length."""
 
 
-def build_tokenizer(text_cfg: Mapping[str, Any], folder: Path | None) -> Tokenizer:
+def build_tokenizer(config: TokenizerConfig, folder: Path | None) -> Tokenizer:
     """The tokenizer that open_clip would choose: open_clip/factory.py, get_tokenizer.
 
     folder: where tokenizer.json lies, for a model that names a tokenizer of its own.
     Raises UnsupportedModel, CorruptCheckpoint.
     """
-    options = dict(text_cfg.get("tokenizer_kwargs") or {})
-    context_length = int(text_cfg.get("context_length", 77))
-    if text_cfg.get("tokenizer_mode"):
-        raise UnsupportedModel(f"text_cfg.tokenizer_mode {text_cfg['tokenizer_mode']!r} is not supported")
-    clean = _cleaner(options.pop("clean", "lower" if folder is None else "whitespace"))
-    strip_sep_token = bool(options.pop("strip_sep_token", False)) if folder else False
-    if options:
-        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {sorted(options)} is not supported")
+    clean = _cleaner(config.clean)
     if folder is None:
-        return ClipTokenizer(context_length, clean)
-    return FileTokenizer(folder, context_length, clean, strip_sep_token)
+        return ClipTokenizer(config.context_length, clean)
+    return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token)
 
 
 class ClipTokenizer:
-    """CLIP's byte-pair encoding, lower-cased: start-of-text, tokens, end-of-text, zeros."""
+    """CLIP's byte-pair encoding. The ids are start-of-text, the text's tokens, end-of-text, then zeros."""
 
     START, END = "<start_of_text>", "<end_of_text>"
     WORD = regex.compile(
@@ -79,17 +73,17 @@ class ClipTokenizer:
         ids = [self._start]
         for match in self.WORD.finditer(self._clean(text)):
             if len(ids) >= self.context_length:
-                break  # what follows is cut off
+                break  # the rest is cut off
             word = match[0]
             ids += self._ids_of_common_word(word) if len(word) < 64 else self._ids_of_word(word)
-        # the last place is the end-of-text's, however long the text
+        # A text that is too long loses tokens, but keeps its end-of-text.
         truncated = len(ids) >= self.context_length
         ids = [*ids[: self.context_length - 1], self._end]
         padded = np.array(ids + [0] * (self.context_length - len(ids)), np.int32)
         return Tokens(padded, len(ids), truncated)
 
     def _ids_of_word(self, word: str) -> Sequence[int]:
-        # Written out in a text, the special tokens mean themselves.
+        # A special token that is written out in a text means itself.
         if word == self.START:
             return [self._start]
         if word == self.END:
@@ -101,7 +95,7 @@ class ClipTokenizer:
 def _clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
     """The merges as a byte-level BPE, and the ids of start-of-text and end-of-text.
 
-    Ids count: 256 byte symbols, the same at a word's end, the merges in their order, the special tokens.
+    Ids are given in this order: 256 byte symbols, the same at a word's end, the merges, the two special tokens.
     """
     packed = resources.files(__package__).joinpath("bpe_merges.txt.gz").read_bytes()
     merges = [(left, right) for left, right in map(str.split, gzip.decompress(packed).decode().splitlines())]
@@ -115,18 +109,18 @@ def _clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
 
 
 def _byte_symbols() -> list[str]:
-    """A printable character for each byte: printable Latin-1 first, the rest from U+0100 on (GPT-2's table)."""
+    """A printable character for each byte, as in GPT-2: printable Latin-1 first, then U+0100 and the following."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
 
 
-# Where tokenizer_config.json leaves them out, as bert-base-uncased's does, transformers takes those of the class.
+# tokenizer_config.json may leave these out, as bert-base-uncased's does. Then transformers takes its class's own.
 USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"), "eos_token": ("</s>",)}
 
 
 class FileTokenizer:
-    """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer adds around it."""
+    """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer does before and after it."""
 
     def __init__(self, folder: Path, context_length: int, clean: Callable[[str], str], strip_sep_token: bool) -> None:
         self.context_length = context_length
@@ -156,7 +150,7 @@ class FileTokenizer:
         return Tokens(ids, sum(encoding.attention_mask), bool(encoding.overflowing))
 
     def _nllb_template(self, config: Mapping[str, Any]) -> processors.TemplateProcessing:
-        """transformers ignores the template in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (5.23.0)."""
+        """In place of the one in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (transformers 5.23.0)."""
         language, end = config.get("src_lang") or "eng_Latn", self._special_token("eos_token", config)
         return processors.TemplateProcessing(
             single=["$A", end, language] if config.get("legacy_behaviour") else [language, "$A", end],
@@ -204,6 +198,6 @@ def _clean_lower(text: str) -> str:
 
 
 def _clean_canonicalize(text: str) -> str:
-    """big_vision's: underscores to spaces, ASCII punctuation dropped, lower case."""
+    """As big_vision does: underscores become spaces, ASCII punctuation goes, letters become lower case."""
     text = _clean_basic(text).replace("_", " ").translate(str.maketrans("", "", string.punctuation))
     return " ".join(text.lower().split())

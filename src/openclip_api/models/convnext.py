@@ -12,10 +12,10 @@ from ..errors import UnsupportedModel
 from . import convolutions, layers
 from .flags import one_of
 from .layers import Node, constant
-from .timm_config import TimmConfig
+from .timm import TimmConfig
 
-# LayerNorm's epsilon by timm's name: the entrypoints of timm/models/convnext.py. The rest of what they say
-# (depths, widths) is in the shapes of the checkpoint; all have GELU (erf) and an expansion of four.
+# LayerNorm's epsilon by timm's name: the entrypoints of timm/models/convnext.py. Depths and widths are read from the
+# checkpoint's shapes. All have GELU (erf) and an expansion of four.
 EPS = {
     "convnext_tiny": 1e-6,
     "convnext_small": 1e-6,
@@ -29,10 +29,10 @@ EXPANSION = 4
 
 
 def convnext(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
-    """A Trunk (timm.py): pixels float32 [B, 3, size, size] → [B, F]."""
+    """A timm.Trunk: pixels float32 [B, 3, size, size] → [B, F]."""
     if classes:
         raise UnsupportedModel(f"vision_cfg.timm_proj {config.timm_proj!r}: ConvNeXt's own classifier is not built")
-    # An open pool ("") is left to timm, which averages, where open_clip adds the projection.
+    # With an empty pool ("") timm's own counts, the average, provided that open_clip adds the projection.
     one_of(config.timm_pool, ("avg",) if config.timm_proj == "none" else ("avg", ""), "vision_cfg.timm_pool")
     eps = EPS[config.timm_model_name]
 

@@ -1,7 +1,7 @@
 """Layers over feature maps [B, C, H, W] that the convolutional towers share.
 
-A convolution and the BatchNorm after it are one convolution: they are folded in float64 while the graph is built,
-so that nothing is lost to rounding but the last step to float32.
+A convolution and the BatchNorm after it are one convolution. They are folded in float64 while the graph is built, so
+that only the last step to float32 rounds.
 """
 
 from __future__ import annotations

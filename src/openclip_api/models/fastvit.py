@@ -1,7 +1,7 @@
 """timm's FastViT as MobileCLIP has it (MCi0 to MCi4): pixels → pooled features.
 
-Checkpoints hold the branches that the network was trained with. All of a layer's branches are convolutions of one
-input, so they add up to one convolution ("reparameterisation"), computed here as the graph is built.
+Checkpoints hold the branches that the network was trained with. All branches of a layer are convolutions of the same
+input, so their sum is one convolution ("reparameterisation"). It is computed here while the graph is built.
 
 Source: timm/models/fastvit.py, FastVit (1.0.31); Vasu et al. 2023, arXiv:2303.14189; MobileCLIP, arXiv:2311.17049.
 """
@@ -18,24 +18,24 @@ from . import convolutions, layers
 from .convolutions import Kernel, float64
 from .flags import one_of
 from .layers import Node, constant, integers
-from .timm_config import TimmConfig
+from .timm import TimmConfig
 
 
 @dataclass(frozen=True)
-class Variant:
+class FastVitVariant:
     """What timm's name stands for. Depths and widths are in the shapes of the checkpoint."""
 
     stages: int
-    attention_stages: tuple[int, ...]  # attention mixes the tokens, after a position encoding; elsewhere RepMixer does
-    squeeze_stages: tuple[int, ...]  # squeeze-and-excitation where the stage begins
+    attention_stages: tuple[int, ...]  # with a position encoding, then attention; the others have RepMixer
+    squeeze_stages: tuple[int, ...]  # begin with squeeze-and-excitation
     mlp_ratio: int
-    layer_norm: bool  # before attention, where the others have BatchNorm
+    layer_norm: bool  # before attention; without it BatchNorm
     stem_scale: bool  # the stem's convolutions have a 1x1 branch
 
 
 # The entrypoints of timm/models/fastvit.py; all have GELU (erf) and heads of 32.
-SMALL = Variant(4, (3,), (2, 3), mlp_ratio=3, layer_norm=False, stem_scale=True)
-LARGE = Variant(5, (3, 4), (), mlp_ratio=4, layer_norm=True, stem_scale=False)
+SMALL = FastVitVariant(4, (3,), (2, 3), mlp_ratio=3, layer_norm=False, stem_scale=True)
+LARGE = FastVitVariant(5, (3, 4), (), mlp_ratio=4, layer_norm=True, stem_scale=False)
 VARIANTS = {
     "fastvit_mci0": SMALL,
     "fastvit_mci1": SMALL,
@@ -48,7 +48,7 @@ LAYER_NORM_EPS = 1e-5
 
 
 def fastvit(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
-    """A Trunk (timm.py): pixels float32 [B, 3, size, size] → [B, F], or [B, classes]."""
+    """A timm.Trunk: pixels float32 [B, 3, size, size] → [B, F], or [B, classes]."""
     one_of(config.timm_pool, ("avg",), "vision_cfg.timm_pool")
     variant = VARIANTS[config.timm_model_name]
     x, width = _stem(pixels, w.at("stem."), variant.stem_scale)  # [B, W, size / 4, size / 4]
@@ -87,7 +87,7 @@ def _downsample(x: Node, w: Weights, width: int, squeeze: bool) -> Node:
     return layers.gelu(convolutions.apply(x, _mobile_one(w.at("1."), wider, wider, 1, identity=True)))
 
 
-def _mixer_block(x: Node, w: Weights, width: int, variant: Variant) -> Node:
+def _mixer_block(x: Node, w: Weights, width: int, variant: FastVitVariant) -> Node:
     """RepMixerBlock. RepMixer is x + layer_scale * (mixer(x) - norm(x)): one 3x3 kernel for each channel."""
     mixer = w.at("token_mixer.")
     norm = convolutions.identity(width, width, 3).scaled(*convolutions.batch_norm(mixer.at("norm.identity."), width))
@@ -98,7 +98,7 @@ def _mixer_block(x: Node, w: Weights, width: int, variant: Variant) -> Node:
     return op.add(x, _scaled(_conv_mlp(x, w.at("mlp."), width, variant), w, "layer_scale.gamma", width))
 
 
-def _attention_block(x: Node, w: Weights, width: int, variant: Variant) -> Node:
+def _attention_block(x: Node, w: Weights, width: int, variant: FastVitVariant) -> Node:
     attended = _attention(x, w, width, variant.layer_norm)
     x = op.add(x, _scaled(attended, w, "layer_scale_1.gamma", width))
     return op.add(x, _scaled(_conv_mlp(x, w.at("mlp."), width, variant), w, "layer_scale_2.gamma", width))
@@ -117,7 +117,7 @@ def _attention(x: Node, w: Weights, width: int, layer_norm: bool) -> Node:
     return convolutions.to_map(layers.linear(attended, w.at("token_mixer.proj."), width, width), like=x)
 
 
-def _conv_mlp(x: Node, w: Weights, width: int, variant: Variant) -> Node:
+def _conv_mlp(x: Node, w: Weights, width: int, variant: FastVitVariant) -> Node:
     hidden = variant.mlp_ratio * width
     x = convolutions.apply(x, _conv_bn(w.at("conv."), width, width, 7, width), groups=width)
     x = layers.gelu(convolutions.conv(x, w.at("fc1."), width, hidden, 1))

@@ -7,19 +7,21 @@ from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 from ..errors import UnsupportedModel
+from . import layers
 
 Config = TypeVar("Config")
 
-# Flags that change nothing at inference, whatever their value.
+# Flags that change no vector, whatever their value.
 TRAINING_ONLY = {"patch_dropout", "output_tokens", "timm_model_pretrained", "timm_drop", "timm_drop_path",
                  "hf_model_pretrained"}  # fmt: skip
 
 
 def read_flags(section: Mapping[str, Any], config: type[Config], where: str, **given: Any) -> Config:
-    """`section` as the dataclass `config`: its fields are the flags that are understood.
+    """`section` as the dataclass `config`, whose fields are the flags that the tower understands.
 
-    A flag that is no field may stand there at a value that switches it off (null, false, 0, "").
+    Any other flag must have a value that switches it off: null, false, 0, "".
 
+    where: what errors call the section. given: values that stand in place of the section's.
     Raises UnsupportedModel, naming the flag.
     """
     known = {field.name: field for field in fields(config)}  # type: ignore[arg-type]
@@ -48,3 +50,14 @@ def norm_eps(norm_kwargs: Mapping[str, Any] | None, where: str) -> float:
     if kwargs:
         raise UnsupportedModel(f"{where}.norm_kwargs {sorted(kwargs)}: only 'eps' is supported")
     return eps
+
+
+def activation_of(quick_gelu: bool, act_kwargs: Mapping[str, Any] | None, where: str) -> layers.Activation:
+    """open_clip/model.py, _build_vision_tower and _build_text_tower."""
+    kwargs = dict(act_kwargs or {})
+    approximate = kwargs.pop("approximate", "none")
+    if kwargs or approximate not in ("none", "tanh") or (quick_gelu and act_kwargs):
+        raise UnsupportedModel(f"{where}.act_kwargs {dict(act_kwargs or {})!r} is not supported")
+    if quick_gelu:
+        return layers.quick_gelu
+    return layers.gelu_tanh if approximate == "tanh" else layers.gelu

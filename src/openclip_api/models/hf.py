@@ -16,6 +16,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as op
 
+from ..checkpoints.config import ModelConfig, Section
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
 from . import layers
@@ -23,7 +24,7 @@ from .flags import one_of, read_flags
 from .layers import Node
 from .m2m_100 import M2M100Config, m2m_100_encoder
 from .roberta import RobertaConfig, roberta_encoder, roberta_pooler
-from .text_tower import TextFeeds, TextTower, TokenIds, kept_length
+from .text_tower import ModelInputs, TextTower, TokenIds
 
 EncoderConfig = RobertaConfig | M2M100Config
 
@@ -38,7 +39,7 @@ def _nllb(layers: int, ffn_dim: int) -> M2M100Config:
     return M2M100Config(256206, 1024, layers, 16, ffn_dim, True, 1, "relu")
 
 
-# open_clip_config.json gives a name alone. The facts are those of config.json in the hub's repository of that name.
+# open_clip_config.json gives a name alone. These are from the config.json of the hub's repository of that name.
 ENCODERS: Mapping[str, EncoderConfig] = {
     "roberta-base": _roberta(50265, width=768, layers=12, heads=12),
     "xlm-roberta-base": _roberta(250002, width=768, layers=12, heads=12),
@@ -68,65 +69,74 @@ class HFTextConfig:
     tokenizer_kwargs: dict[str, Any] | None = None
 
 
-def hf_text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int) -> TextTower:
-    """`w` holds the keys below "text."."""
-    facts = encoder_config(section["hf_model_name"])
-    config = read_flags(section, HFTextConfig, "text_cfg")
+def hf_text_tower(model: ModelConfig, w: Weights) -> TextTower:
+    """`w` holds all keys: the tower's start with "text."."""
+    assert model.hf_model_name is not None
+    section, w, encoder = model.text, w.at("text."), encoder_config(model.hf_model_name)
+    config, pooler = read_flags(section, HFTextConfig, "text_cfg"), _pooler(section, encoder)
     ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
-    keys = op.not_equal(ids, op.constant(np.int32(facts.pad_token_id)))  # [B, T]
-    pooled = _pooled(ids, keys, facts, _pooler(section, facts), w.at("transformer."), config.context_length)
-    projected = _projected(pooled, section.get("hf_proj_type", "mlp"), facts.width, embed_dim, w.at("proj."))
+    padding_mask = op.not_equal(ids, op.constant(np.int32(encoder.pad_token_id)))  # [B, T]
+    x = _encoded(ids, padding_mask, encoder, w.at("transformer."), config.context_length)  # [B, T, W]
+    x = _pooled(x, padding_mask, encoder, pooler, w.at("transformer."))  # [B, W]
+    x = _projected(x, section.get("hf_proj_type", "mlp"), encoder.width, model.embed_dim, w.at("proj."))
 
-    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
-        """Padding is masked: what is padding in all texts may be left out."""
-        longest = int(np.flatnonzero((ids != facts.pad_token_id).any(axis=0)).max(initial=0)) + 1
-        kept = kept_length(longest, least, config.context_length)
-        return {"ids": np.ascontiguousarray(ids[:, :kept])}
+    def needed_length(ids: TokenIds) -> int:
+        """Padding is masked, so what is padding in all texts of the batch may be left out."""
+        return int(np.flatnonzero((ids != encoder.pad_token_id).any(axis=0)).max(initial=0)) + 1
 
-    return TextTower(ov.Model([projected], [ids], "text"), feeds, config.context_length)
+    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
+        return {"ids": np.ascontiguousarray(ids[:, :length])}
+
+    return TextTower(ov.Model([x], [ids], "text"), config.context_length, needed_length, model_inputs)
 
 
 def encoder_config(name: str) -> EncoderConfig:
-    """The facts of a known name; for a folder, as transformers takes it, those of its config.json."""
+    """Of a known name, or from the config.json of a folder, which transformers takes in place of a name.
+
+    Raises UnsupportedModel.
+    """
     if name in ENCODERS:
         return ENCODERS[name]
     path = Path(name) / "config.json"
     if not path.is_file():
         raise UnsupportedModel(f"text_cfg.hf_model_name {name!r}: expected one of {', '.join(ENCODERS)}")
-    facts = dict(json.loads(path.read_bytes()))
-    kind = MODEL_TYPES[one_of(facts.get("model_type"), tuple(MODEL_TYPES), f"{path}: model_type")]
-    missing = [field.name for field in fields(kind) if field.name not in facts]
+    written = dict(json.loads(path.read_bytes()))
+    kind = MODEL_TYPES[one_of(written.get("model_type"), tuple(MODEL_TYPES), f"{path}: model_type")]
+    missing = [field.name for field in fields(kind) if field.name not in written]
     if missing:
         raise UnsupportedModel(f"{path} has no {missing[0]!r}")
-    return kind(**{field.name: facts[field.name] for field in fields(kind)})
+    return kind(**{field.name: written[field.name] for field in fields(kind)})
 
 
-def _pooler(section: Mapping[str, Any], facts: EncoderConfig) -> str:
-    """open_clip/hf_configs.py, arch_dict, where the config says null."""
-    usual = "mean_pooler" if isinstance(facts, RobertaConfig) else "cls_pooler"
+def _pooler(section: Section, encoder: EncoderConfig) -> str:
+    """Where the config says null: open_clip/hf_configs.py, arch_dict."""
+    usual = "mean_pooler" if isinstance(encoder, RobertaConfig) else "cls_pooler"
     pooler: str = section.get("hf_pooler_type", "mean_pooler") or usual
+    one_of(pooler, ("mean_pooler", "cls_pooler", "cls_last_hidden_state_pooler"), "text_cfg.hf_pooler_type")
     return pooler
 
 
-def _pooled(ids: Node, keys: Node, facts: EncoderConfig, pooler: str, w: Weights, context_length: int) -> Node:
-    """ids int32 [B, T], keys bool [B, T] → [B, W]."""
-    one_of(pooler, ("mean_pooler", "cls_pooler", "cls_last_hidden_state_pooler"), "text_cfg.hf_pooler_type")
-    if isinstance(facts, RobertaConfig):
-        x = roberta_encoder(ids, keys, facts, w)  # [B, T, W]
-    else:
-        x = m2m_100_encoder(ids, keys, facts, w, context_length)
+def _encoded(ids: Node, padding_mask: Node, encoder: EncoderConfig, w: Weights, context_length: int) -> Node:
+    """ids int32 [B, T], padding_mask bool [B, T] → [B, T, W]."""
+    if isinstance(encoder, RobertaConfig):
+        return roberta_encoder(ids, padding_mask, encoder, w)
+    return m2m_100_encoder(ids, padding_mask, encoder, w, context_length)
+
+
+def _pooled(x: Node, padding_mask: Node, encoder: EncoderConfig, pooler: str, w: Weights) -> Node:
+    """[B, T, W] → [B, W]."""
     if pooler == "mean_pooler":
-        return _mean(x, keys)
-    if pooler == "cls_pooler" and isinstance(facts, RobertaConfig):
-        return roberta_pooler(x, facts, w)
+        return _mean(x, padding_mask)
+    if pooler == "cls_pooler" and isinstance(encoder, RobertaConfig):
+        return roberta_pooler(x, encoder, w)
     return op.gather(x, op.constant(0), op.constant(1))
 
 
-def _mean(x: Node, keys: Node) -> Node:
-    """Of the tokens that are no padding: [B, T, W] → [B, W]."""
-    counted = op.unsqueeze(op.convert(keys, "f32"), layers.integers(-1))  # [B, T, 1]
-    total = op.reduce_sum(op.multiply(x, counted), layers.integers(1), False)
-    return op.divide(total, op.reduce_sum(counted, layers.integers(1), False))
+def _mean(x: Node, padding_mask: Node) -> Node:
+    """The mean of all tokens that are no padding: [B, T, W] → [B, W]."""
+    is_token = op.unsqueeze(op.convert(padding_mask, "f32"), layers.integers(-1))  # [B, T, 1]
+    total = op.reduce_sum(op.multiply(x, is_token), layers.integers(1), False)
+    return op.divide(total, op.reduce_sum(is_token, layers.integers(1), False))
 
 
 def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights) -> Node:
@@ -137,10 +147,3 @@ def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights
         x = layers.gelu(layers.linear(x, w.at("0."), width, hidden, bias=False))
         return layers.linear(x, w.at("2."), hidden, embed_dim, bias=False)
     return layers.linear(x, w, width, embed_dim, bias=False) if kind else x
-
-
-def hf_architecture(name: str) -> str:
-    """The file that builds the encoder of this name. Raises UnsupportedModel."""
-    if name not in ENCODERS:
-        raise UnsupportedModel(f"text_cfg.hf_model_name {name!r} is not supported yet")
-    return type(ENCODERS[name]).__module__.rpartition(".")[2]

@@ -1,4 +1,4 @@
-"""A graph whose matrix products have int8 weights; OpenVINO rounds what comes in to int8 as it goes (dynamically)."""
+"""Round a graph's weights to int8. OpenVINO rounds the inputs of each layer as it computes (dynamic quantization)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .layers import Node, constant
 
 
 def round_weights(graph: ov.Model) -> None:
-    """Each output of a matrix product gets its own scale, the largest of its weights / 127.
+    """Change the graph in place. Each output of a matrix product gets its own scale: its largest weight / 127.
 
-    Tables that rows are picked from, and convolutions, stay as they are.
+    Embedding tables and convolutions stay as they are.
     """
     for node in graph.get_ops():
         if node.get_type_name() != "MatMul":
@@ -32,7 +32,7 @@ def _rounded(weight: NDArray[np.float32], axis: int) -> Node:
 
 
 def _constant_behind(value: ov.Output) -> NDArray[np.float32] | None:
-    """A constant's numbers, also of one in half precision that the graph widens; None for what is computed."""
+    """The numbers of a constant, or of one in half precision that the graph widens. None for a computed value."""
     node = value.get_node()
     if node.get_type_name() == "Convert":
         node = node.input_value(0).get_node()

@@ -23,10 +23,10 @@ QUICK_GELU_BETA = 1.702  # open_clip/transformer.py, QuickGELU
 
 
 def constant(tensor: NDArray[np.generic]) -> Node:
-    """The tensor as float32 node; a half-precision one is stored as it is and widened by the graph."""
+    """The tensor as a float32 node. A tensor in half precision is stored as it is, and the graph widens it."""
     if tensor.dtype == np.float32:
         return op.constant(tensor, shared_memory=True)
-    if tensor.dtype == np.uint16:  # see Weights: bfloat16
+    if tensor.dtype == np.uint16:  # bfloat16, see Weights
         bits = ov.Tensor(tensor, ov.Shape(tensor.shape), ov.Type.bf16)
         return op.convert(op.constant(bits, shared_memory=True), "f32")
     return op.convert(op.constant(tensor, shared_memory=True), "f32")
@@ -65,7 +65,7 @@ def linear(x: Node, w: Weights, n_in: int, n_out: int, bias: bool = True) -> Nod
 def linears(x: Node, w: Weights, n_in: int, n_out: int, count: int, bias: bool = True) -> list[Node]:
     """[..., n_in] → `count` times [..., n_out], with w.weight [count * n_out, n_in] and w.bias [count * n_out].
 
-    Each has its own rows of the weight: to split the result of one product would copy it.
+    The weight is split, not the result of one product, as that would copy the result.
     """
     weights = np.split(w.tensor("weight", count * n_out, n_in), count)
     ys = [op.matmul(x, constant(weight), False, True) for weight in weights]
@@ -76,10 +76,10 @@ def linears(x: Node, w: Weights, n_in: int, n_out: int, count: int, bias: bool =
 
 
 def patch_embedding(pixels: Node, kernel: NDArray[np.generic], size: int) -> Node:
-    """pixels [B, 3, size, size], kernel [W, 3, patch, patch] → [B, grid², W]; what overhangs the grid is left out.
+    """pixels [B, 3, size, size], kernel [W, 3, patch, patch] → [B, grid², W]; pixels beyond the last patch go.
 
-    A convolution whose stride is its kernel's size, written as the matrix product of all patches that it is:
-    OpenVINO's convolution is slower at it.
+    This is a convolution whose stride is the size of its kernel. Here it is a matrix product of all patches, which
+    OpenVINO computes faster.
     """
     width, _, patch, _ = kernel.shape
     grid = size // patch
@@ -114,7 +114,7 @@ def gelu_tanh(x: Node) -> Node:
 
 def unit_length(x: Node) -> Node:
     """[B, E] → [B, E]: torch.nn.functional.normalize."""
-    return op.normalize_l2(x, integers(-1), 1e-24, "max")  # the square of torch's eps: OpenVINO's stands below the root
+    return op.normalize_l2(x, integers(-1), 1e-24, "max")  # the square of torch's eps: OpenVINO adds it under the root
 
 
 def split_heads(x: Node, heads: int, head_width: int) -> Node:
@@ -128,28 +128,28 @@ def merge_heads(x: Node) -> Node:
 def attention(
     q: Node, k: Node, v: Node, heads: int, head_width: int, *, causal: bool = False, mask: Node | None = None
 ) -> Node:
-    """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a key counts, like [B, heads, T, S]."""
+    """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a token may look, like [B, heads, T, S]."""
     q, k, v = (split_heads(part, heads, head_width) for part in (q, k, v))
     return merge_heads(op.scaled_dot_product_attention(q, k, v, mask, causal=causal))
 
 
 def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, mask: Node | None = None) -> Node:
-    """torch.nn.MultiheadAttention on itself: one projection whose rows are the queries', keys' and values'."""
+    """torch.nn.MultiheadAttention on itself: in_proj has the rows of the queries, keys and values."""
     q, k, v = linears(x, w.at("in_proj_"), width, width, 3)  # 3 × [B, T, W]
     attended = attention(q, k, v, heads, width // heads, causal=causal, mask=mask)
     return linear(attended, w.at("out_proj."), width, width)
 
 
-def token_places(keys: Node, pad_token_id: int) -> Node:
-    """bool [B, T] (false for padding) → int32 [B, T]: tokens count from pad_token_id + 1 on, padding stays at it."""
-    counted = op.convert(keys, "i32")
-    places = op.multiply(op.cum_sum(counted, op.constant(1)), counted)
-    return op.add(places, op.constant(np.int32(pad_token_id)))
+def token_positions(padding_mask: Node, pad_token_id: int) -> Node:
+    """bool [B, T], false for padding → int32 [B, T]: pad_token_id + 1, + 2 ... for tokens, pad_token_id for padding."""
+    is_token = op.convert(padding_mask, "i32")
+    positions = op.multiply(op.cum_sum(is_token, op.constant(1)), is_token)
+    return op.add(positions, op.constant(np.int32(pad_token_id)))
 
 
-def key_mask(keys: Node) -> Node:
-    """bool [B, S] (which keys count) → [B, 1, 1, S]."""
-    return op.unsqueeze(keys, integers(1, 2))
+def attention_mask(padding_mask: Node) -> Node:
+    """bool [B, S], false for padding → [B, 1, 1, S]."""
+    return op.unsqueeze(padding_mask, integers(1, 2))
 
 
 def mlp(x: Node, w: Weights, width: int, hidden: int, activation: Activation) -> Node:

@@ -38,25 +38,25 @@ class M2M100Config:
         return self.d_model
 
 
-def m2m_100_encoder(ids: Node, keys: Node, config: M2M100Config, w: Weights, context_length: int) -> Node:
-    """ids int32 [B, T], keys bool [B, T] (false for padding) → [B, T, W]."""
+def m2m_100_encoder(ids: Node, padding_mask: Node, config: M2M100Config, w: Weights, context_length: int) -> Node:
+    """ids int32 [B, T], padding_mask bool [B, T], false for padding → [B, T, W]."""
     one_of(config.activation_function, ("relu",), "activation_function")
     x = layers.embedding(ids, w.at("embed_tokens."), config.vocab_size, config.width)
     if config.scale_embedding:
         x = op.multiply(x, op.constant(np.float32(math.sqrt(config.width))))
-    x = op.add(x, _positions(keys, config, context_length))
-    mask = layers.key_mask(keys)
+    x = op.add(x, _positions(padding_mask, config, context_length))
+    mask = layers.attention_mask(padding_mask)
     for i in range(config.encoder_layers):
         x = _layer(x, mask, config, w.at(f"layers.{i}."))
     return layers.layer_norm(x, w.at("layer_norm."), config.width, EPS)
 
 
-def _positions(keys: Node, config: M2M100Config, context_length: int) -> Node:
+def _positions(padding_mask: Node, config: M2M100Config, context_length: int) -> Node:
     """[B, T, W]."""
-    places = layers.token_places(keys, config.pad_token_id)  # [B, T]
+    positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
     table = sinusoids(config.pad_token_id + 1 + context_length, config.width)
     table[config.pad_token_id] = 0
-    return op.gather(op.constant(table), places, op.constant(0))
+    return op.gather(op.constant(table), positions, op.constant(0))
 
 
 def sinusoids(count: int, width: int) -> NDArray[np.float32]:

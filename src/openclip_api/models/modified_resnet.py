@@ -11,9 +11,11 @@ from typing import Any
 
 import openvino.opset13 as op
 
+from ..checkpoints.config import ModelConfig
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel
 from . import convolutions, layers
+from .flags import read_flags
 from .layers import Node, constant, integers
 
 EXPANSION = 4  # a bottleneck's output is this much wider than its middle
@@ -27,11 +29,12 @@ class ResNetConfig:
     image_size: Any = 224
     width: int = 64
     head_width: int = 64
-    patch_size: Any = None  # of the other towers: no computation here reads it
+    patch_size: Any = None  # configs have it, and open_clip's ResNet does not read it
 
 
-def modified_resnet(pixels: Node, config: ResNetConfig, w: Weights, *, size: int, embed_dim: int) -> Node:
-    """pixels float32 [B, 3, size, size], normalised → [B, E]."""
+def modified_resnet(pixels: Node, model: ModelConfig, w: Weights) -> Node:
+    """pixels float32 [B, 3, size, size], normalised → [B, E]. `w` holds the keys below "visual."."""
+    config = read_flags(model.vision, ResNetConfig, "vision_cfg")
     if len(config.layers) != 4:
         raise UnsupportedModel(f"vision_cfg.layers {config.layers!r}: expected the depths of four stages")
     width = config.width
@@ -45,7 +48,7 @@ def modified_resnet(pixels: Node, config: ResNetConfig, w: Weights, *, size: int
             n_in = middle * EXPANSION
     # [B, 32 * width, size / 32, size / 32]
     heads = n_in // config.head_width
-    return _attention_pool(x, w.at("attnpool."), (size // 32) ** 2, n_in, heads, embed_dim)
+    return _attention_pool(x, w.at("attnpool."), (model.image_size // 32) ** 2, n_in, heads, model.embed_dim)
 
 
 def _stem(x: Node, w: Weights, width: int) -> Node:
@@ -78,7 +81,7 @@ def _average_pool(x: Node, stride: int) -> Node:
 
 
 def _attention_pool(x: Node, w: Weights, positions: int, width: int, heads: int, embed_dim: int) -> Node:
-    """AttentionPool2d: [B, W, H, H] → [B, E]. The mean of all positions is the one query, and a key as well."""
+    """AttentionPool2d: [B, W, H, H] → [B, E]. The only query is the mean of all positions, which is a key too."""
     x = convolutions.to_tokens(x)  # [B, H², W]
     mean = op.reduce_mean(x, integers(1), True)  # [B, 1, W]
     x = op.concat([mean, x], 1)  # [B, 1 + H², W]

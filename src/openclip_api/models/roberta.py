@@ -36,11 +36,11 @@ class RobertaConfig:
         return self.hidden_size
 
 
-def roberta_encoder(ids: Node, keys: Node, config: RobertaConfig, w: Weights) -> Node:
-    """ids int32 [B, T], keys bool [B, T] (false for padding) → [B, T, W]."""
+def roberta_encoder(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
+    """ids int32 [B, T], padding_mask bool [B, T], false for padding → [B, T, W]."""
     one_of(config.hidden_act, ("gelu",), "hidden_act")
-    x = _embeddings(ids, keys, config, w.at("embeddings."))
-    mask = layers.key_mask(keys)
+    x = _embeddings(ids, padding_mask, config, w.at("embeddings."))
+    mask = layers.attention_mask(padding_mask)
     for i in range(config.num_hidden_layers):
         x = _layer(x, mask, config, w.at(f"encoder.layer.{i}."))
     return x
@@ -52,13 +52,13 @@ def roberta_pooler(x: Node, config: RobertaConfig, w: Weights) -> Node:
     return op.tanh(layers.linear(first, w.at("pooler.dense."), config.width, config.width))
 
 
-def _embeddings(ids: Node, keys: Node, config: RobertaConfig, w: Weights) -> Node:
+def _embeddings(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
     """All tokens are of type 0."""
     width = config.width
-    places = layers.token_places(keys, config.pad_token_id)  # [B, T]
+    positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
     x = layers.embedding(ids, w.at("word_embeddings."), config.vocab_size, width)
     x = op.add(x, layers.embedding(op.constant(0), w.at("token_type_embeddings."), config.type_vocab_size, width))
-    x = op.add(x, layers.embedding(places, w.at("position_embeddings."), config.max_position_embeddings, width))
+    x = op.add(x, layers.embedding(positions, w.at("position_embeddings."), config.max_position_embeddings, width))
     return layers.layer_norm(x, w.at("LayerNorm."), width, config.layer_norm_eps)
 
 

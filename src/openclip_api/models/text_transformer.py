@@ -5,7 +5,6 @@ Source: open_clip/transformer.py, TextTransformer and text_global_pool (3.3.0); 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,12 @@ import openvino as ov
 import openvino.opset13 as op
 from numpy.typing import NDArray
 
+from ..checkpoints.config import ModelConfig
 from ..checkpoints.weights import Weights
 from . import layers
-from .flags import norm_eps, one_of, read_flags
+from .flags import activation_of, norm_eps, one_of, read_flags
 from .layers import Activation, Node, constant, integers
-from .text_tower import TextFeeds, TextTower, TokenIds, kept_length
+from .text_tower import ModelInputs, TextTower, TokenIds
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TextConfig:
     ls_init_value: float | None = None
     no_causal_mask: bool = False
     pool_type: str = "argmax"
-    pad_id: int = 0  # read by a tower with embed_cls; the others never mask their padding
+    pad_id: int = 0  # read by a tower with embed_cls alone, as the others do not mask padding
     eos_id: int = 2
     embed_cls: bool = False
     proj_type: str = "linear"
@@ -46,22 +46,26 @@ class TextConfig:
     tokenizer_kwargs: dict[str, Any] | None = None
 
     @property
-    def trims(self) -> bool:
-        """Whether the tokens after the pooled one cannot change it, so that they need not be computed."""
+    def trims_texts(self) -> bool:
+        """Whether tokens after the pooled one cannot change it, so that they need not be computed."""
         return not self.no_causal_mask and self.pool_type in ("argmax", "eos", "first")
 
 
-def text_tower(section: Mapping[str, Any], w: Weights, *, embed_dim: int, activation: Activation) -> TextTower:
-    config = read_flags(section, TextConfig, "text_cfg")
+def text_transformer(model: ModelConfig, w: Weights) -> TextTower:
+    """`w` holds all keys of the checkpoint."""
+    # Class CLIP keeps the text tower's tensors at the top, CustomTextCLIP below "text.".
+    w = w.at("text." if "text.token_embedding.weight" in w else "")
+    activation = activation_of(model.quick_gelu, model.text.get("act_kwargs"), "text_cfg")
+    config = read_flags(model.text, TextConfig, "text_cfg")
     one_of(config.pool_type, ("argmax", "eos", "first", "last"), "text_cfg.pool_type")
     one_of(config.proj_type, ("linear", "none"), "text_cfg.proj_type")
     build = _tower_with_class_token if config.embed_cls else _tower
-    return build(config, w, embed_dim, activation)
+    return build(config, w, model.embed_dim, activation)
 
 
 def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
     """One of the text's own tokens is its embedding."""
-    ids = layers.parameter("ids", [-1, -1 if config.trims else config.context_length], np.int32)  # [B, T]
+    ids = layers.parameter("ids", [-1, -1 if config.trims_texts else config.context_length], np.int32)  # [B, T]
     pooled_at = layers.parameter("pooled_at", [-1], np.int32)  # [B]
     x = _token_embeddings(ids, config, w)  # [B, T, W]
     length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
@@ -70,55 +74,56 @@ def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activatio
     x = op.gather(x, pooled_at, op.constant(1), batch_dims=1)  # [B, W]
     graph = ov.Model([_head(x, config, w, embed_dim)], [ids, pooled_at], "text")
 
-    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
-        pooled_at = pooled_positions(ids, config)
-        if config.trims:  # exact, and several times less work than all positions
-            kept = kept_length(int(pooled_at.max()) + 1, least, config.context_length)
-            ids = np.ascontiguousarray(ids[:, :kept])
-        return {"ids": ids, "pooled_at": pooled_at}
+    def needed_length(ids: TokenIds) -> int:
+        return int(pooled_positions(ids, config).max()) + 1 if config.trims_texts else config.context_length
 
-    return TextTower(graph, feeds, config.context_length, config.trims)
+    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
+        return {"ids": np.ascontiguousarray(ids[:, :length]), "pooled_at": pooled_positions(ids, config)}
+
+    return TextTower(graph, config.context_length, needed_length, model_inputs, config.trims_texts)
 
 
 def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
-    """CoCa's: a class token behind all others is the text's embedding (Yu et al. 2022, arXiv:2205.01917)."""
+    """CoCa's: a class token after all others becomes the text's embedding (Yu et al. 2022, arXiv:2205.01917)."""
     ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
-    keys = layers.parameter("keys", [-1, -1], np.bool_)  # [B, T + 1]
+    # Named "keys" in the graph: int8 graphs that were calibrated by earlier versions have this name on users' disks.
+    padding_mask = layers.parameter("keys", [-1, -1], np.bool_)  # [B, T + 1]
     class_token = layers.reshape(constant(w.tensor("cls_emb", config.width)), 1, 1, config.width)
     class_token = op.tile(class_token, op.concat([layers.batch_size(ids), integers(1, 1)], 0))
     x = op.concat([_token_embeddings(ids, config, w), class_token], 1)  # [B, T + 1, W]
     length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
-    # Its position is the last one of the table, however short the text.
-    places = op.concat([op.range(op.constant(0), op.squeeze(length, integers(0)), op.constant(1), "i64"),
-                        integers(config.context_length)], 0)  # fmt: skip
-    x = op.add(x, op.gather(_positions(config, w), places, op.constant(0)))
-    mask = layers.key_mask(keys)
+    # The class token has the last position of the table, however short the text.
+    positions = op.concat([op.range(op.constant(0), op.squeeze(length, integers(0)), op.constant(1), "i64"),
+                           integers(config.context_length)], 0)  # fmt: skip
+    x = op.add(x, op.gather(_positions(config, w), positions, op.constant(0)))
+    mask = layers.attention_mask(padding_mask)
     if not config.no_causal_mask:
-        earlier = op.greater_equal(op.unsqueeze(places, integers(1)), op.unsqueeze(places, integers(0)))
+        earlier = op.greater_equal(op.unsqueeze(positions, integers(1)), op.unsqueeze(positions, integers(0)))
         mask = op.logical_and(mask, earlier)  # [B, 1, T + 1, T + 1]
     x = _blocks(x, config, w, activation, mask)
     x = op.gather(x, op.constant(-1), op.constant(1))  # [B, W]
-    graph = ov.Model([_head(x, config, w, embed_dim)], [ids, keys], "text")
+    graph = ov.Model([_head(x, config, w, embed_dim)], [ids, padding_mask], "text")
 
-    def feeds(ids: TokenIds, least: int = 1) -> TextFeeds:
-        return keys_that_count(ids, config, least)
+    def needed_length(ids: TokenIds) -> int:
+        """No token ever sees those that are padding in all texts of the batch."""
+        in_any = shifted_padding_mask(ids, config.pad_id)[:, :-1].any(axis=0)
+        return int(np.flatnonzero(in_any).max()) + 1
 
-    return TextTower(graph, feeds, config.context_length)
+    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
+        mask = shifted_padding_mask(ids, config.pad_id)
+        mask = np.concatenate([mask[:, :length], mask[:, -1:]], 1)  # [B, length + 1]
+        return {"ids": np.ascontiguousarray(ids[:, :length]), "keys": mask}
+
+    return TextTower(graph, config.context_length, needed_length, model_inputs)
 
 
-def keys_that_count(ids: TokenIds, config: TextConfig, least: int = 1) -> TextFeeds:
-    """open_clip's mask for CoCa's weights sits one place late (TextTransformer._build_additive_mask without
-    correct_cls_mask): the first key always counts, each other where the token before it is no padding.
+def shifted_padding_mask(ids: TokenIds, pad_id: int) -> NDArray[np.bool_]:
+    """[B, context_length] → [B, context_length + 1]: false for padding, the class token last.
 
-    Tokens that count in no text of the batch are left out: no other token ever sees them.
+    open_clip's mask for CoCa's weights is one token late (TextTransformer._build_additive_mask without
+    correct_cls_mask): the first entry is true, each other one says whether the token before it is no padding.
     """
-    first = np.ones((len(ids), 1), np.bool_)
-    keys = np.concatenate([first, ids != config.pad_id], 1)  # [B, context_length + 1], the class token's last
-    kept = kept_length(int(np.flatnonzero(keys[:, :-1].any(axis=0)).max()) + 1, least, config.context_length)
-    return {
-        "ids": np.ascontiguousarray(ids[:, :kept]),
-        "keys": np.concatenate([keys[:, :kept], keys[:, -1:]], 1),
-    }
+    return np.concatenate([np.ones((len(ids), 1), np.bool_), ids != pad_id], 1)
 
 
 def _token_embeddings(ids: Node, config: TextConfig, w: Weights) -> Node:
@@ -147,7 +152,7 @@ def _blocks(x: Node, config: TextConfig, w: Weights, activation: Activation, mas
 
 
 def _head(x: Node, config: TextConfig, w: Weights, embed_dim: int) -> Node:
-    """[B, W] → [B, E]. LayerNorm works token by token, so the pooled token may be picked before it."""
+    """[B, W] → [B, E]. LayerNorm works token by token, so the token is picked before it."""
     x = layers.layer_norm(x, w.at("ln_final."), config.width, norm_eps(config.norm_kwargs, "text_cfg"))
     if config.proj_type == "none":
         return x

@@ -1,6 +1,6 @@
-"""The layers that timm's vision transformers share. Source: timm 1.0.31, the class is named at each.
+"""The layers that timm's vision transformers share. Source: timm 1.0.31, each layer names its class.
 
-Keys tell a layer's sizes: width and depth are read from the checkpoint, what no tensor shows from a table of facts.
+Width and depth are read from the checkpoint's tensors. What no tensor shows is in each architecture's VARIANTS.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .layers import Activation, Node, constant, integers
 
 
 def patch_embed(pixels: Node, w: Weights, *, size: int, width: int, bias: bool) -> tuple[Node, int]:
-    """layers/patch_embed.py, PatchEmbed: [B, 3, size, size] → [B, grid², W] and grid; what overhangs is left out."""
+    """layers/patch_embed.py, PatchEmbed: [B, 3, size, size] → [B, grid², W] and grid. Pixels beyond it go."""
     patch = w["proj.weight"].shape[-1]
     x = layers.patch_embedding(pixels, w.tensor("proj.weight", width, 3, patch, patch), size)  # [B, grid², W]
     return (op.add(x, constant(w.tensor("proj.bias", width))) if bias else x), size // patch

@@ -15,15 +15,15 @@ from . import layers
 from .convolutions import BATCH_NORM_EPS, to_tokens
 from .flags import one_of
 from .layers import Activation, Node, constant, gelu, gelu_tanh
-from .timm_config import TimmConfig
+from .timm import TimmConfig
 from .timm_layers import attention, attention_pool, first_token, head, mlp, patch_embed, with_class_token
 
 STEM = ((4, 0.25), (2, 0.25), (2, 1.0))  # vit_base_mci_224's convolutions: patch, and part of the width
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the function of that name in timm says and no tensor shows. With pool "token" there is a class token."""
+class TimmVitVariant:
+    """What timm's function for a name says and no tensor shows. With pool "token" there is a class token."""
 
     heads: int
     activation: Activation = gelu
@@ -33,58 +33,58 @@ class Facts:
     conv_stem: bool = False
 
 
-FACTS = {
-    "vit_base_patch32_siglip_256": Facts(12, gelu_tanh),
-    "vit_base_patch16_siglip_224": Facts(12),
-    "vit_base_patch16_siglip_256": Facts(12),
-    "vit_base_patch16_siglip_384": Facts(12),
-    "vit_base_patch16_siglip_512": Facts(12),
-    "vit_large_patch16_siglip_256": Facts(16),
-    "vit_large_patch16_siglip_384": Facts(16),
-    "vit_large_patch16_siglip_512": Facts(16, gelu_tanh),
-    "vit_so400m_patch14_siglip_224": Facts(16),
-    "vit_so400m_patch14_siglip_378": Facts(16),
-    "vit_so400m_patch14_siglip_384": Facts(16),
-    "vit_so400m_patch16_siglip_256": Facts(16, gelu_tanh),
-    "vit_so400m_patch16_siglip_384": Facts(16, gelu_tanh),
-    "vit_so400m_patch16_siglip_512": Facts(16, gelu_tanh),
-    "vit_giantopt_patch16_siglip_256": Facts(16, gelu_tanh),
-    "vit_giantopt_patch16_siglip_384": Facts(16, gelu_tanh),
-    "vit_large_patch14_clip_224": Facts(16, pool="token", eps=1e-5, pre_norm=True),
-    "vit_base_mci_224": Facts(12, pool="token", conv_stem=True),
+VARIANTS = {
+    "vit_base_patch32_siglip_256": TimmVitVariant(12, gelu_tanh),
+    "vit_base_patch16_siglip_224": TimmVitVariant(12),
+    "vit_base_patch16_siglip_256": TimmVitVariant(12),
+    "vit_base_patch16_siglip_384": TimmVitVariant(12),
+    "vit_base_patch16_siglip_512": TimmVitVariant(12),
+    "vit_large_patch16_siglip_256": TimmVitVariant(16),
+    "vit_large_patch16_siglip_384": TimmVitVariant(16),
+    "vit_large_patch16_siglip_512": TimmVitVariant(16, gelu_tanh),
+    "vit_so400m_patch14_siglip_224": TimmVitVariant(16),
+    "vit_so400m_patch14_siglip_378": TimmVitVariant(16),
+    "vit_so400m_patch14_siglip_384": TimmVitVariant(16),
+    "vit_so400m_patch16_siglip_256": TimmVitVariant(16, gelu_tanh),
+    "vit_so400m_patch16_siglip_384": TimmVitVariant(16, gelu_tanh),
+    "vit_so400m_patch16_siglip_512": TimmVitVariant(16, gelu_tanh),
+    "vit_giantopt_patch16_siglip_256": TimmVitVariant(16, gelu_tanh),
+    "vit_giantopt_patch16_siglip_384": TimmVitVariant(16, gelu_tanh),
+    "vit_large_patch14_clip_224": TimmVitVariant(16, pool="token", eps=1e-5, pre_norm=True),
+    "vit_base_mci_224": TimmVitVariant(12, pool="token", conv_stem=True),
 }
 
 
 def timm_vit(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -> Node:
-    """pixels float32 [B, 3, size, size] → [B, classes], or [B, W] where classes is 0."""
-    facts, width = FACTS[config.timm_model_name], w["norm.weight"].shape[0]
-    one_of(config.timm_pool, (facts.pool,), "vision_cfg.timm_pool")
+    """A timm.Trunk: pixels float32 [B, 3, size, size] → [B, classes], or [B, W] where classes is 0."""
+    variant, width = VARIANTS[config.timm_model_name], w["norm.weight"].shape[0]
+    one_of(config.timm_pool, (variant.pool,), "vision_cfg.timm_pool")
     one_of(config.timm_proj, ("none", "", None), "vision_cfg.timm_proj")
 
-    x = _embed(pixels, w, facts, size, width)  # [B, T, W]
-    if facts.pre_norm:
-        x = layers.layer_norm(x, w.at("norm_pre."), width, facts.eps)
+    x = _embed(pixels, w, variant, size, width)  # [B, T, W]
+    if variant.pre_norm:
+        x = layers.layer_norm(x, w.at("norm_pre."), width, variant.eps)
     for i in range(w.count("blocks.{}.norm1.weight")):
-        x = _block(x, w.at(f"blocks.{i}."), facts, width)
-    if facts.pool == "token":  # LayerNorm works token by token, so the token may be picked before it
-        x = layers.layer_norm(first_token(x), w.at("norm."), width, facts.eps)
+        x = _block(x, w.at(f"blocks.{i}."), variant, width)
+    if variant.pool == "token":  # LayerNorm works token by token, so the token is picked before it
+        x = layers.layer_norm(first_token(x), w.at("norm."), width, variant.eps)
     else:
-        x = layers.layer_norm(x, w.at("norm."), width, facts.eps)
+        x = layers.layer_norm(x, w.at("norm."), width, variant.eps)
         x = attention_pool(
-            x, w.at("attn_pool."), width=width, heads=facts.heads, activation=facts.activation, eps=facts.eps
+            x, w.at("attn_pool."), width=width, heads=variant.heads, activation=variant.activation, eps=variant.eps
         )
     return head(x, w, width, classes)
 
 
-def _embed(pixels: Node, w: Weights, facts: Facts, size: int, width: int) -> Node:
-    """[B, 3, size, size] → [B, T, W], with positions; the conv stem gives the class token none."""
-    if facts.conv_stem:
+def _embed(pixels: Node, w: Weights, variant: TimmVitVariant, size: int, width: int) -> Node:
+    """[B, 3, size, size] → [B, T, W], with positions. After a conv stem the class token has none."""
+    if variant.conv_stem:
         x, grid = _conv_stem(pixels, w.at("patch_embed.backbone."), size, width)
         x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
         return with_class_token(x, w, width)
-    x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not facts.pre_norm)
+    x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not variant.pre_norm)
     tokens = grid * grid
-    if facts.pool == "token":
+    if variant.pool == "token":
         x, tokens = with_class_token(x, w, width), tokens + 1
     return op.add(x, constant(w.tensor("pos_embed", 1, tokens, width)))
 
@@ -107,9 +107,9 @@ def _batch_norm(x: Node, w: Weights, channels: int) -> Node:
     return op.batch_norm_inference(x, *parameters, BATCH_NORM_EPS)
 
 
-def _block(x: Node, w: Weights, facts: Facts, width: int) -> Node:
+def _block(x: Node, w: Weights, variant: TimmVitVariant, width: int) -> Node:
     """Block: [B, T, W] → [B, T, W]."""
-    y = layers.layer_norm(x, w.at("norm1."), width, facts.eps)
-    x = op.add(x, attention(y, w.at("attn."), width, facts.heads))
-    y = layers.layer_norm(x, w.at("norm2."), width, facts.eps)
-    return op.add(x, mlp(y, w.at("mlp."), width, facts.activation))
+    y = layers.layer_norm(x, w.at("norm1."), width, variant.eps)
+    x = op.add(x, attention(y, w.at("attn."), width, variant.heads))
+    y = layers.layer_norm(x, w.at("norm2."), width, variant.eps)
+    return op.add(x, mlp(y, w.at("mlp."), width, variant.activation))

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import openvino as ov
 import openvino.opset13 as op
 
+from ..checkpoints.config import ModelConfig
 from ..checkpoints.weights import Weights
 from . import layers
-from .flags import norm_eps, one_of
-from .layers import Activation, Node, constant, integers
+from .flags import activation_of, norm_eps, one_of, read_flags
+from .layers import Node, constant, integers
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class VisionConfig:
     norm_kwargs: dict[str, Any] | None = None
 
 
-def vision_transformer(
-    pixels: Node, config: VisionConfig, w: Weights, *, size: int, embed_dim: int, activation: Activation
-) -> Node:
-    """pixels float32 [B, 3, size, size], normalised → [B, E]."""
+def vision_transformer(pixels: Node, model: ModelConfig, w: Weights) -> Node:
+    """pixels float32 [B, 3, size, size], normalised → [B, E]. `w` holds the keys below "visual."."""
+    config, embed_dim = read_flags(model.vision, VisionConfig, "vision_cfg"), model.embed_dim
+    activation = activation_of(model.quick_gelu, config.act_kwargs, "vision_cfg")
     width, patch, eps = config.width, config.patch_size, norm_eps(config.norm_kwargs, "vision_cfg")
     one_of(config.attentional_pool, (False, True), "vision_cfg.attentional_pool")
     one_of(config.pool_type, ("tok",) if config.attentional_pool else ("tok", "avg"), "vision_cfg.pool_type")
     # A sine-cosine position table is stored in the checkpoint like a learned one.
     one_of(config.pos_embed_type, ("learnable", "sin_cos_2d"), "vision_cfg.pos_embed_type")
 
-    x = _embed(pixels, w, size, patch, width)  # [B, T, W]
+    x = _embed(pixels, w, model.image_size, patch, width)  # [B, T, W]
     if not config.no_ln_pre:
         x = layers.layer_norm(x, w.at("ln_pre."), width, eps)
     for i in range(config.layers):
@@ -97,7 +97,7 @@ def _pool(x: Node, config: VisionConfig, w: Weights, eps: float) -> Node:
 
 
 def attentional_pool(x: Node, config: VisionConfig, w: Weights, embed_dim: int, eps: float) -> Node:
-    """[B, T, W] → [B, E]: what the first of CoCa's queries gathers; the others are for its text decoder.
+    """[B, T, W] → [B, E]: what CoCa's first query finds. Its other queries are for the text decoder.
 
     open_clip/transformer.py, AttentionalPooler (3.3.0); Yu et al. 2022, arXiv:2205.01917.
     """
@@ -119,12 +119,3 @@ def attentional_pool(x: Node, config: VisionConfig, w: Weights, embed_dim: int, 
     pooled = layers.attention(q, k, v, heads, embed_dim // heads, causal=False, mask=None)
     pooled = layers.linear(pooled, w.at("attn.out_proj."), embed_dim, embed_dim)
     return op.squeeze(pooled, integers(1))
-
-
-def normalised(pixels: Node, mean: tuple[float, ...], std: tuple[float, ...]) -> Node:
-    """uint8 [B, H, W, 3] → float32 [B, 3, H, W], (x / 255 - mean) / std per channel."""
-    x = op.convert(pixels, ov.Type.f32)
-    x = op.divide(x, op.constant(np.float32(255)))
-    x = op.subtract(x, op.constant(np.array(mean, np.float32)))
-    x = op.divide(x, op.constant(np.array(std, np.float32)))
-    return layers.transpose(x, 0, 3, 1, 2)

@@ -16,7 +16,7 @@ from . import layers
 from .convolutions import conv, layer_norm_2d, to_tokens
 from .flags import one_of
 from .layers import Node, constant, integers
-from .timm_config import TimmConfig
+from .timm import TimmConfig
 from .timm_layers import attention
 
 EPS = 1e-6  # of every norm
@@ -26,7 +26,7 @@ MLP_RATIO = 2
 
 
 @dataclass(frozen=True)
-class Size:
+class ViTaminVariant:
     """widths: channels of the two convolutional stages (the stem has the first's), width of the transformer."""
 
     widths: tuple[int, int, int]
@@ -37,11 +37,11 @@ class Size:
 
 # What timm's names stand for: the functions of these names in timm/models/vitamin.py. The pixels in a name
 # are those of its position table; the image's own size is the config's.
-SMALL = Size((64, 128, 384), layers=14, heads=6)
-BASE = Size((128, 256, 768), layers=14, heads=12)
-LARGE = Size((160, 320, 1024), layers=31, heads=16)
-XLARGE = Size((192, 384, 1152), layers=32, heads=16, has_positions=False)
-SIZES = {
+SMALL = ViTaminVariant((64, 128, 384), layers=14, heads=6)
+BASE = ViTaminVariant((128, 256, 768), layers=14, heads=12)
+LARGE = ViTaminVariant((160, 320, 1024), layers=31, heads=16)
+XLARGE = ViTaminVariant((192, 384, 1152), layers=32, heads=16, has_positions=False)
+VARIANTS = {
     "vitamin_small_224": SMALL,
     "vitamin_base_224": BASE,
     **{f"vitamin_{name}_{pixels}": LARGE for name in ("large", "large2") for pixels in (224, 256, 336, 384)},
@@ -54,16 +54,16 @@ def vitamin(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: in
     one_of(config.timm_pool, ("", "avg"), "vision_cfg.timm_pool")  # timm's own is the average
     if classes or config.timm_proj == "none":
         raise UnsupportedModel(f"vision_cfg.timm_proj {config.timm_proj!r}: expected 'linear', 'mlp' for a ViTamin")
-    facts = SIZES[config.timm_model_name]
-    width = facts.widths[-1]
+    variant = VARIANTS[config.timm_model_name]
+    width = variant.widths[-1]
 
-    x = _convolutions(pixels, w.at("patch_embed.backbone."), facts.widths)  # [B, W, grid, grid]
+    x = _convolutions(pixels, w.at("patch_embed.backbone."), variant.widths)  # [B, W, grid, grid]
     x = to_tokens(x)  # [B, T, W]
-    if facts.has_positions:
+    if variant.has_positions:
         grid = -(-size // 16)  # four halvings that round up
         x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
-    for i in range(facts.layers):
-        x = _transformer_block(x, w.at(f"blocks.{i}."), width, facts.heads)
+    for i in range(variant.layers):
+        x = _transformer_block(x, w.at(f"blocks.{i}."), width, variant.heads)
     return layers.layer_norm(op.reduce_mean(x, integers(1), False), w.at("fc_norm."), width, EPS)
 
 

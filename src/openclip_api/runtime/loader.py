@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha256_of_graphs
 from ..checkpoints.checkpoint import Checkpoint, find
+from ..checkpoints.config import ModelConfig
+from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
-from ..checkpoints.weights import Weights, read_weights, sha256
+from ..checkpoints.safetensors import read_safetensors
+from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
@@ -19,121 +24,88 @@ from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
 from ..inputs.images import image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
-from ..models.build import architecture_of, build_towers
+from ..models.architecture import image_architecture
+from ..models.build import build_towers
+from ..models.hf import ENCODERS
 from .embedder import Embedder
 from .embedding import Kind, ModelInfo
+from .load_options import LoadOptions
 
 
 def load(
     name: str = "ViT-B-32",
     tag: str | None = None,
+    options: LoadOptions | None = None,
     *,
     model_id: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    threads: int = 0,
-    cache_dir: Path | None = None,
-    max_megapixels: float = 40,
-    jpeg_scaling: str = "auto",
-    max_batch: int = 16,
-    max_queue: int = 1024,
-    max_queue_bytes: int = 512_000_000,
-    text_cache_bytes: int = 0,
-    decode_processes: int = 0,
-    self_check: bool = True,
     report: Report = lambda stage, done, total: None,
+    **changes: Any,
 ) -> Embedder:
     """Find (and download) a checkpoint, build its graphs, compile them, try them.
 
-    name, tag: see checkpoints.find. device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs
-    on torch where that is installed), "cuda" or "mps" (torch). precision: "auto" (half where the device computes
-    in it, else fp32), "fp32", "bf16", "int8" (as `openclip-api quantize` calibrated it, else with rounded
-    weights). threads: cores to use, 0 for all. jpeg_scaling: "on" decodes large JPEGs to a fraction of their
-    size, "off" never, "auto" where the image tower is a transformer and the precision not fp32. self_check: refuse a
-    model whose first vectors are of no use. decode_processes: decode images in so many processes of their own, 0 in
-    this one. report: told each stage, and bytes while downloading.
+    name, tag: see checkpoints.find. model_id: the name that answers carry, None to derive it from the checkpoint.
+    report: called with each stage, and with bytes while downloading. changes: fields of LoadOptions, each in place of
+    what `options` says: load("emoji", precision="fp32").
 
-    Raises StartupError: UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable, InvalidSetting,
-    MissingExtra, FailedSelfCheck.
+    Raises TypeError for a change that is no field of LoadOptions, and StartupError: UnknownModel, UnsupportedModel,
+    CorruptCheckpoint, HubUnreachable, InvalidSetting, MissingExtra, FailedSelfCheck.
     """
+    options = replace(options or LoadOptions(), **changes)
     report("finding", 0, 0)
-    checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
+    checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
-    weights = read_weights(checkpoint.weights)
-    tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
-    # The digest of some hundred megabytes costs as long as compiling: let both run.
+    weights = read_safetensors(checkpoint.weights)
+    tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
+    report("compiling", 0, 0)
+    engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
+    vectors = _first_pass(engine, checkpoint.config.image_size, tokenizer)
+    if options.self_check:
+        for tower in vectors:
+            check_vectors(tower, vectors[tower], checkpoint.config.embed_dim, engine.precision)
+    scale_jpegs = _scales_jpegs(options.jpeg_scaling, engine.precision, checkpoint.config)
+    fingerprint = checkpoint.fingerprint(weights_sha256, _numbers(engine.precision, calibrated, scale_jpegs))
+    info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint)
+    weights.release()
+    return _embedder(info, engine, checkpoint, tokenizer, options, scale_jpegs)
+
+
+def _compiled(checkpoint: Checkpoint, weights: Weights, options: LoadOptions) -> tuple[Engine, str, Mapping[str, Path]]:
+    """The engine, the weights' SHA-256, and the calibrated graphs that the engine runs, by tower."""
+    # To hash some hundred megabytes takes as long as to compile: do both at once.
     with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(sha256, checkpoint.weights)
-        report("compiling", 0, 0)
-        calibrated = {}
-        if precision == "int8":
-            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), cache_dir))
-        engine = _engine(checkpoint, weights, device, precision, threads, calibrated)
+        digest = hashing.submit(file_sha256, checkpoint.weights)
+        calibrated: dict[str, Path] = {}
+        if options.precision == "int8":
+            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
+        engine = _choose_engine(checkpoint, weights, options, calibrated)
         weights_sha256 = digest.result()
     checkpoint.verify(weights_sha256)
-    vectors = _first_pass(engine, checkpoint.preprocess.size, tokenizer)
-    embed_dim = int(checkpoint.model_cfg["embed_dim"])
-    if self_check:
-        for tower in vectors:
-            check_vectors(tower, vectors[tower], embed_dim, engine.precision)
-    numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else engine.precision
-    scale_jpegs = jpeg_scaling == "on" or (
-        # Half precision and int8 round more than scaled decoding does; fp32 promises open_clip's own vectors.
-        jpeg_scaling == "auto" and engine.precision != "fp32" and _cuts_patches(checkpoint)
-    )
-    numbers += ", scaled JPEGs" if scale_jpegs else ""
-    fingerprint = checkpoint.fingerprint(weights_sha256, numbers)
-    info = _describe(checkpoint, weights, engine, tokenizer.context_length, fingerprint)
-    weights.release()
-    if model_id:
-        info = replace(info, model_id=model_id)
-    children = None
-    if decode_processes:
-        children = DecoderProcesses(checkpoint.preprocess, max_megapixels, decode_processes, scale_jpegs=scale_jpegs)
-    return Embedder(
-        info,
-        engine,
-        children or image_reader(checkpoint.preprocess, max_megapixels, scale_jpegs),
-        tokenizer,
-        max_batch=max_batch,
-        max_queue=max_queue,
-        max_queue_bytes=max_queue_bytes,
-        text_cache_bytes=text_cache_bytes,
-        on_close=children.close if children else lambda: None,
-    )
+    return engine, weights_sha256, calibrated
 
 
-def _engine(
-    checkpoint: Checkpoint, weights: Weights, device: str, precision: str, threads: int, calibrated: dict[str, Path]
+def _choose_engine(
+    checkpoint: Checkpoint, weights: Weights, options: LoadOptions, calibrated: Mapping[str, Path]
 ) -> Engine:
     """Raises UnsupportedModel, MissingExtra, InvalidSetting, CorruptCheckpoint."""
-    if device in ("cuda", "mps"):
-        return TorchEngine(checkpoint, device, precision)
-    check_precision(precision)
+    if options.device in ("cuda", "mps"):
+        return TorchEngine(checkpoint, options.device, options.precision)
+    check_precision(options.precision)
     try:
-        towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, weights)
+        towers = build_towers(checkpoint.config, checkpoint.preprocess, weights)
     except UnsupportedModel as error:
         if not is_installed():
             raise MissingExtra(
                 f"{error}; open_clip itself may run it: pip install 'openclip-api[torch]' and start again"
             ) from error
-        return TorchEngine(checkpoint, device, precision)
-    return OpenVinoEngine(towers, precision, threads, calibrated)
-
-
-def _cuts_patches(checkpoint: Checkpoint) -> bool:
-    """Whether the image tower starts with patches. Convolutions see finer differences: a small random FastViT lost
-    0.002 of the cosine to scaled JPEGs, transformers lost 0.0001."""
-    try:
-        tower = architecture_of(checkpoint.model_cfg).partition(" ")[0]
-    except UnsupportedModel:  # it runs on torch
-        return False
-    return tower in ("vision_transformer", "timm_vit", "eva")
+        return TorchEngine(checkpoint, options.device, options.precision)
+    return OpenVinoEngine(towers, options.precision, options.threads, calibrated)
 
 
 def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[Kind, Vectors]:
-    """One image and one text, always the same: the first pass through a tower lays out its weights for this CPU,
-    and no request should wait for that."""
+    """The vectors of one image and one text, always the same ones.
+
+    The first pass through a tower arranges its weights for this CPU. No request should wait for that.
+    """
     shape = (1, image_size, image_size, 3)
     pixels = (np.arange(np.prod(shape)) % 256).astype(np.uint8).reshape(shape)
     ids = tokenizer("a photo of a cat").ids[None]
@@ -141,7 +113,7 @@ def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[K
 
 
 def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str) -> None:
-    """Raises FailedSelfCheck unless there is one vector, of this length, that says something."""
+    """Raises FailedSelfCheck unless there is one vector of this length, finite and not zero."""
     if vectors.shape != (1, embed_dim):
         raise FailedSelfCheck(
             f"the {tower} tower answers a test {tower} with shape {list(vectors.shape)}, embed_dim asks for "
@@ -156,16 +128,44 @@ def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str)
     raise FailedSelfCheck(f"the {tower} tower answers a test {tower} with {found}: {advice}")
 
 
+def _scales_jpegs(jpeg_scaling: str, precision: str, config: ModelConfig) -> bool:
+    if jpeg_scaling != "auto":
+        return jpeg_scaling == "on"
+    # bf16 and int8 round more than scaled decoding does. fp32 promises open_clip's own vectors.
+    return precision != "fp32" and _cuts_patches(config)
+
+
+def _cuts_patches(config: ModelConfig) -> bool:
+    # With a text encoder from a folder JPEGs are not scaled: else such a model's fingerprint would change.
+    if config.hf_model_name is not None and config.hf_model_name not in ENCODERS:
+        return False
+    try:
+        return image_architecture(config).cuts_patches
+    except UnsupportedModel:  # it runs on torch
+        return False
+
+
+def _numbers(precision: str, calibrated: Mapping[str, Path], scale_jpegs: bool) -> str:
+    """For the fingerprint: how vectors are computed, besides what the checkpoint says."""
+    numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else precision
+    return numbers + (", scaled JPEGs" if scale_jpegs else "")
+
+
 def _describe(
-    checkpoint: Checkpoint, weights: Weights, engine: Engine, context_length: int, fingerprint: str
+    model_id: str | None,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    engine: Engine,
+    context_length: int,
+    fingerprint: str,
 ) -> ModelInfo:
     log_scale = weights.scalar("logit_scale")
     return ModelInfo(
-        model_id=checkpoint.model_id,
+        model_id=model_id or checkpoint.model_id,
         name=checkpoint.name,
         tag=checkpoint.tag,
         fingerprint=fingerprint,
-        embed_dim=int(checkpoint.model_cfg["embed_dim"]),
+        embed_dim=checkpoint.config.embed_dim,
         image_size=checkpoint.preprocess.size,
         context_length=context_length,
         mean=checkpoint.preprocess.mean,
@@ -177,4 +177,30 @@ def _describe(
         device=engine.device,
         logit_scale=None if log_scale is None else float(np.exp(log_scale)),
         logit_bias=weights.scalar("logit_bias"),
+    )
+
+
+def _embedder(
+    info: ModelInfo,
+    engine: Engine,
+    checkpoint: Checkpoint,
+    tokenizer: Tokenizer,
+    options: LoadOptions,
+    scale_jpegs: bool,
+) -> Embedder:
+    children = None
+    if options.decode_processes:
+        children = DecoderProcesses(
+            checkpoint.preprocess, options.max_megapixels, options.decode_processes, scale_jpegs=scale_jpegs
+        )
+    return Embedder(
+        info,
+        engine,
+        children or image_reader(checkpoint.preprocess, options.max_megapixels, scale_jpegs),
+        tokenizer,
+        max_batch=options.max_batch,
+        max_queue=options.max_queue,
+        max_queue_bytes=options.max_queue_bytes,
+        text_cache_bytes=options.text_cache_bytes,
+        on_close=children.close if children else lambda: None,
     )

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs
 from ..checkpoints.checkpoint import find
-from ..checkpoints.weights import read_weights, sha256
+from ..checkpoints.digest import file_sha256
+from ..checkpoints.safetensors import read_safetensors
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
@@ -28,10 +29,10 @@ from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.build import Towers, build_towers
 from .embedding import unit_length
 
-CALIBRATING = 300  # more change little: NNCF's own default
+CALIBRATING = 300  # NNCF's default: more items change little
 MOST_HELD_BACK = 1000
 FEWEST = 64
-LEAST_COSINE = 0.99  # the mean over what was held back
+LEAST_COSINE = 0.99  # the mean over the items held back
 LEAST_RECALL = 0.9
 NEIGHBOURS = 10
 
@@ -41,7 +42,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Fidelity:
-    """int8 against fp32 on what was held back: cosines of its vectors, and how many of the ten nearest agree."""
+    """int8 against fp32 on the items held back: cosines of their vectors, and how many of the ten nearest agree."""
 
     items: int
     mean_cosine: float
@@ -69,10 +70,10 @@ def quantize(
     max_megapixels: float = 40,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Calibrate the image tower on the files below `images`, the text tower on the lines of `texts` where given.
+    """Calibrate the image tower on the files below `images`, and the text tower on the lines of `texts` if given.
 
-    Returns the folder with the graphs, which PRECISION=int8 finds by itself. A third of the items is held back to
-    measure what was lost.
+    A third of the items is held back, to measure what is lost. Returns the folder with the graphs, which PRECISION=int8
+    finds by itself.
 
     Raises StartupError: FailedCalibration (too much was lost; nothing is saved), MissingExtra, InvalidSetting
     (fewer than 64 items), and what loading raises.
@@ -80,13 +81,13 @@ def quantize(
     if importlib.util.find_spec("nncf") is None:
         raise MissingExtra("quantize needs NNCF: pip install 'openclip-api[quantize]'")
     checkpoint = find(name, tag, cache_dir=cache_dir)
-    digest = sha256(checkpoint.weights)
+    digest = file_sha256(checkpoint.weights)
     checkpoint.verify(digest)
-    towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, read_weights(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
     read_image = image_reader(checkpoint.preprocess, max_megapixels)
     inputs: dict[str, Batch] = {"image": _read_images(images, read_image, say)}
     if texts is not None:
-        tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
+        tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
         inputs["text"] = _read_texts(texts, tokenizer)
     for tower, batch in inputs.items():
         if len(batch) < FEWEST:
@@ -96,7 +97,7 @@ def quantize(
 
 
 def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Callable[[str], None]) -> Path:
-    """Into a folder beside it first: a server that starts meanwhile finds all or nothing."""
+    """Work in a folder beside the final one, so that a server that starts meanwhile finds all graphs or none."""
     with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as working:
         held_back, found = {}, {}
         for tower, batch in inputs.items():
@@ -124,8 +125,10 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
 
 
 def fidelity(exact: Vectors, rounded: Vectors) -> Fidelity:
-    """Both [N, E]. Recall@10: of each one's ten nearest among the others by the exact vectors, the part that the
-    rounded ones name too."""
+    """Both [N, E].
+
+    Recall@10: the part of the ten nearest others by the exact vectors that the rounded ones name too, in the mean.
+    """
     exact, rounded = unit_length(exact), unit_length(rounded)
     cosines = (exact * rounded).sum(axis=1)
     nearest = [_nearest(vectors) for vectors in (exact, rounded)]
@@ -146,7 +149,7 @@ def _encode(engine: OpenVinoEngine, tower: str, batch: Batch) -> Vectors:
 
 
 def _read_images(folder: Path, read_image: ReadImage, say: Callable[[str], None]) -> Batch:
-    """[N, size, size, 3] of the folder's files that are images; others are passed over."""
+    """[N, size, size, 3]: the folder's images. Other files are passed over."""
     if not folder.is_dir():
         raise InvalidSetting(f"--images {folder}: no such folder")
     pixels: list[Batch] = []
@@ -164,7 +167,7 @@ def _read_images(folder: Path, read_image: ReadImage, say: Callable[[str], None]
 
 
 def _read_texts(path: Path, tokenizer: Tokenizer) -> Batch:
-    """[N, context_length] of the file's lines, each once."""
+    """[N, context_length]: the file's lines, each once."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
@@ -18,9 +17,11 @@ from typing import Literal
 import PIL
 import uvicorn
 
+from ..checkpoints.hub import Report
 from ..errors import InvalidSetting, MissingExtra
 from ..fetch.fetcher import ImageFetcher
 from ..runtime.embedder import Embedder
+from ..runtime.load_options import LoadOptions
 from ..runtime.loader import load
 from ..settings import Settings
 from .app import create_app
@@ -34,10 +35,18 @@ log = logging.getLogger("openclip_api")
 SAFE_PILLOW = 13  # CVE-2026-112403
 
 
-def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: ImageFetcher | None = None) -> int:
+class LoadCheckpoint(Protocol):
+    """As runtime.loader.load is called here."""
+
+    def __call__(
+        self, name: str, tag: str | None, options: LoadOptions, /, *, model_id: str | None, report: Report
+    ) -> Embedder: ...
+
+
+def run(settings: Settings, load: LoadCheckpoint = load, fetcher: ImageFetcher | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    load: called as runtime's `load` is. fetcher: replaces the one that the settings ask for.
+    fetcher: replaces the one that the settings ask for.
     Returns the exit code: 1 if a model could not be loaded, or if the time to stop was over before all requests were
     answered.
     """
@@ -52,7 +61,7 @@ def image_fetcher(settings: Settings) -> ImageFetcher | None:
     return ImageFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout)
 
 
-def model_pool_of(settings: Settings, load: Callable[..., Embedder] = load) -> ModelPool:
+def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
     """The models that the settings name. Raises MissingExtra."""
     if settings.store is not None and find_spec("lancedb") is None:
         raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
@@ -63,7 +72,7 @@ def model_pool_of(settings: Settings, load: Callable[..., Embedder] = load) -> M
     return ModelPool(models, settings.max_loaded_models)
 
 
-def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetcher | None) -> int:
+def _run(settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None) -> int:
     if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
         log.warning(
             "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
@@ -144,14 +153,14 @@ def _connection_class() -> type[asyncio.Protocol] | Literal["auto"]:
 
 
 def _load(
-    load: Callable[..., Embedder],
+    load: LoadCheckpoint,
     settings: Settings,
     name: str,
     tag: str | None,
     model_id: str | None,
-    report: Callable[[str, int, int], None],
+    report: Report,
 ) -> Embedder:
-    return load(name, tag, model_id=model_id, report=report, **settings.load_options)
+    return load(name, tag, settings.load_options, model_id=model_id, report=report)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

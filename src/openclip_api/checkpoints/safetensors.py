@@ -1,0 +1,78 @@
+"""A safetensors file → Weights. The file is memory-mapped: reading a tensor costs no copy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from ..errors import CorruptCheckpoint
+from .weights import Weights, tower_key
+
+# NumPy has no bfloat16: its bits are kept as uint16, and the graph gives them their type again.
+DTYPES: dict[str, np.dtype[np.generic]] = {
+    "F32": np.dtype(np.float32),
+    "F16": np.dtype(np.float16),
+    "BF16": np.dtype(np.uint16),
+}
+
+# What a file with a .safetensors name really is when a download or a rename went wrong, by its first bytes.
+OTHER_FORMATS = {
+    b"<": "it is a web page",
+    b"PK\x03\x04": "it is a pickle",
+    b"\x80": "it is a pickle",
+    b"version https://git-lfs": "it is a Git LFS pointer: run `git lfs pull`",
+}
+
+
+def read_safetensors(path: Path) -> Weights:
+    """Map a safetensors file.
+
+    Raises CorruptCheckpoint for a file that is cut, is no safetensors file or holds a type that no tower uses.
+    """
+    check_whole(path)
+    # Copy-on-write: OpenVINO asks for writable memory and never writes.
+    data = np.memmap(path, dtype=np.uint8, mode="c")
+    start = 8 + int(data[:8].view(np.uint64)[0])
+    header = json.loads(bytes(data[8:start]))
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for name, entry in header.items():
+        key = tower_key(name)
+        if key is None or name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise CorruptCheckpoint(
+                f"{path}: tensor {key!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}"
+            )
+        begin, end = entry["data_offsets"]
+        array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        tensors[key] = np.require(array, requirements="A")  # copies a tensor at an odd offset
+    return Weights(tensors)
+
+
+def check_whole(path: Path) -> None:
+    """Raises CorruptCheckpoint unless the header is sound and the file has the size that it asks for.
+
+    The library checks what the format promises: no gaps, no overlaps, nothing missing. So `read_safetensors` can
+    trust the header's offsets.
+    """
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
+    except (SafetensorError, ValueError) as error:
+        reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")
+        # Name the file behind the cache's links: to delete a link would bring the same bytes back.
+        raise CorruptCheckpoint(
+            f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and fetch it anew"
+        ) from error
+
+
+def _other_format(path: Path) -> str | None:
+    with path.open("rb") as file:
+        head = file.read(64)
+    return next((name for start, name in OTHER_FORMATS.items() if head.lstrip().startswith(start)), None)
