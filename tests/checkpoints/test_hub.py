@@ -27,6 +27,8 @@ from ..support.forked_start import Start, environment, start
 from ..support.hub_server import Altered, Cut, Fault, Hang, Hub, Portal, Slow, Status, WrongSize
 from .conftest import CONFIG, REPO, WEIGHTS, small_repository, weights
 
+pytestmark = pytest.mark.process
+
 NAME = f"hf-hub:{REPO}"
 LAION = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
 SHA256 = hashlib.sha256(weights()).hexdigest()

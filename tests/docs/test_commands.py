@@ -19,6 +19,8 @@ import pytest
 from ..support.protocol_pages import ROOT, WRITTEN_URL
 from ..support.server_process import OURS, ServerProcess
 
+pytestmark = pytest.mark.process
+
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 PROGRAMS = "curl|docker|kubectl|make|openclip-api|pip|python3|ray|rsync|serve|taskset|cp|rm|systemctl|journalctl|/"
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{PROGRAMS})\b")
