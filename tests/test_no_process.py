@@ -33,9 +33,9 @@ def connect_to_another_machine() -> None:
     ids=["subprocess", "posix_spawn", "multiprocessing", "connection"],
 )
 def test_it_is_heard_even_where_the_error_is_caught(forbidden: Callable[[], object]):
-    with pytest.raises(AssertionError, match="without the mark `process`"), NO_PROCESS.watching():
-        with contextlib.suppress(RuntimeError):
-            forbidden()
+    alarm = pytest.raises(AssertionError, match="without the mark `process`")
+    with alarm, NO_PROCESS.watching(), contextlib.suppress(RuntimeError):
+        forbidden()
 
 
 def test_a_server_in_a_thread_may_be_asked():
