@@ -17,6 +17,7 @@ from .support.tiny_checkpoint import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
 NO_PROCESS = NoProcess()
+MAY_START_PROCESSES = ("process", "package", "chaos", "fuzz")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,17 +27,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--quick"):
         for item in items:
-            if "server" in getattr(item, "fixturenames", ()):
+            if "server" in getattr(item, "fixturenames", ()):  # a process, unless quick
                 item.add_marker("process")
         return
-    left_out = [item for item in items if any(map(item.get_closest_marker, ("process", "slow")))]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    left_out = {item for item in items if any(map(item.get_closest_marker, ("slow", *MAY_START_PROCESSES)))}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    with nullcontext() if item.get_closest_marker("process") else NO_PROCESS.watching():
+    with nullcontext() if any(map(item.get_closest_marker, MAY_START_PROCESSES)) else NO_PROCESS.watching():
         return (yield)
 
 

@@ -1,6 +1,7 @@
 """The indented commands of the README and of docs/, run as they are written, on the built-in model.
 
-Fenced ones are run by test_pages.py and bulk/test_pages.py. A command that is in neither table below fails a test.
+Fenced ones are run by test_protocol_pages.py and bulk/test_pages.py. A command that is in neither table below fails a
+test.
 """
 
 from __future__ import annotations

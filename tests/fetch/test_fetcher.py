@@ -1,4 +1,4 @@
-"""What a URL may lead to. The numbers are rows of research's list of bad inputs."""
+"""Images by URL: which addresses are reached, which URLs are refused, and what the answer may do."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ PUBLIC = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_rows_94_to_96_addresses_that_are_not_the_public_internet_s(address: str):
+def test_addresses_that_are_not_the_public_internet_s(address: str):
     assert not is_public(ipaddress.ip_address(address))
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_row_97_public_addresses_up_to_the_edges(address: str):
+def test_public_addresses_up_to_the_edges(address: str):
     assert is_public(ipaddress.ip_address(address))
 
 
@@ -101,7 +101,7 @@ TO_THIS_MACHINE = [
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("host", TO_THIS_MACHINE)
-def test_rows_94_95_101_no_spelling_of_this_machine_is_reached(sentinels: dict[str, Sentinel], host: str, scheme: str):
+def test_no_spelling_of_this_machine_is_reached(sentinels: dict[str, Sentinel], host: str, scheme: str):
     ports = {sentinel.port for sentinel in sentinels.values()}
     for port in ports:
         with pytest.raises((InvalidInput, ImageUnreachable)):
@@ -110,7 +110,7 @@ def test_rows_94_95_101_no_spelling_of_this_machine_is_reached(sentinels: dict[s
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_row_98_a_name_that_leads_there_is_not_connected_to(address: str):
+def test_a_name_that_leads_to_a_private_address_is_not_connected_to(address: str):
     backend = Backend(1)
     for addresses in ([address], [PUBLIC_ADDRESS, address], [address, PUBLIC_ADDRESS]):
         with pytest.raises(InvalidInput, match="cannot be found, or is none"):
@@ -166,7 +166,7 @@ def test_the_system_s_resolver_finds_this_machine():
         "http://ok.test/" + "a" * 5000,
     ],
 )
-def test_rows_93_101_103_what_is_no_plain_url_is_refused(url: str):
+def test_what_is_no_plain_url_is_refused(url: str):
     with pytest.raises(InvalidInput):
         parse(url)
     backend = Backend(1)
@@ -207,7 +207,7 @@ def test_what_is_asked_for_is_what_was_checked(url: str, expected: tuple[str, st
         (PUBLIC_ADDRESS, False),
     ],
 )
-def test_row_102_only_listed_hosts(host: str, allowed: bool):
+def test_only_listed_hosts(host: str, allowed: bool):
     with Upstream({"/a": body(b"image")}) as upstream:
         backend = Backend(upstream.port)
         options = {"resolve": resolver({host.lower().rstrip("."): [PUBLIC_ADDRESS]}), "backend": backend}
@@ -273,7 +273,7 @@ def test_a_good_one_is_fetched_up_to_three_redirects_away(upstream: Upstream, pa
     assert get(upstream, path) == b"image"
 
 
-def test_row_107_nothing_of_the_environment_is_sent(upstream: Upstream):
+def test_no_cookie_proxy_or_credential_is_sent(upstream: Upstream):
     get(upstream, "/cookie")
     assert [path for path, _ in upstream.requests] == ["/cookie", "/good"]
     for _, headers in upstream.requests:
@@ -307,7 +307,7 @@ def test_row_107_nothing_of_the_environment_is_sent(upstream: Upstream):
         ("/to-bad", InvalidInput),
     ],
 )
-def test_rows_100_104_105_each_bad_answer_has_its_error(upstream: Upstream, path: str, error: type[RequestError]):
+def test_each_bad_answer_has_its_error(upstream: Upstream, path: str, error: type[RequestError]):
     backend = Backend(upstream.port)
     started = time.monotonic()
     with pytest.raises(error) as caught:
@@ -324,7 +324,7 @@ def test_a_redirect_off_the_list_of_hosts_is_refused(upstream: Upstream):
         get(upstream, "/to-other", hosts=["ok.test"])
 
 
-def test_row_99_the_connection_goes_to_the_address_that_was_checked(upstream: Upstream):
+def test_the_connection_goes_to_the_address_that_was_checked(upstream: Upstream):
     answers = iter([[PUBLIC_ADDRESS], ["127.0.0.1"]])
 
     async def rebinding(host: str, port: int) -> list[str]:
@@ -363,7 +363,7 @@ def test_who_counts_the_bytes_may_end_it(upstream: Upstream):
         get(upstream, "/endless", take=take, max_bytes=10**9)
 
 
-def test_row_108_one_host_is_asked_for_two_at_a_time():
+def test_one_host_is_asked_for_two_at_a_time():
     def slow(request: Any) -> None:
         time.sleep(0.1)
         body(b"image")(request)
@@ -396,7 +396,7 @@ def over_tls(certificate: trustme.LeafCert, trusted: trustme.CA) -> bytes:
     with Upstream(answers, server) as upstream:
         options = {"resolve": resolver({"ok.test": [PUBLIC_ADDRESS]}), "backend": Backend(upstream.port)}
         image = fetch("https://ok.test/good", ssl_context=client, seconds=5, **options)
-        with pytest.raises(InvalidInput):  # row 100: never from https to http
+        with pytest.raises(InvalidInput):  # a redirect never goes from https to http
             fetch("https://ok.test/down", ssl_context=client, seconds=5, **options)
         return image
 
@@ -406,7 +406,7 @@ def test_a_good_certificate_is_accepted(authority: trustme.CA):
 
 
 @pytest.mark.parametrize("fault", ["another name", "expired", "an authority nobody knows"])
-def test_row_106_a_bad_certificate_is_not(authority: trustme.CA, fault: str):
+def test_a_bad_certificate_is_not(authority: trustme.CA, fault: str):
     import datetime
 
     certificate = {
