@@ -26,7 +26,7 @@ from random_checkpoint import write_random_checkpoint
 
 import openclip_api
 from openclip_api.bulk.command import embed
-from openclip_api.bulk.options import add_arguments, take_options
+from openclip_api.bulk.options import EmbedOptions, add_embed_arguments, options_of
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.settings import read_settings
 
@@ -96,9 +96,9 @@ def throughput(folder: Path) -> None:
 
 def command(source: Path, out: Path, embedder: Embedder) -> int:
     parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    add_embed_arguments(parser)
     arguments = [str(source), "--out", str(out), "--progress", "quiet", "--shard-rows", "100"]
-    return embed(take_options(vars(parser.parse_args(arguments))), read_settings(), lambda: embedder)
+    return embed(options_of(EmbedOptions, parser.parse_args(arguments)), read_settings(), lambda settings: embedder)
 
 
 def report(rates: dict[str, float], seconds: dict[str, list[float]]) -> None:

@@ -19,8 +19,8 @@ import skimage.data
 from PIL import Image
 
 from openclip_api.checkpoints.config import PreprocessConfig
-from openclip_api.inputs.decoder_processes import DecodeProcesses
-from openclip_api.inputs.images import image_preprocess
+from openclip_api.inputs.decoder_processes import DecoderProcesses
+from openclip_api.inputs.images import image_reader
 
 SIZES = [(224, 224), (320, 240), (640, 480), (1280, 960)]
 ROUNDS, SECONDS = 10, 0.7
@@ -29,7 +29,7 @@ WORKERS = os.cpu_count() or 1
 
 def main() -> None:
     config = PreprocessConfig()
-    here, isolated = image_preprocess(config), DecodeProcesses(config, 40, WORKERS)
+    here, isolated = image_reader(config), DecoderProcesses(config, 40, WORKERS)
     with ThreadPoolExecutor(WORKERS) as pool:
         print("| JPEG | KB | threads, images/s | processes, images/s | ratio | added per image, core-ms |")
         print("|---|---|---|---|---|---|")

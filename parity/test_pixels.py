@@ -11,7 +11,7 @@ from PIL import Image
 
 from openclip_api.checkpoints.checkpoint import PreprocessConfig
 from openclip_api.errors import InvalidImage
-from openclip_api.inputs.images import image_preprocess
+from openclip_api.inputs.images import image_reader
 
 from . import images
 from .reference import reference_pixels
@@ -38,7 +38,7 @@ def mode(request: pytest.FixtureRequest) -> tuple[str, str]:
 
 def assert_equal_pixels(data: bytes, size: int, mode: tuple[str, str]) -> None:
     config = PreprocessConfig(size=size, resize_mode=mode[0], interpolation=mode[1], fill_color=FILL)
-    pixels = image_preprocess(config)(data)
+    pixels = image_reader(config)(data).pixels
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, reference_pixels(data, size, *mode, FILL))
 
@@ -61,7 +61,7 @@ def test_a_side_that_rounds_to_nothing_is_an_error_on_both_sides() -> None:
     with pytest.raises(ValueError, match="height and width must be > 0"):
         reference_pixels(data, 32, "longest", "bicubic", FILL)
     with pytest.raises(InvalidImage):
-        image_preprocess(PreprocessConfig(size=32, resize_mode="longest"))(data)
+        image_reader(PreprocessConfig(size=32, resize_mode="longest"))(data)
 
 
 @pytest.mark.parametrize("size", [(97, 61), (48, 80), (64, 64)], ids=str)

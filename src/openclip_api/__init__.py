@@ -12,7 +12,8 @@ import typing
 
 if typing.TYPE_CHECKING:
     from .errors import OpenClipApiError, RequestError, StartupError
-    from .runtime.embedder import Embedder, ModelInfo
+    from .runtime.embedder import Embedder
+    from .runtime.embedding import ModelInfo
     from .runtime.loader import load
 
 # Importing openvino imports this package, which reports the import to an analytics service and writes
@@ -22,7 +23,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 __all__ = ["Embedder", "ModelInfo", "OpenClipApiError", "RequestError", "StartupError", "load"]
 __version__ = "0.1.0"
 
-_PLACES = {"Embedder": "runtime.embedder", "ModelInfo": "runtime.embedder", "load": "runtime.loader"}
+_PLACES = {"Embedder": "runtime.embedder", "ModelInfo": "runtime.embedding", "load": "runtime.loader"}
 
 
 def __getattr__(name: str) -> typing.Any:

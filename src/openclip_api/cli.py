@@ -7,164 +7,67 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import __version__
-from .bulk import options as bulk_options
-from .errors import JobError, MissingExtra, StartupError
-from .search import options as search_options
+from .bulk.options import EmbedOptions, add_embed_arguments, options_of
+from .errors import MissingExtra, RunError, StartupError
+from .search.options import IndexOptions, SearchOptions, add_index_arguments, add_search_arguments
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
     from .runtime.embedder import Embedder
 
 
-class Job(NamedTuple):
-    """A command whose packages are an extra: they are imported when it runs."""
-
-    help: str
-    add_arguments: Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
-    take: Callable[[dict[str, Any]], Any]
-    module: str
-    extra: str
-
-
-JOBS = {
-    "embed": Job(
-        "embed a collection into Parquet shards; interrupted, it goes on",
-        bulk_options.add_arguments,
-        bulk_options.take_options,
-        ".bulk.command",
-        "bulk",
-    ),
-    "index": Job(
-        "put a collection's vectors into a store, add to it, delete from it",
-        search_options.add_index_arguments,
-        search_options.take_index_options,
-        ".search.command",
-        "search",
-    ),
-    "search": Job(
-        "look for a text or an image in a store",
-        search_options.add_search_arguments,
-        search_options.take_search_options,
-        ".search.command",
-        "search",
-    ),
-}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage."""
-    options = vars(_parser().parse_args(arguments))
-    command = options.pop("command")
-    try:
-        if command in JOBS:
-            _run_job(command, JOBS[command].take(options), read_settings(**options))
-        wanted, images, texts = (options.pop(name, None) for name in ("filter", "images", "texts"))
-        settings = read_settings(**options)
-        if command == "quantize":
-            return _quantize(settings, Path(images), Path(texts) if texts else None)
-        if command == "models":
-            return _models(wanted or "", settings.cache_dir)
-        return _serve(settings) if command == "serve" else _info(settings)
-    except (StartupError, JobError) as error:
-        print(f"openclip-api: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    parsed = _parser().parse_args(arguments)
+    flags = {name: value for name, value in vars(parsed).items() if name in Settings.model_fields}
+    return _exit_code(lambda: COMMANDS[parsed.command].run(read_settings(**flags), parsed))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="openclip-api", description="OpenCLIP embeddings over HTTP, without torch.")
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    serve = commands.add_parser("serve", help="start the server")
-    info = commands.add_parser("info", help="load the model and print what it is, as JSON")
-    models = commands.add_parser("models", help="list OpenCLIP's models and their tags")
-    models.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
-    quantize = commands.add_parser("quantize", help="calibrate the model's int8 form on your own images and texts")
-    quantize.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
-    quantize.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
-    jobs = [job.add_arguments(commands.add_parser(name, help=job.help)) for name, job in JOBS.items()]
-    for command in (serve, info, models, quantize, *jobs):
-        _add_settings(command)
-    return parser
+def load_model(settings: Settings) -> Embedder:
+    """The model that MODEL_NAME and MODEL_PRETRAINED name. Raises StartupError."""
+    from .runtime.loader import load
+
+    return load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
 
 
-def _add_settings(command: argparse.ArgumentParser) -> None:
-    """A flag for each setting; what is not given on the command line stays with the environment."""
-    for name, field in Settings.model_fields.items():
-        default = "" if field.default is None else f" (default {_shown(field.default)})"
-        command.add_argument(
-            f"--{name.replace('_', '-')}",
-            default=argparse.SUPPRESS,
-            metavar="VALUE",
-            help=f"{field.description}{default}; environment: {name.upper()}".replace("%", "%%"),
-        )
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return str(default).lower()
-    return ",".join(default) if isinstance(default, list) else str(default)
-
-
-def _serve(settings: Settings) -> NoReturn:
-    from .server.run import run  # a listing of models need not import a web server
+def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
+    from .server.run import run
 
     _exit(run(settings))
 
 
-def _exit(code: int) -> NoReturn:
-    """All is answered, written and closed. What is left, Python's shutdown beside OpenVINO's threads, crashed once
-    in some hundred stops, and would turn a clean exit into a failure."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _run_job(command: str, options: Any, settings: Settings) -> NoReturn:
-    job = JOBS[command]
-    try:
-        run = getattr(import_module(job.module, __package__), command)
-    except ImportError as error:
-        raise MissingExtra(f"{command} needs {error.name}: pip install 'openclip-api[{job.extra}]'") from error
-    from .runtime.loader import load
-
-    def load_model() -> Embedder:
-        name, tag = settings.model_name, settings.tag
-        return load(name, tag, model_id=settings.served_model_id, **settings.load_options)
-
-    try:
-        _exit(run(options, settings, load_model))
-    except (StartupError, JobError) as error:
-        print(f"openclip-api: {error}", file=sys.stderr)
-        _exit(1)
-    except KeyboardInterrupt:
-        _exit(130)
-
-
-def _info(settings: Settings) -> int:
-    from .runtime.loader import load
-
-    embedder = load(settings.model_name, settings.tag, model_id=settings.served_model_id, **settings.load_options)
+def _info(settings: Settings, _: argparse.Namespace) -> int:
+    embedder = load_model(settings)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0
 
 
-def _quantize(settings: Settings, images: Path, texts: Path | None) -> int:
+def _models(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .runtime.listing import COLUMNS, listed_models
+
+    words = arguments.filter.lower().split()
+    rows = [row for row in listed_models(settings.cache_dir) if all(word in " ".join(row).lower() for word in words)]
+    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    for row in (COLUMNS, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
     from .runtime.quantize import quantize
 
     folder = quantize(
         settings.model_name,
         settings.tag,
-        images,
-        texts,
+        Path(arguments.images),
+        Path(arguments.texts) if arguments.texts else None,
         cache_dir=settings.cache_dir,
         max_megapixels=settings.max_image_megapixels,
     )
@@ -172,15 +75,108 @@ def _quantize(settings: Settings, images: Path, texts: Path | None) -> int:
     return 0
 
 
-def _models(wanted: str, cache_dir: Path | None) -> int:
-    from .runtime.listing import COLUMNS, listed_models
-
-    rows = [COLUMNS, *(row for row in listed_models(cache_dir) if _has_all(" ".join(row), wanted))]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+def _embed(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("bulk", "embed"):
+        from .bulk.command import embed
+    _exit(_exit_code(lambda: embed(options_of(EmbedOptions, arguments), settings, load_model)))
 
 
-def _has_all(line: str, words: str) -> bool:
-    return all(word in line.lower() for word in words.lower().split())
+def _index(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("search", "index"):
+        from .search.index import index
+    _exit(_exit_code(lambda: index(options_of(IndexOptions, arguments), settings, load_model)))
+
+
+def _search(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("search", "search"):
+        from .search.command import search
+    _exit(_exit_code(lambda: search(options_of(SearchOptions, arguments), settings, load_model)))
+
+
+def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
+
+
+def _add_quantize_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
+    parser.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
+
+
+class Command(NamedTuple):
+    """A command imports what it needs when it runs, so that --help and `models` start fast and need no extra."""
+
+    help: str
+    run: Callable[[Settings, argparse.Namespace], int]
+    add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+
+
+COMMANDS = {
+    "serve": Command("start the server", _serve),
+    "info": Command("load the model and print what it is, as JSON", _info),
+    "models": Command("list OpenCLIP's models and their tags", _models, _add_models_arguments),
+    "quantize": Command(
+        "calibrate the model's int8 form on your own images and texts", _quantize, _add_quantize_arguments
+    ),
+    "embed": Command("embed a collection into Parquet shards; interrupted, it goes on", _embed, add_embed_arguments),
+    "index": Command("put a collection's vectors into a store, add to it, delete from it", _index, add_index_arguments),
+    "search": Command("look for a text or an image in a store", _search, add_search_arguments),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="openclip-api", description="OpenCLIP embeddings over HTTP, without torch.")
+    parser.add_argument("--version", action="version", version=__version__)
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, command in COMMANDS.items():
+        subparser = parsers.add_parser(name, help=command.help)
+        command.add_arguments(subparser)
+        _add_settings(subparser)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """A flag for each setting. One that is not given is absent from the parsed arguments, so the environment counts."""
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else f" (default {_shown(field.default)})"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            metavar="VALUE",
+            help=f"{field.description}{default}; environment: {name.upper()}".replace("%", "%%"),
+        )
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(default) if isinstance(default, list) else str(default)
+
+
+def _exit_code(run: Callable[[], int]) -> int:
+    """What `run` returns; for an error that a user can meet one line on stderr and 1."""
+    try:
+        return run()
+    except (StartupError, RunError) as error:
+        print(f"openclip-api: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _exit(code: int) -> NoReturn:
+    """End the process without Python's own shutdown, once everything is written and closed.
+
+    Beside OpenVINO's threads that shutdown crashed about once in a hundred times, which made a clean exit a failure.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+@contextmanager
+def _extra(extra: str, command: str) -> Iterator[None]:
+    """Around the imports of a command that needs the packages of an extra. Raises MissingExtra."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(f"{command} needs {error.name}: pip install 'openclip-api[{extra}]'") from error

@@ -6,17 +6,17 @@ OpenClipApiError
 │   ├── UnknownModel        no such name, tag, folder or hub repository
 │   ├── UnsupportedModel    the checkpoint asks for something this runtime does not build
 │   ├── MissingExtra        an optional package is needed
-│   ├── CorruptCheckpoint   a file is cut, damaged or not what it should be
+│   ├── CorruptCheckpoint   a file is incomplete, damaged or not what it should be
 │   ├── FailedCalibration   a model lost too much in int8
-│   ├── InvalidStore        what is to be searched is not there, damaged, or of another model
+│   ├── InvalidStore        the store is not there, damaged, or of another model
 │   ├── HubUnreachable      a download is needed and cannot be made
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
-├── JobError                ends a bulk job: one line, exit code 1
+├── RunError                ends embed, index or search: one line, exit code 1
 │   ├── InvalidSource       what is to be embedded is not there, or not what it should be
 │   ├── OtherRun            the folder holds a run with another model, source or format
-│   ├── ClusterFailed       the Ray cluster is not there, or a node of it cannot do its part
+│   ├── ClusterFailed       the Ray cluster is not there, or one of its nodes cannot do its part
 │   ├── ServerFailed        a server does not answer, serves another model or refuses
-│   └── CannotWrite         the disk is full, or takes no more for another reason
+│   └── CannotWrite         the disk is full, or cannot be written for another reason
 └── RequestError            ends one request: carries the field that is wrong
     ├── InvalidRequest      the body is not JSON
     ├── InvalidInput        a field is missing, of the wrong type or empty
@@ -79,27 +79,27 @@ class FailedSelfCheck(StartupError):
     pass
 
 
-class JobError(OpenClipApiError):
-    """A bulk job cannot start or go on; the message says why."""
+class RunError(OpenClipApiError):
+    """embed, index or search cannot start or continue; the message says why."""
 
 
-class InvalidSource(JobError):
+class InvalidSource(RunError):
     pass
 
 
-class OtherRun(JobError):
+class OtherRun(RunError):
     pass
 
 
-class ClusterFailed(JobError):
+class ClusterFailed(RunError):
     pass
 
 
-class ServerFailed(JobError):
+class ServerFailed(RunError):
     pass
 
 
-class CannotWrite(JobError):
+class CannotWrite(RunError):
     pass
 
 

@@ -1,6 +1,6 @@
-"""Every setting once: environment variable, default, allowed values, one line of help.
+"""Every setting, once: name, default, allowed values, one line of help.
 
-A setting comes from a command-line flag, else the environment, else a `.env` file, else its default.
+A value comes from a command-line flag, else the environment, else a `.env` file, else its default.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
 
 
-def _lower(value: Any) -> Any:
+def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _comma_separated(value: Any) -> Any:
+def _comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         "instead of MODEL_NAME and MODEL_PRETRAINED",
     )
     max_loaded_models: int = Field(
-        0, ge=0, description="most models in memory at once; beyond it the longest idle is put away; 0 for all"
+        0, ge=0, description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all"
     )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
@@ -61,9 +61,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
     max_batch: int = Field(16, ge=1, description="most items in one forward pass")
-    max_queue: int = Field(1024, ge=1, description="most items on their way at once; beyond it requests get 429")
+    max_queue: int = Field(1024, ge=1, description="most items in flight at once; beyond it requests get 429")
     max_queue_mb: float = Field(
-        512, gt=0, description="most megabytes of bodies, and of items on their way; beyond it requests get 429"
+        512, gt=0, description="most megabytes of request bodies, and of items in flight; beyond it requests get 429"
     )
     text_cache_mb: float = Field(
         16, ge=0, description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none"
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     @property
     def served_models(self) -> dict[str, tuple[str, str | None, str | None]]:
-        """What answers call each model → its name, tag and MODEL_ID."""
+        """The name that requests give a model → its name, tag and MODEL_ID."""
         if not self.models:
             name = self.model_name if self.tag is None else f"{self.model_name}:{self.tag}"
             return {name: (self.model_name, self.tag, self.served_model_id)}
@@ -156,14 +156,14 @@ class Settings(BaseSettings):
 
     @property
     def served_model_id(self) -> str | None:
-        """MODEL_ID, the original's name for the default model, or None: derive it from the checkpoint."""
+        """MODEL_ID; else the original's name for the default model; else None, which means: from the checkpoint."""
         if self.model_id is None and (self.model_name, self.tag) == DEFAULT_MODEL:
             return DEFAULT_MODEL_ID
         return self.model_id
 
 
 def _name_and_tag(model: str) -> tuple[str, str | None]:
-    """ "ViT-B-32:openai" → its two parts; hf-hub: and local-dir: names have no tag, and colons of their own."""
+    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names have no tag, and contain colons."""
     if model.startswith(("hf-hub:", "local-dir:")):
         return model, None
     name, _, tag = model.partition(":")

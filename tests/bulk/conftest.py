@@ -12,7 +12,7 @@ from lance import LanceDataset
 
 import openclip_api
 from openclip_api.bulk.command import embed
-from openclip_api.bulk.options import add_arguments, take_options
+from openclip_api.bulk.options import EmbedOptions, add_embed_arguments, options_of
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.settings import read_settings
 
@@ -33,9 +33,9 @@ def run(embedder: Embedder) -> Embed:
 
     def run(*arguments: Any, **settings: Any) -> int:
         parser = argparse.ArgumentParser()
-        add_arguments(parser)
-        options = vars(parser.parse_args(["--progress", "quiet", *map(str, arguments)]))
-        return embed(take_options(options), read_settings(**settings), lambda: embedder)
+        add_embed_arguments(parser)
+        parsed = parser.parse_args(["--progress", "quiet", *map(str, arguments)])
+        return embed(options_of(EmbedOptions, parsed), read_settings(**settings), lambda settings: embedder)
 
     return run
 

@@ -1,4 +1,4 @@
-"""Killed at any moment, out of space at any write: the same command goes on, and the rows are the unbroken run's."""
+"""A run that is killed, or finds no space: the same command continues it, and the rows equal an unbroken run's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import Embed
 
 @contextmanager
 def nth_call_fails(monkeypatch: pytest.MonkeyPatch, nth: int, code: int) -> Iterator[list[str]]:
-    """The nth write, sync, rename or truncation on the disk fails; a write leaves half of its bytes behind."""
+    """The nth write, sync, rename or truncation fails; a write that fails has written half of its bytes."""
     calls: list[str] = []
 
     def failing(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,7 +43,7 @@ def nth_call_fails(monkeypatch: pytest.MonkeyPatch, nth: int, code: int) -> Iter
 
 
 PARQUET = 4 + 3 * 6 + 4  # manifest, shards with their lines, failures
-LANCE = PARQUET + 6  # its own transaction, manifest and hint at the latest one, and three folders
+LANCE = PARQUET + 6  # Lance's transaction, manifest and version hint, and three folders
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""--format lance: a table that Lance and LanceDB open, made of shards that are as safe as Parquet's."""
+"""--format lance: Lance and LanceDB open the table, and its shards survive what Parquet's survive."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed, im
     same_rows(tmp_path / "out", tmp_path / "whole")
 
 
-def test_a_table_that_did_not_fit_on_the_disk_is_told_of(tmp_path: Path, run: Embed, images: Path, monkeypatch):
+def test_a_table_that_did_not_fit_on_the_disk_is_reported(tmp_path: Path, run: Embed, images: Path, monkeypatch):
     run(images, "--out", tmp_path / "whole", *LANCE)
     commit = LanceDataset.commit
 

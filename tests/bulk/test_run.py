@@ -1,4 +1,4 @@
-"""A run's folder: its formats as others read them, and what a second run makes of it."""
+"""A run's folder: other programs read its formats, and a second run continues it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from filelock import FileLock
 
 import openclip_api
 from openclip_api.bulk.command import embed
-from openclip_api.bulk.engine import LocalEngine
+from openclip_api.bulk.item_embedder import LocalEmbedder
 from openclip_api.errors import OtherRun
 from openclip_api.runtime.embedder import Embedder
 
@@ -90,7 +90,7 @@ def test_other_formats(tmp_path: Path, run: Embed, source: Path, expected: np.nd
 
 
 def files_of(out: Path) -> dict[str, tuple[bytes, int]]:
-    """Each file's content and the number that tells whether it was written anew."""
+    """Each file's content and inode number, which changes when a file is written again."""
     return {path.name: (path.read_bytes(), path.stat().st_ino) for path in (out / "vectors").iterdir()}
 
 
@@ -152,11 +152,19 @@ def test_another_source_model_or_format_is_refused(tmp_path: Path, run: Embed, s
         run(source, "--out", out)
 
 
+def test_fewer_columns_are_refused(tmp_path: Path, run: Embed):
+    (tmp_path / "t.csv").write_text("text,a,b\nx,1,2\n")
+    options = [tmp_path / "t.csv", "--text-column", "text", "--out", tmp_path / "out", "--keep"]
+    run(*options, "a,b")
+    with pytest.raises(OtherRun, match="columns b string, not null"):
+        run(*options, "a")
+
+
 def test_another_model_is_refused(tmp_path: Path, run: Embed, source: Path, tiny: Path, monkeypatch):
     run(source, "--out", tmp_path / "out")
     other = openclip_api.load(f"local-dir:{tiny}", precision="fp32")
     monkeypatch.setattr(
-        "tests.bulk.conftest.embed", lambda options, settings, _: embed(options, settings, lambda: other)
+        "tests.bulk.conftest.embed", lambda options, settings, _: embed(options, settings, lambda settings: other)
     )
     with pytest.raises(OtherRun, match="model id OpenCLIP-emoji, not OpenCLIP-tiny-clip"):
         run(source, "--out", tmp_path / "out")
@@ -177,16 +185,16 @@ def test_two_runs_at_once_do_not_share_a_folder(tmp_path: Path, run: Embed, sour
     assert run(source, "--out", tmp_path / "out") == 3
 
 
-def test_an_engine_that_breaks_ends_the_job_and_fails_no_row(tmp_path: Path, run: Embed, source: Path, monkeypatch):
-    started = LocalEngine.start
+def test_an_embedder_that_breaks_ends_the_run_and_fails_no_row(tmp_path: Path, run: Embed, source: Path, monkeypatch):
+    submit = LocalEmbedder.submit_blocking
     count = iter(range(10**6))
 
-    def start(self, kind, content):
+    def breaking(self, kind, content):
         if next(count) == 17:
             raise RuntimeError("the device is gone")
-        return started(self, kind, content)
+        return submit(self, kind, content)
 
-    monkeypatch.setattr(LocalEngine, "start", start)
+    monkeypatch.setattr(LocalEmbedder, "submit_blocking", breaking)
     with pytest.raises(RuntimeError, match="the device is gone"):
         run(source, "--out", tmp_path / "out", "--shard-rows", 10)
     monkeypatch.undo()
@@ -217,4 +225,4 @@ def test_it_leaves_no_thread_behind(tmp_path: Path, run: Embed, source: Path):
     before = threading.active_count()
     for name in "bcde":
         run(source, "--out", tmp_path / name)
-    assert threading.active_count() <= before + LocalEngine.readers
+    assert threading.active_count() <= before + LocalEmbedder.reader_threads

@@ -1,4 +1,4 @@
-"""--server: the rows of the local run, whatever happens to the servers meanwhile."""
+"""--server: the rows equal those of a local run, whatever happens to the servers meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from openclip_api.bulk.servers import Servers
+from openclip_api.bulk.remote_embedder import RemoteEmbedder
 from openclip_api.errors import OtherRun, ServerFailed
 
 from ..support.embed_process import SHARD, finish, same_rows, start, write_collection
@@ -61,7 +61,7 @@ def test_servers_share_the_work_and_one_may_die(tmp_path: Path):
     source = tmp_path / "t.txt"
     source.write_text("\n".join(f"text {n}" for n in range(1500)))
     with ExitStack() as stack:
-        slow = {"FAKE_BATCH_SECONDS": 0.05, "MAX_QUEUE": 20}  # fewer places than are asked for: 429 in between
+        slow = {"FAKE_BATCH_SECONDS": 0.05, "MAX_QUEUE": 20}  # a queue that is too short for the requests: some get 429
         one, two, three = (stack.enter_context(FakeServer(**slow)) for _ in range(3))
         servers = [part for server in (one, two, three) for part in ("--server", url_of(server))]
         process = start(source, *servers, "--out", tmp_path / "out", "--progress", "quiet")
@@ -85,13 +85,13 @@ def test_no_key_no_server_and_two_models_are_one_line(tmp_path: Path, run: Embed
     with pytest.raises(ServerFailed, match="refuses the key: set API_KEY"):
         run(tmp_path / "t.txt", "--server", url_of(emoji), "--out", tmp_path / "out")
     with FakeServer() as other, pytest.raises(ServerFailed, match="all must serve the same"):
-        Servers([url_of(other), url_of(emoji)], "secret")
+        RemoteEmbedder([url_of(other), url_of(emoji)], "secret")
     with pytest.raises(ServerFailed, match="does not answer: ConnectError"):
-        Servers(["http://127.0.0.1:9"], None, patience=0.5)
+        RemoteEmbedder(["http://127.0.0.1:9"], None, patience=0.5)
 
 
 class Scripted(ThreadingHTTPServer):
-    """Answers what it is told to, one status after the other, then vectors."""
+    """Answers with the given statuses, one after the other, then with vectors."""
 
     def __init__(self, statuses: list[int]) -> None:
         self.statuses = statuses
@@ -133,18 +133,18 @@ class Answer(BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("statuses", [[429, 503, 200], [502, 504], [0, 0, 429], [500, 500], [500, 503, 500], []])
 def test_what_passes_is_asked_again(statuses: list[int]):
-    with Scripted(statuses) as scripted, Servers([scripted.url], None) as servers:
-        assert servers.start("text", "a").result().tolist() == [1, 1]
+    with Scripted(statuses) as scripted, RemoteEmbedder([scripted.url], None) as embedder:
+        assert embedder.submit_blocking("text", "a").result().vector.tolist() == [1, 1]
         scripted.shutdown()
 
 
 @pytest.mark.parametrize(
     ("status", "message"), [(412, "now serves another model"), (404, "status 404"), (401, "API_KEY")]
 )
-def test_what_does_not_pass_ends_the_job(status: int, message: str):
-    with Scripted([status]) as scripted, Servers([scripted.url], None) as servers:
+def test_what_does_not_pass_ends_the_run(status: int, message: str):
+    with Scripted([status]) as scripted, RemoteEmbedder([scripted.url], None) as embedder:
         with pytest.raises(ServerFailed, match=message):
-            servers.start("text", "a")
+            embedder.submit_blocking("text", "a")
         scripted.shutdown()
 
 
@@ -161,7 +161,7 @@ def test_what_a_server_answers_500_for_is_a_row_that_failed(tmp_path: Path, run:
     assert rows["error"][7].startswith("an error of the server's own; its log has request ")
 
 
-def test_a_server_that_answers_500_for_all_ends_the_job(tmp_path: Path, run: Embed):
+def test_a_server_that_answers_500_for_all_ends_the_run(tmp_path: Path, run: Embed):
     (tmp_path / "t.txt").write_text("\n".join(f"text {n}" for n in range(200)))
     with Scripted([500] * 1000) as scripted:
         with pytest.raises(ServerFailed, match="50 items in a row ended with status 500: no"):
@@ -171,7 +171,7 @@ def test_a_server_that_answers_500_for_all_ends_the_job(tmp_path: Path, run: Emb
 
 @pytest.mark.slow
 def test_patience_ends():
-    with Scripted([503] * 1000) as scripted, Servers([scripted.url], None, patience=1) as servers:
+    with Scripted([503] * 1000) as scripted, RemoteEmbedder([scripted.url], None, patience=1) as embedder:
         with pytest.raises(ServerFailed, match="has no room: status 503"):
-            servers.start("text", "a")
+            embedder.submit_blocking("text", "a")
         scripted.shutdown()

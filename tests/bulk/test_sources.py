@@ -1,4 +1,4 @@
-"""Each kind of source gives its items, ids and extra columns; what cannot be read is a row that says so."""
+"""Each kind of source gives its items, ids and extra columns. An item that cannot be read is a row with an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images by URL in a table: fetched through the real guard; only the network behind it is this machine's."""
+"""Images by URL in a table. The checks are the real ones; only the network behind them is a server in this process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def slow(request: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def upstream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Upstream]:
-    """A web server that ok.test and other.test lead to."""
+    """The web server that ok.test and other.test resolve to."""
     answers = {
         "/a.jpg": body(JPEG),
         "/b.png": body(PNG),
@@ -104,7 +104,7 @@ def test_what_is_done_is_not_fetched_again(tmp_path: Path, run: Embed, upstream:
 
 
 def test_many_readers_do_not_wait_their_seconds_away(upstream: Upstream, monkeypatch: pytest.MonkeyPatch):
-    """With several servers there are more readers than fetches at once; a fetch that has begun counts its seconds."""
+    """With several servers there are more readers than fetches at once, and URL_TIMEOUT starts with each fetch."""
     begun, most = 0, 0
 
     class Counted(ImageFetcher):

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.chaos
 
 
 @pytest.mark.parametrize(("format", "kills"), [("parquet", 200), ("lance", 50)])
-def test_f3_kills_lose_and_double_no_row(
+def test_kills_lose_and_double_no_row(
     tmp_path: Path,
     run: Embed,  # noqa: F811
     report: Report,
@@ -25,7 +25,7 @@ def test_f3_kills_lose_and_double_no_row(
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a kill may leave a part of a Lance shard there
     folders, within = kill_until_done(tmp_path, run, images=400, kills=kills, seed=2, format=format)
     report(
-        f"F3 {kills} SIGKILLs of `openclip-api embed --format {format}`, 402 items in shards of 10",
+        f"{kills} SIGKILLs of `openclip-api embed --format {format}`, 402 items in shards of 10",
         "folders finished, each equal to the unbroken run; kills that left a part behind",
         f"{folders}; {within}",
     )

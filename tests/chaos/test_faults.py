@@ -32,7 +32,7 @@ pytestmark = pytest.mark.chaos
 SOURCES = Path(__file__).parents[2] / "src" / "openclip_api"
 
 
-def test_f1_stopping_under_load_loses_no_accepted_request(report: Report):
+def test_stopping_under_load_loses_no_accepted_request(report: Report):
     """In each trial SIGTERM comes at another moment of a steady load."""
     rng, seen, trials = random.Random(1), Counter[str](), 12
 
@@ -60,16 +60,14 @@ def test_f1_stopping_under_load_loses_no_accepted_request(report: Report):
             asyncio.run(trial(server))
             assert server.wait() == 0
             assert "Traceback" not in server.output
-    report(
-        f"{trials} times SIGTERM under 100 requests/s (F1)", "answers", ", ".join(f"{k}: {v}" for k, v in seen.items())
-    )
+    report(f"{trials} times SIGTERM under 100 requests/s", "answers", ", ".join(f"{k}: {v}" for k, v in seen.items()))
     assert seen["200"] > 20 * trials
     assert set(seen) <= {"200", "503", "not sent", "refused or reset"}
     # one connection may meet the closed socket in the moment after the last answer; none that was accepted is reset
     assert seen["refused or reset"] <= trials
 
 
-def test_f8_without_a_home_and_with_a_cache_that_cannot_be_written():
+def test_without_a_home_and_with_a_cache_that_cannot_be_written():
     environment = {key: value for key, value in os.environ.items() if key not in ("HOME", "HF_HOME", "XDG_CACHE_HOME")}
     settings = {"MODEL_NAME": "emoji", "PORT": "7862", "CACHE_DIR": "/proc/no/such", "HF_HUB_OFFLINE": "1"}
     with subprocess.Popen(
@@ -101,7 +99,7 @@ def large_jpeg(pixels: int, seed: int) -> bytes:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes on Linux only")
-def test_f14_decoders_that_crash_end_no_more_than_the_image_they_have(report: Report):
+def test_decoders_that_crash_end_no_more_than_the_image_they_have(report: Report):
     files = [large_jpeg(1500, seed) for seed in range(4)]
     # each another file, so that none is decoded for two requests at once
     images = [base64.b64encode(files[i % 4] + b"%d" % i).decode() for i in range(120)]
@@ -116,7 +114,7 @@ def test_f14_decoders_that_crash_end_no_more_than_the_image_they_have(report: Re
                     os.kill(pid, signal.SIGSEGV)
                     crashes += 1
         codes = Counter(request.result().status_code for request in waiting)
-        report(f"{crashes} decoders killed by SIGSEGV under load (F14)", "answers", str(dict(codes)))
+        report(f"{crashes} decoders killed by SIGSEGV under load", "answers", str(dict(codes)))
         assert set(codes) <= {200, 422}
         assert codes[422] <= crashes
         assert codes[200] > 0
@@ -135,7 +133,7 @@ def _children(parent: int) -> list[int]:
     return found
 
 
-def test_f17_nothing_that_waits_looks_at_the_wall_clock():
+def test_nothing_that_waits_looks_at_the_wall_clock():
     """A clock set an hour back or forth changes no time-out: only what is told comes from it."""
     for path in SOURCES.rglob("*.py"):
         if path.name == "openai.py":  # an answer there tells when it was created
@@ -146,7 +144,7 @@ def test_f17_nothing_that_waits_looks_at_the_wall_clock():
                 assert owner not in ("time", "datetime", "date"), f"{path.name}:{node.lineno}"
 
 
-def test_f18_out_of_file_descriptors_it_recovers(report: Report):
+def test_out_of_file_descriptors_it_recovers(report: Report):
     bound = (64, 64)
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (bound[0], old[1]))
@@ -165,7 +163,7 @@ def test_f18_out_of_file_descriptors_it_recovers(report: Report):
             assert server.process.poll() is None
         wait_for(lambda: _answers(server.http), 30)
         assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
-        report("120 connections on 64 file descriptors (F18)", "processor share while out of them", f"{busy:.0%}")
+        report("120 connections on 64 file descriptors", "processor share while out of them", f"{busy:.0%}")
         assert busy < 0.9  # no busy loop
         assert server.stop() == 0
 
@@ -176,7 +174,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.parametrize("decode", ["thread", "process"])
-def test_f19_health_answers_while_large_images_are_decoded(report: Report, decode: str):
+def test_health_answers_while_large_images_are_decoded(report: Report, decode: str):
     images = [base64.b64encode(large_jpeg(3000, seed)).decode() for seed in range(3)]
     took = []
     with ServerProcess(MODEL_NAME="emoji", DECODE=decode) as server, ThreadPoolExecutor(3) as clients:
@@ -189,7 +187,7 @@ def test_f19_health_answers_while_large_images_are_decoded(report: Report, decod
         assert {request.result().status_code for request in waiting} == {200}
         worst = float(np.quantile(took, 0.99))
         report(
-            f"9 megapixel images decoded, DECODE={decode} (F19)",
+            f"9 megapixel images decoded, DECODE={decode}",
             "p50, p99 of /health",
             f"{np.median(took) * 1000:.0f} ms, {worst * 1000:.0f} ms",
         )

@@ -61,7 +61,7 @@ def server() -> Iterator[FakeServer]:
         assert "Traceback" not in process.output
 
 
-def test_f15_overload_costs_no_goodput(server: FakeServer, report: Report):
+def test_overload_costs_no_goodput(server: FakeServer, report: Report):
     c = capacity(server)
     report("fake engine, 4 texts in 40 ms, MAX_QUEUE=40", "capacity C", f"{c:.0f} texts/s")
     calm = run_load(server, 0.8 * c, SECONDS / 2, vector_of)

@@ -16,7 +16,7 @@ import pytest
 
 from openclip_api.checkpoints.config import PreprocessConfig
 from openclip_api.errors import RequestError
-from openclip_api.inputs.decoder_processes import DecodeProcesses
+from openclip_api.inputs.decoder_processes import DecoderProcesses
 
 from ..golden import IMAGES
 from ..support.bad_images import IMAGES as BAD
@@ -50,16 +50,16 @@ def mutated(seeds: list[bytes], rng: random.Random) -> bytes:
 
 @pytest.mark.process
 def test_mutated_images_are_read_or_refused():
-    seeds = list(IMAGES.values()) + [data for _, _, data, _ in BAD if 0 < len(data) < 60_000]
+    seeds = list(IMAGES.values()) + [data for _, data, _ in BAD if 0 < len(data) < 60_000]
     rng = random.Random(SEED)
-    processes = DecodeProcesses(PreprocessConfig(size=32), max_megapixels=4, count=2)
+    processes = DecoderProcesses(PreprocessConfig(size=32), max_megapixels=4, count=2)
     seen: Counter[str] = Counter()
     crashed: list[int] = []
 
     def decode(number_and_data: tuple[int, bytes]) -> None:
         number, data = number_and_data
         try:
-            pixels = processes(data)
+            pixels = processes(data).pixels
         except RequestError as error:
             if "decoder crashed" in error.message:
                 crashed.append(number)
@@ -80,7 +80,7 @@ def test_mutated_images_are_read_or_refused():
 
 @pytest.mark.process
 def test_a_planted_crash_would_be_seen(monkeypatch: pytest.MonkeyPatch):
-    processes = DecodeProcesses(PreprocessConfig(size=32), max_megapixels=4, count=1)
+    processes = DecoderProcesses(PreprocessConfig(size=32), max_megapixels=4, count=1)
     child = processes._idle.get()
     assert child is not None
     monkeypatch.setattr(child, "poll", lambda: os.kill(child.pid, signal.SIGKILL))  # right before the image is sent

@@ -15,8 +15,8 @@ import pytest
 
 from openclip_api.checkpoints.config import PreprocessConfig
 from openclip_api.errors import InvalidImage, TooLarge
-from openclip_api.inputs.decoder_processes import DecodeProcesses
-from openclip_api.inputs.images import image_preprocess
+from openclip_api.inputs.decoder_processes import DecoderProcesses
+from openclip_api.inputs.images import image_reader
 
 from ..conftest import Encode
 
@@ -26,8 +26,8 @@ CONFIG = PreprocessConfig(size=64)
 
 
 @pytest.fixture
-def processes() -> Iterator[DecodeProcesses]:
-    processes = DecodeProcesses(CONFIG, max_megapixels=2, count=2, seconds=3)
+def processes() -> Iterator[DecoderProcesses]:
+    processes = DecoderProcesses(CONFIG, max_megapixels=2, count=2, seconds=3)
     yield processes
     processes.close()
 
@@ -50,16 +50,18 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 @pytest.mark.parametrize("mode", ["shortest", "squash", "longest"])
 def test_the_pixels_are_the_same_to_the_bit(photo: Encode, mode: str):
     config = PreprocessConfig(size=50, resize_mode=mode, interpolation="bilinear")
-    here, processes = image_preprocess(config, 40), DecodeProcesses(config, 40, count=2)
+    here, processes = image_reader(config, 40), DecoderProcesses(config, 40, count=2)
     images = [photo(name, format) for name in ("astronaut", "coffee") for format in ("JPEG", "PNG", "WEBP", "GIF")]
     with ThreadPoolExecutor(4) as pool:
-        for image, pixels in zip(images, pool.map(processes, images), strict=True):
-            np.testing.assert_array_equal(pixels, here(image))
+        for image, decoded in zip(images, pool.map(processes, images), strict=True):
+            expected = here(image)
+            np.testing.assert_array_equal(decoded.pixels, expected.pixels)
+            assert (decoded.width, decoded.height) == (expected.width, expected.height)
     processes.close()
 
 
-def test_errors_are_the_same(processes: DecodeProcesses, photo: Encode):
-    here = image_preprocess(CONFIG, 2)
+def test_errors_are_the_same(processes: DecoderProcesses, photo: Encode):
+    here = image_reader(CONFIG, 2)
     for image, kind in [(b"no image", InvalidImage), (photo()[:5000], InvalidImage), (b"", InvalidImage)]:
         with pytest.raises(kind) as expected:
             here(image)
@@ -71,7 +73,7 @@ def test_errors_are_the_same(processes: DecodeProcesses, photo: Encode):
 
 
 @needs_proc
-def test_f14_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: DecodeProcesses, photo: Encode):
+def test_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: DecoderProcesses, photo: Encode):
     image = photo()
     expected = processes(image)
     before = set(children())
@@ -82,13 +84,13 @@ def test_f14_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: De
     with pytest.raises(InvalidImage, match="decoder crashed"):
         processes(image)
     started = time.monotonic()
-    np.testing.assert_array_equal(processes(image), expected)
+    np.testing.assert_array_equal(processes(image).pixels, expected.pixels)
     assert time.monotonic() - started < 3
     assert not before & set(children())
 
 
 @needs_proc
-def test_row_69_what_takes_too_long_is_ended(processes: DecodeProcesses, photo: Encode):
+def test_what_takes_too_long_is_ended(processes: DecoderProcesses, photo: Encode):
     processes(photo())
     (pid,) = children()
     os.kill(pid, signal.SIGSTOP)
@@ -96,22 +98,22 @@ def test_row_69_what_takes_too_long_is_ended(processes: DecodeProcesses, photo: 
     with pytest.raises(InvalidImage, match="too long"):
         processes(photo())
     assert 2 < time.monotonic() - started < 10
-    assert processes(photo()).shape == (64, 64, 3)
+    assert processes(photo()).pixels.shape == (64, 64, 3)
 
 
 @needs_proc
-def test_one_that_ended_while_idle_costs_nobody_anything(processes: DecodeProcesses, photo: Encode):
+def test_one_that_ended_while_idle_costs_nobody_anything(processes: DecoderProcesses, photo: Encode):
     processes(photo())
     (pid,) = children()
     os.kill(pid, signal.SIGKILL)
     time.sleep(0.2)
-    assert processes(photo()).shape == (64, 64, 3)
+    assert processes(photo()).pixels.shape == (64, 64, 3)
 
 
 @needs_proc
 def test_children_end_with_it_and_know_no_secrets(monkeypatch: pytest.MonkeyPatch, photo: Encode):
     monkeypatch.setenv("API_KEY", "secret")
-    processes = DecodeProcesses(CONFIG, 2, count=3)
+    processes = DecoderProcesses(CONFIG, 2, count=3)
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(processes, [photo()] * 30))
     pids = children()
@@ -122,7 +124,7 @@ def test_children_end_with_it_and_know_no_secrets(monkeypatch: pytest.MonkeyPatc
     assert children() == {}
 
 
-def test_an_image_larger_than_a_pipe_goes_through(processes: DecodeProcesses, photo: Encode):
+def test_an_image_larger_than_a_pipe_goes_through(processes: DecoderProcesses, photo: Encode):
     image = photo("astronaut", "BMP", size=(1000, 1000))
     assert len(image) > 2_000_000
-    np.testing.assert_array_equal(processes(image), image_preprocess(CONFIG, 2)(image))
+    np.testing.assert_array_equal(processes(image).pixels, image_reader(CONFIG, 2)(image).pixels)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from openclip_api import Embedder, load
 from openclip_api.checkpoints.checkpoint import PreprocessConfig
-from openclip_api.inputs.decoder_processes import DecodeProcesses
-from openclip_api.inputs.images import SCALING_MARGIN, image_preprocess
+from openclip_api.inputs.decoder_processes import DecoderProcesses
+from openclip_api.inputs.images import SCALING_MARGIN, image_reader
 
 from ..conftest import Encode
 from ..golden import IMAGES, MODELS
@@ -46,7 +46,7 @@ def test_the_picture_stays_in_its_place(photo: Encode, mode: str, size: tuple[in
     """A picture whose last blocks are cut off would be shifted by a part of a pixel."""
     data = photo("coffee", "JPEG", size)
     config = PreprocessConfig(size=96, resize_mode=mode)
-    exact, scaled = (image_preprocess(config, scale_jpegs=choice)(data).astype(int) for choice in (False, True))
+    exact, scaled = (image_reader(config, scale_jpegs=choice)(data).pixels.astype(int) for choice in (False, True))
     assert exact.shape == scaled.shape
     assert 0 < np.abs(exact - scaled).mean() < 1
     shifted = np.abs(exact - np.roll(scaled, 1, axis=1)).mean()
@@ -56,10 +56,10 @@ def test_the_picture_stays_in_its_place(photo: Encode, mode: str, size: tuple[in
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_what_is_small_or_no_jpeg_is_exact(photo: Encode):
     config = PreprocessConfig(size=224)
-    exact, scaled = (image_preprocess(config, scale_jpegs=choice) for choice in (False, True))
+    exact, scaled = (image_reader(config, scale_jpegs=choice) for choice in (False, True))
     least = 2 * SCALING_MARGIN * config.size - 2
     for data in [*IMAGES.values(), photo("coffee", "JPEG", (least, least)), photo("coffee", "PNG", (1200, 900))]:
-        np.testing.assert_array_equal(exact(data), scaled(data))
+        np.testing.assert_array_equal(exact(data).pixels, scaled(data).pixels)
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
@@ -67,15 +67,15 @@ def test_grey_and_cmyk_scale_too(mode: str):
     file = io.BytesIO()
     Image.fromarray(skimage.data.coffee()).convert(mode).resize((1600, 1200)).save(file, "JPEG")
     config = PreprocessConfig(size=96)
-    exact, scaled = (image_preprocess(config, scale_jpegs=choice)(file.getvalue()) for choice in (False, True))
+    exact, scaled = (image_reader(config, scale_jpegs=choice)(file.getvalue()).pixels for choice in (False, True))
     assert 0 < np.abs(exact.astype(int) - scaled).mean() < 1
 
 
 @pytest.mark.process
 def test_children_do_the_same(photo: Encode):
     data, config = photo("coffee", "JPEG", (1600, 1200)), PreprocessConfig(size=96)
-    children = DecodeProcesses(config, 40, count=1, scale_jpegs=True)
-    np.testing.assert_array_equal(children(data), image_preprocess(config, scale_jpegs=True)(data))
+    children = DecoderProcesses(config, 40, count=1, scale_jpegs=True)
+    np.testing.assert_array_equal(children(data).pixels, image_reader(config, scale_jpegs=True)(data).pixels)
     children.close()
 
 

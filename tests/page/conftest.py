@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from ..support.repository import ROOT
@@ -92,3 +93,13 @@ def open_page(browser: Browser, server: ServerProcess) -> Open:
 def _screenshots_of_this_run() -> None:
     shutil.rmtree(SCREENSHOTS, ignore_errors=True)
     SCREENSHOTS.mkdir(parents=True)
+
+
+def vector(server: ServerProcess, **body: Any) -> np.ndarray:
+    return np.array(server.http.post("/embeddings", json=body).json()["embeddings"][0])
+
+
+def image_vector(server: ServerProcess, name: str) -> np.ndarray:
+    content = (ROOT / "samples" / name).read_bytes()
+    answer = server.http.post("/embeddings?normalize=true", content=content, headers={"Content-Type": "image/png"})
+    return np.array(answer.json()["embeddings"][0])

@@ -55,7 +55,7 @@ class Nodes:
     def workers(self, *nodes: Any) -> list[int]:
         """The processes that embed, on these nodes, or on all."""
         processes = (pid for node in nodes or self._cluster.worker_nodes for pid in family(node))
-        return [pid for pid in processes if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Worker")]
+        return [pid for pid in processes if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::ShardEmbedder")]
 
     def close(self) -> None:
         self._cluster.shutdown()

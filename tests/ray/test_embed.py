@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from openclip_api.bulk.cluster import places
+from openclip_api.bulk.cluster import actors_on
 from openclip_api.settings import read_settings
 
 from ..support.embed_process import finish, same_rows, start, write_collection
@@ -171,4 +171,4 @@ def test_without_a_cluster_it_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_actors_on_a_node(resources: dict[str, float], settings: dict[str, Any], expected: tuple[int, int]):
-    assert places(resources, read_settings(**settings)) == expected
+    assert actors_on(resources, read_settings(**settings)) == expected

@@ -1,16 +1,18 @@
-"""Alike items on their way are computed once; texts that come again may be kept."""
+"""Equal items in flight are computed once; texts that come again may be kept."""
 
 from __future__ import annotations
 
 import time
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 
 import numpy as np
 import pytest
 
 from openclip_api.errors import InvalidImage
+from openclip_api.inputs.images import Decoded
 from openclip_api.inputs.tokenizer import Tokens
 from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import Embedding, Timings
 
 from .test_embedder import INFO, FakeEngine
 
@@ -31,26 +33,36 @@ class Counting:
         self.read: list[bytes] = []
         self.tokenized: list[str] = []
 
-    def preprocess(self, data: bytes):
+    def read_image(self, data: bytes):
         self.read.append(data)
         if data == b"bad":
             raise InvalidImage("bad")
-        return np.frombuffer(data, np.uint8).reshape(1, 1, 3)
+        return Decoded(np.frombuffer(data, np.uint8).reshape(1, 1, 3), 640, 480)
 
     def tokenize(self, text: str) -> Tokens:
         self.tokenized.append(text)
         return Tokens(np.array([len(text)], np.int32), 1, False)
 
     def embedder(self, **options) -> Embedder:
-        return Embedder(INFO, self.engine, self.preprocess, self.tokenize, **options)
+        return Embedder(INFO, self.engine, self.read_image, self.tokenize, **options)
 
 
-def wait_for_followers(embedder: Embedder, count: int) -> None:
-    """Until so many jobs wait for another with the same content."""
+def wait_for_waiters(embedder: Embedder, count: int) -> None:
+    """Until so many futures wait for a computation in flight."""
     deadline = time.monotonic() + 10
-    while sum(map(len, embedder._alike._followers.values())) != count:
+    while sum(len(shared.waiters) for shared in embedder._coalescer._in_flight.values()) != count:
         assert time.monotonic() < deadline
         time.sleep(0.002)
+
+
+def hold_engine(embedder: Embedder) -> Future[Embedding]:
+    """Its gate is closed: the engine has this text until the gate opens."""
+    future = embedder.submit_all([("text", "holds the engine")])[0]
+    deadline = time.monotonic() + 10
+    while not future.running():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    return future
 
 
 @pytest.fixture
@@ -68,14 +80,14 @@ def embedder(counting):
 
 def test_the_same_text_from_many_is_computed_once(counting, embedder):
     counting.engine.gate.clear()
-    jobs = [job for _ in range(20) for job in embedder.submit([("text", "sofa"), ("text", "chair")])]
-    wait_for_followers(embedder, 38)
+    futures = [future for _ in range(20) for future in embedder.submit_all([("text", "sofa"), ("text", "chair")])]
+    wait_for_waiters(embedder, 40)
     counting.engine.gate.set()
-    vectors = np.stack([job.future.result(10) for job in jobs])
-    np.testing.assert_array_equal(vectors[:, 0], [4, 5] * 20)
+    embeddings = [future.result(10) for future in futures]
+    np.testing.assert_array_equal([embedding.vector[0] for embedding in embeddings], [4, 5] * 20)
     assert sorted(counting.tokenized) == ["chair", "sofa"]
-    assert all(job.item.count == 1 and set(job.seconds) == {"decode", "queue", "compute"} for job in jobs)
-    assert embedder.queue_items == embedder.queue_bytes == 0
+    assert all(embedding.tokens.count == 1 and embedding.image_size is None for embedding in embeddings)
+    assert embedder.queue.items == embedder.queue.bytes == 0
 
 
 def test_once_answered_it_is_computed_anew(counting, embedder):
@@ -87,41 +99,66 @@ def test_once_answered_it_is_computed_anew(counting, embedder):
 def test_images_are_told_apart_by_their_bytes_and_share_their_error(counting, embedder):
     counting.engine.gate.clear()
     images = [b"\1\2\3", b"\1\2\4", b"bad", b"\1\2\3"]
-    jobs = embedder.submit([("image", image) for image in images])
-    wait_for_followers(embedder, 1)
+    futures = embedder.submit_all([("image", image) for image in images])
+    wait_for_waiters(embedder, 3)
     counting.engine.gate.set()
-    wait([job.future for job in jobs], 10)
-    assert [job.future.result()[2] for job in (jobs[0], jobs[1], jobs[3])] == [3, 4, 3]
+    wait(futures, 10)
+    embeddings = [futures[index].result() for index in (0, 1, 3)]
+    assert [embedding.vector[2] for embedding in embeddings] == [3, 4, 3]
+    assert all(embedding.image_size == (640, 480) and embedding.tokens is None for embedding in embeddings)
     with pytest.raises(InvalidImage):
-        jobs[2].future.result()
+        futures[2].result()
     assert sorted(counting.read) == [b"\1\2\3", b"\1\2\4", b"bad"]
 
 
-def test_who_gives_up_does_not_take_the_others_along(counting, embedder):
+@pytest.mark.parametrize("leaves", range(4))
+def test_a_waiter_that_gives_up_does_not_stop_the_others(counting, embedder, leaves: int):
     counting.engine.gate.clear()
-    hold = embedder.submit([("text", "holds the engine")])[0]
-    jobs = [embedder.submit([("text", "sofa")])[0] for _ in range(4)]
-    wait_for_followers(embedder, 3)
-    first = next(job for job in jobs if not any(job in alike for alike in embedder._alike._followers.values()))
-    first.future.cancel()  # in vain where the engine has it already
-    assert next(job for job in jobs if job is not first).future.cancel()
+    hold = hold_engine(embedder)
+    futures = [embedder.submit_all([("text", "sofa")])[0] for _ in range(4)]
+    wait_for_waiters(embedder, 5)
+    assert futures.pop(leaves).cancel()
     counting.engine.gate.set()
-    kept = [hold, *(job for job in jobs if not job.future.cancelled())]
-    assert [job.future.result(10)[0] for job in kept] == [16] + [4] * (len(kept) - 1)
-    assert len(kept) in (3, 4)
-    assert embedder.queue_items == embedder.queue_bytes == 0
+    assert [future.result(10).vector[0] for future in [hold, *futures]] == [16, 4, 4, 4]
+    assert sorted(counting.tokenized) == ["holds the engine", "sofa"]
+    assert embedder.queue.items == embedder.queue.bytes == 0
+
+
+def test_when_all_give_up_nothing_is_computed(counting, embedder):
+    counting.engine.gate.clear()
+    hold = hold_engine(embedder)
+    futures = [embedder.submit_all([("text", "sofa")])[0] for _ in range(4)]
+    wait_for_waiters(embedder, 5)
+    assert all(future.cancel() for future in futures)
+    wait_for_waiters(embedder, 1)
+    counting.engine.gate.set()
+    assert hold.result(10).vector[0] == 16
+    assert embedder.embed_texts(["sofa"])[0, 0] == 4  # anew
+    assert embedder.batches == {("text", 1): 2}
+    assert embedder.queue.items == embedder.queue.bytes == 0
 
 
 def test_a_kept_text_is_not_computed_again(counting):
     embedder = counting.embedder(text_cache_bytes=10_000)
-    first = embedder.submit([("text", "sofa")])[0]
-    wait([first.future], 10)
-    embedder.embed_texts(["chair"])  # once it is answered, the first is kept
-    again = embedder.submit([("text", "sofa")])[0]
-    assert again.future.done()
-    np.testing.assert_array_equal(again.future.result(), first.future.result())
-    assert again.item.count == 1
-    assert set(again.seconds) == {"decode", "queue", "compute"}
-    assert sorted(counting.tokenized) == ["chair", "sofa"]
-    assert embedder.queue_items == 0
+    first = embedder.submit_all([("text", "sofa")])[0].result(10)
+    again = embedder.submit_all([("text", "sofa")])[0]
+    assert again.done()
+    np.testing.assert_array_equal(again.result().vector, first.vector)
+    assert again.result().tokens.count == 1
+    assert again.result().timings == Timings(0, 0, 0)
+    assert counting.tokenized == ["sofa"]
+    assert embedder.queue.items == 0
     embedder.close()
+
+
+def test_what_the_engine_has_counts_until_it_is_done(counting, embedder):
+    counting.engine.gate.clear()
+    hold = hold_engine(embedder)
+    late = embedder.submit_all([("text", "holds the engine")])[0]
+    wait_for_waiters(embedder, 2)
+    assert not hold.cancel()
+    assert not late.cancel()
+    assert embedder.queue.items == 2
+    counting.engine.gate.set()
+    assert hold.result(10) is late.result(10)
+    assert embedder.queue.items == 0

@@ -13,8 +13,10 @@ from safetensors.numpy import save_file
 
 import openclip_api
 from openclip_api.errors import FailedSelfCheck, InvalidImage, InvalidSetting, QueueFull, TooLarge
+from openclip_api.inputs.images import Decoded
 from openclip_api.inputs.tokenizer import Tokens
-from openclip_api.runtime.embedder import Embedder, ModelInfo, UnusableVectors, unit_length
+from openclip_api.runtime.embedder import Embedder, UnusableVectors
+from openclip_api.runtime.embedding import ModelInfo, unit_length
 from openclip_api.runtime.loader import check_vectors
 
 from ..conftest import Encode
@@ -57,7 +59,7 @@ def embedder(engine):
     def read_pixels(data: bytes):
         if data == b"bad":
             raise InvalidImage("bad")
-        return np.frombuffer(data, np.uint8).reshape(1, 1, 3)
+        return Decoded(np.frombuffer(data, np.uint8).reshape(1, 1, 3), 640, 480)
 
     embedder = Embedder(
         INFO, engine, read_pixels, lambda text: Tokens(np.array([len(text)], np.int32), 1, False), max_queue=4
@@ -78,12 +80,12 @@ def test_no_items_give_no_rows(embedder):
 
 def test_the_queue_takes_all_of_a_request_or_none(embedder, engine):
     engine.gate.clear()
-    jobs = embedder.submit([("text", "a"), ("text", "b"), ("text", "c")])
+    futures = embedder.submit_all([("text", "a"), ("text", "b"), ("text", "c")])
     with pytest.raises(QueueFull):
-        embedder.submit([("text", "d"), ("image", b"abc")])
+        embedder.submit_all([("text", "d"), ("image", b"abc")])
     engine.gate.set()
-    assert [job.future.result(10)[0] for job in jobs] == [1, 1, 1]
-    assert len(embedder.submit([("text", "d"), ("image", b"abc")])) == 2
+    assert [future.result(10).vector[0] for future in futures] == [1, 1, 1]
+    assert len(embedder.submit_all([("text", "d"), ("image", b"abc")])) == 2
 
 
 def test_the_queue_is_bounded_by_bytes_too(engine):
@@ -91,39 +93,39 @@ def test_the_queue_is_bounded_by_bytes_too(engine):
         INFO, engine, lambda data: None, lambda text: Tokens(np.array([1], np.int32), 1, False), max_queue_bytes=100
     )
     engine.gate.clear()
-    jobs = embedder.submit([("text", "x" * 86)])  # and 4 bytes for its one token id
-    assert (embedder.queue_items, embedder.queue_bytes) == (1, 90)
+    futures = embedder.submit_all([("text", "x" * 86)])  # and 4 bytes for its one token id
+    assert (embedder.queue.items, embedder.queue.bytes) == (1, 90)
     with pytest.raises(QueueFull):
-        embedder.submit([("text", "x" * 7)])
-    jobs += embedder.submit([("text", "x" * 6)])
+        embedder.submit_all([("text", "x" * 7)])
+    futures += embedder.submit_all([("text", "x" * 6)])
     with pytest.raises(TooLarge):
-        embedder.submit([("text", "x" * 97)])
+        embedder.submit_all([("text", "x" * 97)])
     engine.gate.set()
-    for job in jobs:
-        job.future.result(10)
+    for future in futures:
+        future.result(10)
     assert len(embedder.embed_texts(["x" * 96] * 3)) == 3  # one waits for the other
     embedder.close()
-    assert (embedder.queue_items, embedder.queue_bytes) == (0, 0)
+    assert (embedder.queue.items, embedder.queue.bytes) == (0, 0)
 
 
 def test_a_request_larger_than_the_queue_is_told_so(embedder):
     with pytest.raises(TooLarge):
-        embedder.submit([("text", "a")] * 5)
+        embedder.submit_all([("text", "a")] * 5)
 
 
 def test_a_vector_with_nan_fails_its_item_alone(embedder, engine):
     engine.gate.clear()
-    first, second, third = embedder.submit([("text", "x"), ("text", "x" * 13), ("text", "xxx")])
+    first, second, third = embedder.submit_all([("text", "x"), ("text", "x" * 13), ("text", "xxx")])
     engine.gate.set()
     with pytest.raises(UnusableVectors):
-        second.future.result(10)
-    assert (first.future.result(10)[0], third.future.result(10)[0]) == (1, 3)
+        second.result(10)
+    assert (first.result(10).vector[0], third.result(10).vector[0]) == (1, 3)
 
 
-def test_cancelled_and_failed_jobs_free_their_places(embedder, engine):
+def test_cancelled_and_failed_futures_free_their_places(embedder, engine):
     engine.gate.clear()
-    for job in embedder.submit([("text", text) for text in "abcd"]):
-        job.future.cancel()
+    for future in embedder.submit_all([("text", text) for text in "abcd"]):
+        future.cancel()
     engine.gate.set()
     for _ in range(5):
         with pytest.raises(InvalidImage):
@@ -132,8 +134,8 @@ def test_cancelled_and_failed_jobs_free_their_places(embedder, engine):
 
 
 def test_mixed_items_keep_their_order(embedder):
-    jobs = embedder.submit([("text", "abcd"), ("image", b"\1\2\3")])
-    np.testing.assert_array_equal(np.stack([job.future.result(10) for job in jobs]), [[4, 4, 4], [1, 2, 3]])
+    futures = embedder.submit_all([("text", "abcd"), ("image", b"\1\2\3")])
+    np.testing.assert_array_equal(np.stack([future.result(10).vector for future in futures]), [[4, 4, 4], [1, 2, 3]])
 
 
 def test_close_closes_the_engine(embedder, engine):
@@ -234,10 +236,9 @@ def test_what_is_done_keeps_no_image(embedder: Embedder):
     gc.collect()
     gc.disable()
     try:
-        jobs = embedder.submit([("image", image) for image in images])
-        assert [job.future.result(10).tolist() for job in jobs] == [[n, n, n] for n in range(1, 4)]
+        futures = embedder.submit_all([("image", image) for image in images])
+        assert [future.result(10).vector.tolist() for future in futures] == [[n, n, n] for n in range(1, 4)]
         embedder.close()
         assert [sys.getrefcount(image) for image in images] == before
-        assert [job.item for job in jobs] == [None] * 3
     finally:
         gc.enable()

@@ -12,7 +12,8 @@ import pytest
 
 import openclip_api
 from openclip_api.errors import InvalidSource, InvalidStore
-from openclip_api.runtime.embedder import Embedder, unit_length
+from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import unit_length
 from openclip_api.search.store import Store
 
 from .conftest import SAMPLES

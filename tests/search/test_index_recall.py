@@ -1,4 +1,4 @@
-"""The IVF-PQ index at the size where it begins: recall@10 against exact search, of real queries. `make recall`."""
+"""Recall@10 of the IVF-PQ index against exact search, in the smallest store that gets one. `make recall`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from openclip_api.runtime.embedder import Embedder, unit_length
+from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import unit_length
 from openclip_api.search.options import EXACT_BELOW
 from openclip_api.search.store import Store
 
@@ -24,7 +25,7 @@ THINGS = "car|cat|dog|pizza|bicycle|mushroom|bus|house|tree|flower|star|heart|fi
 
 
 def pictures(count: int, seed: int) -> list[bytes]:
-    """Parts of the sample pictures, turned and tinted, as many different images as wanted."""
+    """So many different images: parts of the sample pictures, turned and tinted."""
     draw = np.random.default_rng(seed)
     whole = [Image.open(path).convert("RGB") for path in sorted(SAMPLES.rglob("*.png"))]
     made = []
@@ -41,10 +42,9 @@ def pictures(count: int, seed: int) -> list[bytes]:
 
 
 def many(vectors: np.ndarray, count: int) -> np.ndarray:
-    """[N, E] → [count, E]: each one of the vectors, moved as those of the model differ from one another.
+    """[N, E] → [count, E]: vectors, each moved by a part of the difference of two others, plus a little noise.
 
-    The step is a mixture of the differences between vectors: it keeps to the directions in which the model's own vary,
-    which are far fewer than E, where noise alone would fill all of them.
+    A model's vectors vary in far fewer directions than E. Noise alone would vary in all of them.
     """
     draw = np.random.default_rng(1)
     rows = []

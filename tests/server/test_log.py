@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
+import queue
 import re
 import signal
 import subprocess
@@ -13,6 +15,8 @@ import time
 
 import httpx
 import pytest
+
+from openclip_api.server.log import JsonFormatter, LineQueueHandler
 
 from ..conftest import Encode
 from ..support.raw_http import exchange, http_request, wait_for
@@ -130,7 +134,7 @@ def test_metrics_count_what_was_asked(photo: Encode):
 
 
 @pytest.mark.parametrize("pipe", ["closed", "full"])
-def test_f20_a_log_that_nobody_reads_stops_nothing(pipe: str):
+def test_a_log_that_nobody_reads_stops_nothing(pipe: str):
     read, write = os.pipe()
     environment = os.environ | {"PORT": "0", "FAKE_BATCH_SECONDS": "0.001", "LOG_LEVEL": "debug"}
     process = subprocess.Popen([sys.executable, "-m", "tests.support.fake_server"], env=environment, stderr=write)
@@ -175,3 +179,13 @@ def is_up(http: httpx.Client) -> bool:
         return http.get("/ready").status_code == 200
     except httpx.ConnectError:
         return False
+
+
+def test_lines_beyond_the_queue_and_lines_that_cannot_be_written_are_dropped(capsys: pytest.CaptureFixture[str]):
+    lines: queue.Queue[str] = queue.Queue(2)
+    handler = LineQueueHandler(lines)
+    handler.setFormatter(JsonFormatter())
+    for message in ("first", f"\ud800 {CANARY}", "second", "third"):
+        handler.handle(logging.LogRecord("openclip_api", logging.INFO, "", 0, "%s", (message,), None))
+    assert [json.loads(lines.get())["message"] for _ in range(lines.qsize())] == ["first", "second"]
+    assert capsys.readouterr().err == ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from openclip_api.errors import ModelNotFound, NotReady, UnknownModel
-from openclip_api.server.model_pool import Shelf
+from openclip_api.server.model_pool import ModelPool, Readiness
 
 from ..runtime.test_embedder import INFO
 from ..support.server_process import ServerProcess
@@ -43,70 +43,70 @@ class Loads:
         return [name for name, given in self.given.items() if given and not given[-1].closed]
 
 
-def started(shelf: Shelf) -> Shelf:
+def started(pool: ModelPool) -> ModelPool:
     done = threading.Event()
-    shelf.start(done.set)
+    pool.start(done.set)
     assert done.wait(10)
-    return shelf
+    return pool
 
 
-async def use(shelf: Shelf, name: str | None) -> FakeEmbedder:
-    async with shelf.use(name, 10) as embedder:
+async def use(pool: ModelPool, name: str | None) -> FakeEmbedder:
+    async with pool.use(name, 10) as embedder:
         return embedder
 
 
 def test_all_are_loaded_and_picked_by_name():
     loads = Loads("a:1", "b:2")
-    shelf = started(Shelf(loads()))
-    assert shelf.status() == {"status": "ready"}
-    assert asyncio.run(use(shelf, None)) is loads.given["a:1"][0]
-    assert asyncio.run(use(shelf, "b:2")) is loads.given["b:2"][0]
-    assert asyncio.run(use(shelf, "b")) is loads.given["b:2"][0]
-    shelf.close()
+    pool = started(ModelPool(loads()))
+    assert pool.readiness() == Readiness(True, {"status": "ready"})
+    assert asyncio.run(use(pool, None)) is loads.given["a:1"][0]
+    assert asyncio.run(use(pool, "b:2")) is loads.given["b:2"][0]
+    assert asyncio.run(use(pool, "b")) is loads.given["b:2"][0]
+    pool.close()
     assert loads.in_memory() == []
 
 
 def test_an_unknown_or_ambiguous_name_is_refused_with_the_list():
-    shelf = started(Shelf(Loads("a:1", "a:2")()))
+    pool = started(ModelPool(Loads("a:1", "a:2")()))
     for name in ("c", "a", "", "../../etc/passwd"):
         with pytest.raises(ModelNotFound, match="a:1, a:2"):
-            asyncio.run(use(shelf, name))
+            asyncio.run(use(pool, name))
 
 
 def test_the_longest_idle_makes_room():
     async def scenario() -> list[list[str]]:
         seen = []
         for name in ("a", "b", "c", "b", "a"):
-            await use(shelf, name)
+            await use(pool, name)
             seen.append(loads.in_memory())
         return seen
 
     loads = Loads("a", "b", "c")
-    shelf = started(Shelf(loads(), max_loaded=2))
+    pool = started(ModelPool(loads(), max_loaded=2))
     assert loads.in_memory() == ["a", "b"]
     assert asyncio.run(scenario()) == [["a", "b"], ["a", "b"], ["b", "c"], ["b", "c"], ["a", "b"]]
-    assert shelf.status() == {"status": "ready"}
+    assert pool.readiness() == Readiness(True, {"status": "ready"})
 
 
-def test_a_model_in_use_is_not_put_away():
+def test_a_model_in_use_is_not_unloaded():
     async def scenario() -> None:
-        async with shelf.use("a", 10) as embedder:
+        async with pool.use("a", 10) as embedder:
             with pytest.raises(NotReady, match="busy"):
-                await use(shelf, "b")
+                await use(pool, "b")
             assert not embedder.closed
-        await use(shelf, "b")
+        await use(pool, "b")
         assert embedder.closed
 
-    shelf = started(Shelf(Loads("a", "b")(), max_loaded=1))
+    pool = started(ModelPool(Loads("a", "b")(), max_loaded=1))
     asyncio.run(scenario())
 
 
-def test_many_requests_for_a_model_that_was_put_away_load_it_once():
+def test_many_requests_for_an_unloaded_model_load_it_once():
     async def scenario() -> None:
-        await asyncio.gather(*(use(shelf, "b") for _ in range(20)))
+        await asyncio.gather(*(use(pool, "b") for _ in range(20)))
 
     loads = Loads("a", "b")
-    shelf = started(Shelf(loads(), max_loaded=1))
+    pool = started(ModelPool(loads(), max_loaded=1))
     asyncio.run(scenario())
     assert len(loads.given["b"]) == 1
 
@@ -115,12 +115,12 @@ def test_an_error_at_the_start_is_kept_and_a_later_one_belongs_to_its_request():
     def fails(report):
         raise UnknownModel("gone")
 
-    assert isinstance(started(Shelf({"a": fails})).error, UnknownModel)
-    shelf = started(Shelf({**Loads("a")(), "b": fails}, max_loaded=1))
+    assert isinstance(started(ModelPool({"a": fails})).error, UnknownModel)
+    pool = started(ModelPool({**Loads("a")(), "b": fails}, max_loaded=1))
     with pytest.raises(NotReady, match="log"):
-        asyncio.run(use(shelf, "b"))
-    assert shelf.error is None
-    asyncio.run(use(shelf, "a"))
+        asyncio.run(use(pool, "b"))
+    assert pool.error is None
+    asyncio.run(use(pool, "a"))
 
 
 @pytest.fixture

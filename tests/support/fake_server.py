@@ -23,9 +23,10 @@ import numpy as np
 from openclip_api.checkpoints.checkpoint import PreprocessConfig
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
-from openclip_api.inputs.images import image_preprocess
+from openclip_api.inputs.images import image_reader
 from openclip_api.inputs.tokenizer import build_tokenizer
-from openclip_api.runtime.embedder import Embedder, ModelInfo
+from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import ModelInfo
 from openclip_api.server.run import run
 from openclip_api.settings import Settings, read_settings
 
@@ -84,9 +85,9 @@ class FakeEngine:
 
 
 class BlockingEmbedder(Embedder):
-    def submit(self, *args: Any) -> Any:
+    def submit_all(self, *args: Any) -> Any:
         time.sleep(0.1)
-        return super().submit(*args)
+        return super().submit_all(*args)
 
 
 def load(name: str, tag: str | None, *, report: Any, **options: Any) -> Embedder:
@@ -95,7 +96,7 @@ def load(name: str, tag: str | None, *, report: Any, **options: Any) -> Embedder
     info = ModelInfo(
         "fake", name, tag, "f" * 16, DIM, SIZE, LENGTH, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
     )
-    preprocess = image_preprocess(PreprocessConfig(size=SIZE), options["max_megapixels"])
+    preprocess = image_reader(PreprocessConfig(size=SIZE), options["max_megapixels"])
     bounds = {key: options[key] for key in ("max_batch", "max_queue", "max_queue_bytes")}
     make = BlockingEmbedder if os.environ.get("FAKE_FAULT") == "block" else Embedder
     return make(info, FakeEngine(), preprocess, tokenize, **bounds)

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from openclip_api.server.app import create_app
-from openclip_api.server.middleware.in_flight import Accepted
-from openclip_api.server.run import shelf_of
+from openclip_api.server.in_flight import InFlightRequests
+from openclip_api.server.run import model_pool_of
 from openclip_api.settings import read_settings
 
 from .raw_http import wait_for
@@ -33,7 +33,7 @@ def build_app(*protocols: Any, **settings: Any) -> FastAPI:
         for name in filter(OURS.match, os.environ):
             patch.delenv(name)
         read = read_settings(**{name.lower(): value for name, value in settings.items()})
-    return create_app(read, shelf_of(read), Accepted())
+    return create_app(read, model_pool_of(read), InFlightRequests())
 
 
 @contextmanager

@@ -14,21 +14,29 @@ from itertools import groupby
 from typing import IO
 
 from ..errors import CannotWrite, InvalidSource
-from ..runtime.embedder import Kind
-from .items import IMAGE_SUFFIXES, Item, Load, Unreadable, as_it_is, fail, unreadable
+from ..runtime.embedding import Kind
+from .items import (
+    IMAGE_SUFFIXES,
+    ReadContent,
+    SourceItem,
+    Unreadable,
+    known_content,
+    raise_unreadable,
+    unreadable_item,
+)
 from .tables import Columns
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 LARGEST_FIELD = 1_000_000  # bytes of a member that is carried along, or embedded as a text
 
 
-def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterator[Item]:
-    """A sample's image, or with a text column its text; columns are the suffixes: txt, json.
+def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterator[SourceItem]:
+    """An item a sample: its image, or with a text column its text. A column's name is a suffix, such as txt or json.
 
-    A sample's id is its name without suffixes. Raises InvalidSource where the archive itself is damaged.
+    An item's id is the sample's name without suffixes. Raises InvalidSource where the archive itself is damaged.
     """
     try:
-        with _plain(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with _uncompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for key, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
                 yield from _sample(file, path, key, list(members), columns, max_bytes)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
@@ -36,10 +44,12 @@ def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterato
 
 
 @contextmanager
-def _plain(path: str) -> Iterator[IO[bytes]]:
-    """The archive itself; a compressed one is unpacked first, into a file without a name: members are read back and
-    forth, and each step back in a compressed file begins at its start. Raises CannotWrite."""
-    if _is_plain(path):
+def _uncompressed(path: str) -> Iterator[IO[bytes]]:
+    """The archive, decompressed into a temporary file if need be. Raises CannotWrite.
+
+    Members are not read in order, and a compressed file is read from its start again for each step back.
+    """
+    if _is_uncompressed(path):
         with open(path, "rb") as file:
             yield file
         return
@@ -54,13 +64,13 @@ def _plain(path: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _is_plain(path: str) -> bool:
+def _is_uncompressed(path: str) -> bool:
     return path.lower().endswith(".tar")
 
 
 @dataclass(frozen=True)
 class _Member:
-    """Where a file's content stands in the archive: `size` bytes from `start` on."""
+    """A file in the archive: `size` bytes from `start` on."""
 
     name: str
     start: int
@@ -71,7 +81,7 @@ class _Member:
 
 def _files(tar: tarfile.TarFile) -> Iterator[_Member]:
     while (member := tar.next()) is not None:
-        tar.members = []  # type: ignore[attr-defined]  # or it keeps every header it has seen
+        tar.members = []  # type: ignore[attr-defined]  # or it keeps the headers of all members in memory
         if member.isreg():
             stamp = f"{member.size} {member.mtime} {member.offset}"
             yield _Member(member.name, member.offset_data, member.size, stamp, member.issparse())
@@ -85,7 +95,7 @@ def _split(name: str) -> tuple[str, str]:
 
 def _sample(
     file: IO[bytes], path: str, key: str, members: list[_Member], columns: Columns | None, max_bytes: int
-) -> Iterator[Item]:
+) -> Iterator[SourceItem]:
     parts = {_split(member.name)[1]: member for member in members}
     kind: Kind = "text" if columns is not None and columns.role == "text" else "image"
     if columns is None:
@@ -93,48 +103,49 @@ def _sample(
     else:
         wanted = columns.name if columns.name in parts else None
     if wanted is None:
-        if columns is not None:  # an image was not promised: the sample may be labels alone
-            yield unreadable(key, path, kind, f"the sample has no .{columns.name}")
+        if columns is not None:  # without columns, a sample may hold labels alone
+            yield unreadable_item(key, path, kind, f"the sample has no .{columns.name}")
         return
     keep = columns.keep if columns else ()
-    member, most = parts[wanted], LARGEST_FIELD if kind == "text" else max_bytes
-    load: Load = partial(_load, path, member, kind, most)
+    member, largest = parts[wanted], LARGEST_FIELD if kind == "text" else max_bytes
     try:
         extra = {name: _text(file, parts[name], LARGEST_FIELD) if name in parts else None for name in keep}
     except Unreadable as error:
-        yield unreadable(key, path, kind, str(error))
+        yield unreadable_item(key, path, kind, str(error))
         return
-    if not _is_plain(path):  # what it is unpacked into is this process's, and not for long
-        load = _at_once(file, member, kind, most)
-    yield Item(key, f"{path}/{member.name}", kind, load, member.stamp, extra=extra)
+    if _is_uncompressed(path):
+        read: ReadContent = partial(_read_later, path, member, kind, largest)
+    else:  # the temporary file is gone soon, and other processes cannot open it
+        read = _read_now(file, member, kind, largest)
+    yield SourceItem(key, f"{path}/{member.name}", kind, read, member.stamp, extra=extra)
 
 
-def _at_once(file: IO[bytes], member: _Member, kind: Kind, most: int) -> Load:
+def _read_now(file: IO[bytes], member: _Member, kind: Kind, largest: int) -> ReadContent:
     try:
-        return partial(as_it_is, _content(file, member, kind, most))
+        return partial(known_content, _content(file, member, kind, largest))
     except Unreadable as error:
-        return partial(fail, str(error))
+        return partial(raise_unreadable, str(error))
 
 
-def _load(path: str, member: _Member, kind: Kind, most: int) -> str | bytes:
+def _read_later(path: str, member: _Member, kind: Kind, largest: int) -> str | bytes:
     with open(path, "rb") as file:
-        return _content(file, member, kind, most)
+        return _content(file, member, kind, largest)
 
 
-def _content(file: IO[bytes], member: _Member, kind: Kind, most: int) -> str | bytes:
-    return _text(file, member, most) if kind == "text" else _bytes(file, member, most)
+def _content(file: IO[bytes], member: _Member, kind: Kind, largest: int) -> str | bytes:
+    return _text(file, member, largest) if kind == "text" else _bytes(file, member, largest)
 
 
-def _text(file: IO[bytes], member: _Member, most: int) -> str:
+def _text(file: IO[bytes], member: _Member, largest: int) -> str:
     try:
-        return _bytes(file, member, most).decode()
+        return _bytes(file, member, largest).decode()
     except UnicodeDecodeError as error:
         raise Unreadable(f"{member.name}: not UTF-8") from error
 
 
-def _bytes(file: IO[bytes], member: _Member, most: int) -> bytes:
-    if member.size > most:
-        raise Unreadable(f"larger than {most / 1e6:g} MB")
+def _bytes(file: IO[bytes], member: _Member, largest: int) -> bytes:
+    if member.size > largest:
+        raise Unreadable(f"larger than {largest / 1e6:g} MB")
     if member.is_sparse:
         raise Unreadable("stored with holes (GNU sparse)")
     file.seek(member.start)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever happens in between."""
+"""Files that are either complete or absent, even after a power failure in the middle of a write."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from ..errors import CannotWrite
 
-TEMPORARY = ".tmp"  # behind the name: patterns such as *.parquet must not find it
+TEMPORARY = ".tmp"  # at the end of the name, so that patterns such as *.parquet do not find it
 
 
-class Written(NamedTuple):
+class WrittenFile(NamedTuple):
     name: str
     bytes: int
     sha256: str
 
 
-def write_file(path: Path, content: bytes | memoryview) -> Written:
-    """Temporary name, sync, read back, rename, sync of the folder. Raises CannotWrite."""
+def write_file(path: Path, content: bytes | memoryview) -> WrittenFile:
+    """Write under a temporary name, sync, read back, rename, sync the folder. Raises CannotWrite."""
     temporary = path.with_name(path.name + TEMPORARY)
     digest = hashlib.sha256(content).hexdigest()
     try:
@@ -30,19 +30,19 @@ def write_file(path: Path, content: bytes | memoryview) -> Written:
         _sync(path.parent)
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror}; the same command goes on from here") from error
-    return Written(path.name, len(content), digest)
+    return WrittenFile(path.name, len(content), digest)
 
 
 def append_line(path: Path, line: bytes) -> None:
-    """The line is there for good once this returns; half a line may be left otherwise. Raises CannotWrite."""
+    """Once this returns, the line survives a power failure. Where it raises CannotWrite, half a line may be left."""
     try:
         _write(path, line + b"\n", os.O_WRONLY | os.O_APPEND)
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror}; the same command goes on from here") from error
 
 
-def cut(path: Path, size: int) -> None:
-    """What a broken append left behind goes. Raises CannotWrite."""
+def truncate(path: Path, size: int) -> None:
+    """Remove what a broken append left behind. Raises CannotWrite."""
     try:
         os.truncate(path, size)
     except OSError as error:
@@ -50,14 +50,14 @@ def cut(path: Path, size: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """What another program wrote into it is there for good once this returns. Raises OSError."""
+    """Once this returns, what another program wrote into the folder survives a power failure. Raises OSError."""
     for path in folder.iterdir():
         if path.is_file():
             _sync(path)
     _sync(folder)
 
 
-def is_whole(path: Path, written: Written) -> bool:
+def is_whole(path: Path, written: WrittenFile) -> bool:
     try:
         return path.stat().st_size == written.bytes and file_sha256(path) == written.sha256
     except OSError:
@@ -80,16 +80,16 @@ def _check(path: Path, digest: str) -> None:
 def _write(path: Path, content: bytes | memoryview, flags: int) -> None:
     file = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        left = memoryview(content)
-        while left:
-            left = left[os.write(file, left) :]
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(file, rest) :]
         os.fsync(file)
     finally:
         os.close(file)
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there, nor a file that is only read be synced
+    if os.name == "nt":  # Windows neither opens folders nor syncs files that are open for reading
         return
     file = os.open(path, os.O_RDONLY)
     try:

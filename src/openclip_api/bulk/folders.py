@@ -6,18 +6,18 @@ import os
 import stat
 from collections.abc import Iterator
 
-from .items import Item, image_file, is_image_name, reason, unreadable
+from .items import SourceItem, image_file_item, is_image_name, reason, unreadable_item
 
 LOOP = "a link that leads back into a folder above it"
-Identity = tuple[int, int]  # device and inode
+FolderIdentity = tuple[int, int]  # device and inode
 
 
-def folder_items(folder: str, max_bytes: int) -> Iterator[Item]:
-    """Files with an image's suffix, folders and links followed; what cannot be looked at is an item that fails.
+def folder_items(folder: str, max_bytes: int) -> Iterator[SourceItem]:
+    """Files with an image's suffix, recursively and through links. What cannot be opened is an item that fails.
 
     An item's id is its path below the folder, with '/' between names.
     """
-    above: list[tuple[Identity, Iterator[str]]] = []
+    above: list[tuple[FolderIdentity, Iterator[str]]] = []
     here: str | None = folder
     while here is not None or above:
         if here is not None:
@@ -28,25 +28,25 @@ def folder_items(folder: str, max_bytes: int) -> Iterator[Item]:
         if path is None:
             above.pop()
             continue
-        found = _look_at(path, folder, max_bytes, {identity for identity, _ in above})
-        if isinstance(found, Item):
+        found = _inspect(path, folder, max_bytes, {identity for identity, _ in above})
+        if isinstance(found, SourceItem):
             yield found
         else:
             here = found
 
 
-def _look_at(path: str, folder: str, max_bytes: int, above: set[Identity]) -> Item | str | None:
-    """An item, a folder to go into, or nothing."""
+def _inspect(path: str, folder: str, max_bytes: int, above: set[FolderIdentity]) -> SourceItem | str | None:
+    """An item, a folder to enter, or None for a file that is no image."""
     id = os.path.relpath(path, folder).replace(os.sep, "/")
     try:
         state = os.stat(path)
         if not stat.S_ISDIR(state.st_mode):
-            return image_file(id, path, max_bytes) if is_image_name(path) else None
+            return image_file_item(id, path, max_bytes) if is_image_name(path) else None
         if (state.st_dev, state.st_ino) in above:
-            return unreadable(id, path, "image", LOOP)
+            return unreadable_item(id, path, "image", LOOP)
         os.scandir(path).close()
     except OSError as error:
-        return unreadable(id, path, "image", reason(error))
+        return unreadable_item(id, path, "image", reason(error))
     return path
 
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import orjson
@@ -23,7 +23,7 @@ Vector = NDArray[np.float32]  # [E]
 
 @dataclass(frozen=True)
 class Row:
-    """What became of an item: a vector, or the error. width and height are an image's own, in pixels."""
+    """What became of an item: a vector or an error. width and height: of the image as it came, in pixels."""
 
     id: str
     path: str
@@ -31,12 +31,12 @@ class Row:
     width: int | None = None
     height: int | None = None
     error: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What the rows of a run have in common; `extra` gives the types of the columns carried along."""
+    """What the rows of a run have in common. extra: the types of the columns that are carried along."""
 
     embed_dim: int
     dtype: Dtype
@@ -60,7 +60,7 @@ class Layout:
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """A row that failed has neither vector nor size."""
         names = ("id", "path", "width", "height", "error")
-        columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in names}
+        columns: dict[str, list[object] | pa.Array] = {name: [getattr(row, name) for row in rows] for name in names}
         columns |= {name: [row.extra.get(name) for row in rows] for name in self.extra}
         columns["vector"] = self._vectors(rows)
         return pa.table({name: columns[name] for name in self.schema.names}, schema=self.schema)
@@ -70,8 +70,8 @@ class Layout:
         missing = pa.array([row.vector is None for row in rows])
         return pa.FixedSizeListArray.from_arrays(flat, self.embed_dim, mask=missing)
 
-    def matrix(self, rows: Sequence[Row]) -> NDArray[Any]:
-        """[N, E]; NaN where a row failed."""
+    def matrix(self, rows: Sequence[Row]) -> NDArray[np.floating]:
+        """[N, E], NaN where a row failed."""
         vectors = np.full((len(rows), self.embed_dim), np.nan, self.dtype)
         for index, row in enumerate(rows):
             if row.vector is not None:
@@ -84,7 +84,7 @@ def _parquet(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
 
 
 def _npy(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
-    """The matrix alone, and its rows' other columns beside it."""
+    """The vectors in one file, the other columns in a second."""
     file = io.BytesIO()
     np.save(file, layout.matrix(rows))
     return {"npy": file.getvalue(), "parquet": parquet_bytes(layout.table(rows).drop_columns(["vector"]))}
@@ -105,7 +105,7 @@ def _jsonl(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
 
 
 def _lance(rows: Sequence[Row], layout: Layout) -> dict[str, bytes]:
-    from .lance_table import shard_bytes  # an extra of its own
+    from .lance_table import shard_bytes  # needs the extra `lance`
 
     return {"lance": shard_bytes(layout.table(rows))}
 
@@ -119,7 +119,7 @@ WRITERS: dict[Format, Callable[[Sequence[Row], Layout], dict[str, bytes]]] = {
 
 
 def failures_of(format: Format, path: Path) -> pa.Table:
-    """The rows of one of a shard's files that failed: id, path, error."""
+    """The failed rows in one file of a shard: id, path, error. None are in a .npy: the file beside it has them."""
     if format == "jsonl":
         with path.open("rb") as file:
             return pa.Table.from_pylist([row for row in map(orjson.loads, file) if row["error"]], FAILURES)

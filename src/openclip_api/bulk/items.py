@@ -1,4 +1,4 @@
-"""One thing to embed, from wherever it comes, read only when its turn has come."""
+"""One text or image of a source. Its content is read only shortly before it is embedded."""
 
 from __future__ import annotations
 
@@ -8,62 +8,66 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
-from ..runtime.embedder import Kind
+from ..runtime.embedding import Kind
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp"})
 
-
-Load: TypeAlias = Callable[[], str | bytes]
+ReadContent: TypeAlias = Callable[[], str | bytes]
 
 
 class Unreadable(Exception):
-    """This one item cannot be read; the message is what its row says."""
+    """This one item cannot be read. The message becomes the error of its row."""
 
 
 @dataclass(frozen=True)
-class Item:
-    """`load` gives a text's string or an image's bytes. It may be called from any thread, and pickled: from a
-    process on another machine that has the same files. It raises Unreadable, OSError, ValueError or RequestError.
+class SourceItem:
+    """A text or an image of a source, not read yet.
 
-    `stamp` changes when the content does: a file's size and time, or the content itself.
+    `read` returns a text's string or an image's bytes. Any thread may call it, also after pickling, in a process on
+    another machine that has the same files. It raises Unreadable, OSError, ValueError or RequestError.
+    `stamp` changes when the content changes: a file's size and time, or the content itself.
+    `extra`: the values of the columns that are carried along.
     """
 
     id: str
     path: str
     kind: Kind
-    load: Load
+    read: ReadContent
     stamp: str
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, object] = field(default_factory=dict)
 
 
-def unreadable(id: str, path: str, kind: Kind, reason: str, extra: Mapping[str, Any] | None = None) -> Item:
-    """An item that is known to fail: its row says why."""
-    return Item(id, path, kind, partial(fail, reason), reason, extra=extra or {})
+def unreadable_item(
+    id: str, path: str, kind: Kind, reason: str, extra: Mapping[str, object] | None = None
+) -> SourceItem:
+    """An item whose failure is known before it is read: its row gets `reason` as its error."""
+    return SourceItem(id, path, kind, partial(raise_unreadable, reason), reason, extra=extra or {})
 
 
-def as_it_is(content: str | bytes) -> str | bytes:
+def known_content(content: str | bytes) -> str | bytes:
+    """With functools.partial, a ReadContent for content that is in memory; unlike a lambda, it can be pickled."""
     return content
 
 
-def fail(reason: str) -> NoReturn:
+def raise_unreadable(reason: str) -> NoReturn:
     raise Unreadable(reason)
 
 
-def image_file(id: str, path: str, max_bytes: int, extra: Mapping[str, Any] | None = None) -> Item:
+def image_file_item(id: str, path: str, max_bytes: int, extra: Mapping[str, object] | None = None) -> SourceItem:
     try:
         state = os.stat(path)
         stamp = f"{state.st_size} {state.st_mtime_ns}"
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         stamp = reason(error)
-    return Item(id, path, "image", partial(read_file, path, max_bytes), stamp, extra=extra or {})
+    return SourceItem(id, path, "image", partial(read_file, path, max_bytes), stamp, extra=extra or {})
 
 
 def read_file(path: str, max_bytes: int) -> bytes:
     """A regular file's bytes. Never waits for a FIFO's writer, never opens a device. Raises Unreadable, OSError."""
     _check_regular(os.stat(path))
-    # between the two looks a FIFO may have taken the file's place
+    # O_NONBLOCK and a second check: a FIFO may have replaced the file since the first one
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
         _check_regular(os.fstat(file.fileno()))
         content = file.read(max_bytes + 1)
@@ -82,12 +86,12 @@ def is_image_name(name: str) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """One line for a row's error; never a path or a payload, the row has those."""
+    """One line for a row's error. It holds neither the path nor the content: the row has the path."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def printable(text: str) -> str:
-    """Names of files need not be UTF-8, columns of strings must be: other bytes become \\xNN."""
+    """Valid UTF-8, as columns of strings must be. A file's name may hold other bytes; each becomes \\xNN."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,7 +1,7 @@
-"""OUT/vectors.lance: shards that are the data files of one Lance table.
+"""OUT/vectors.lance: one Lance table whose data files are the shards.
 
-A shard is a file as any other, so that what holds for Parquet's holds for it. The last step of a run names all of
-them in the table's manifest, as Lance's distributed writing does (LanceOperation.Overwrite): before, there is no table.
+Shards are written one by one, as those of Parquet are. There is no table until the last step of a run names all of
+them in the table's manifest, as Lance's distributed writing does (LanceOperation.Overwrite).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lance.fragment import FragmentMetadata, LanceFragment
 from ..errors import CannotWrite
 from .durable import sync_folder
 
-FILE_VERSION = "2.1"  # of Lance's format; later versions of the package must not mix theirs into a run
+FILE_VERSION = "2.1"  # of Lance's format; fixed, so that an upgrade of the package in mid-run does not mix two
 
-# Lance 14 does not always notice that the end of a file did not fit on the disk
+# Lance 14 does not always notice that a disk was too full for the end of a file, so sizes are checked here.
 NOT_WHOLE = "what Lance wrote is not whole, is the disk full?"
 ELSEWHERE = "TMPDIR names another folder, for one shard at a time"
 
@@ -40,10 +40,10 @@ def columns_of(path: Path, names: list[str]) -> pa.Table:
 
 
 def write_table(root: Path, files: Iterable[ShardFile], row: pa.Table) -> None:
-    """Make the files in ROOT/data one table, in this order, unless they are one already.
+    """Make the files in ROOT/data one table, in this order, unless they are one already. Raises CannotWrite.
 
-    row: one of the table's, whatever it holds; Lance tells from it how a file's columns belong to the table's.
-    Raises CannotWrite.
+    row: any row of the table's schema. Lance writes it to a file and describes that file; the description is then
+    used for all files, as their columns are the same.
     """
     template, _ = _written(row)
     fragments = [_fragment(template, number, *file) for number, file in enumerate(files)]
@@ -51,7 +51,7 @@ def write_table(root: Path, files: Iterable[ShardFile], row: pa.Table) -> None:
     listed = _listed(root)
     if listed == wanted:
         return
-    if listed is None:  # none yet, or what a power failure left of one
+    if listed is None:  # no table yet, or a broken one after a power failure
         for name in ("_versions", "_transactions"):
             shutil.rmtree(root / name, ignore_errors=True)
     operation = LanceOperation.Overwrite(
@@ -96,5 +96,5 @@ def _listed(root: Path) -> list[tuple[str, int | None]] | None:
 
 
 def _reason(error: OSError) -> str:
-    """Lance's own errors name the line of its source that raised them, last."""
+    """Without the place in Lance's source code that ends the messages of its own errors."""
     return error.strerror or str(error).splitlines()[0].rsplit(", /", 1)[0]

@@ -1,45 +1,112 @@
-"""OUT/manifest.jsonl: what this run is, then a line for each shard that is done.
+"""OUT/manifest.jsonl: the first line says what the run is, each further line names a shard that is done.
 
-Only what a line names counts, and only while its files are what the line says: a shard that was renamed but
-not recorded is done again over itself, a half line is cut off.
+A shard counts only if a line names it and its files are what the line says. A shard that was written but not recorded
+is made again, over its files. A torn last line is cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from filelock import FileLock, Timeout
 
-from ..errors import CannotWrite, OtherRun
-from .durable import TEMPORARY, Written, append_line, cut, is_whole, write_file
+from ..errors import CannotWrite, InvalidSource, OtherRun
+from .durable import TEMPORARY, WrittenFile, append_line, is_whole, truncate, write_file
+from .formats import FOLDERS, Dtype, Format
 
 MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
-class Shard:
-    shard: int
+class ModelIdentity:
+    id: str
+    precision: str
+    fingerprint: str
+    embed_dim: int
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """How many items the sources have, and a digest of their names and stamps."""
+
+    items: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """What a run is. A later run continues it only if all of this is equal, except for the program's version.
+
+    The fields are the manifest's: their names and their order must not change.
+    """
+
+    openclip_api: str
+    model: ModelIdentity
+    source: SourceIdentity
+    format: Format
+    dtype: Dtype
+    normalize: bool
+    shard_rows: int
+    columns: Mapping[str, str]  # those carried along: name → type
+
+
+class FinishedShard(NamedTuple):
+    """A shard that is embedded and not written yet. files: suffix → content."""
+
     rows: int
     failures: int
-    files: tuple[Written, ...]
+    files: dict[str, bytes]
+
+
+class RecordedShard(NamedTuple):
+    """A shard that is written, and named in the manifest."""
+
+    number: int
+    rows: int
+    failures: int
+    files: tuple[WrittenFile, ...]
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What the manifest of a folder says. Nobody has checked that the files are what it says."""
+
+    format: Format
+    model_id: str
+    fingerprint: str
+    items: int
+    shards: list[RecordedShard]  # in the sources' order
+    folder: Path  # of the shards' files
+
+    @property
+    def is_complete(self) -> bool:
+        return sum(shard.rows for shard in self.shards) == self.items
+
+
+def read_run(out: Path) -> RecordedRun:
+    """Read a run without locking it. Raises InvalidSource if there is none in the folder."""
+    try:
+        (first, *lines), _ = _whole_lines(out / MANIFEST)
+    except (OSError, ValueError) as error:
+        raise InvalidSource(f"{out}: no run of openclip-api embed") from error
+    shards = [shard for _, shard in sorted(_recorded_shards(lines).items())]
+    model, items = first["model"], first["source"]["items"]
+    folder = out / FOLDERS[first["format"]]
+    return RecordedRun(first["format"], model["id"], model["fingerprint"], items, shards, folder)
 
 
 class Ledger:
-    """The folder of one run, locked until closed. Raises OtherRun, CannotWrite.
+    """The folder of one run, locked until it is closed. Raises OtherRun, CannotWrite."""
 
-    folder: below it, of the shards' files.
-    run: what must be the same for a run to be gone on with, as JSON values; see `_difference`.
-    """
-
-    def __init__(self, out: Path, folder: str, run: Mapping[str, Any]) -> None:
+    def __init__(self, out: Path, identity: RunIdentity) -> None:
         self._out = out
-        self._folder = out / folder
+        self._folder = out / FOLDERS[identity.format]
         self._manifest = out / MANIFEST
-        self._shards: dict[int, Shard] = {}
+        self._shards: dict[int, RecordedShard] = {}
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(out / ".lock")
@@ -49,41 +116,35 @@ class Ledger:
         except OSError as error:
             raise CannotWrite(f"{out}: {error.strerror}") from error
         try:
-            self._open(run)
+            self._open(identity)
         except BaseException:
             self._lock.release()
             raise
 
-    def _open(self, run: Mapping[str, Any]) -> None:
+    def _open(self, identity: RunIdentity) -> None:
         for folder in (self._out, self._folder):
-            for left in folder.glob(f"*{TEMPORARY}"):
-                left.unlink()
+            for leftover in folder.glob(f"*{TEMPORARY}"):
+                leftover.unlink()
         if not self._manifest.exists():
-            self._refuse_strangers()
-            write_file(self._manifest, orjson.dumps(run) + b"\n")
+            self._refuse_other_files()
+            write_file(self._manifest, orjson.dumps(identity) + b"\n")
         lines, size = _whole_lines(self._manifest)
         if size < self._manifest.stat().st_size:
-            cut(self._manifest, size)
+            truncate(self._manifest, size)
         if not lines:
             raise OtherRun(f"{self._manifest}: does not say what run this is; take another folder")
-        if difference := _difference(lines[0], run):
+        if difference := _difference(lines[0], asdict(identity)):
             raise OtherRun(f"{self._out} holds a run with {difference}; take another folder, or what it was begun with")
-        for line in lines[1:]:
-            shard = Shard(
-                line["shard"], line["rows"], line["failures"], tuple(Written(*file) for file in line["files"])
-            )
-            self._shards[shard.shard] = shard
-        broken = [number for number, shard in self._shards.items() if not self._is_whole(shard)]
-        for number in broken:
-            del self._shards[number]
+        recorded = _recorded_shards(lines[1:])
+        self._shards = {number: shard for number, shard in recorded.items() if self._is_whole(shard)}
 
-    def _refuse_strangers(self) -> None:
-        """Without a manifest there is no run here, so nothing may be overwritten."""
+    def _refuse_other_files(self) -> None:
+        """Without a manifest no file in the folder is a run's, so none may be overwritten."""
         found = [path.name for path in (*self._out.iterdir(), *self._folder.iterdir())]
-        if strangers := sorted(set(found) - {self._folder.relative_to(self._out).parts[0], ".lock"}):
-            raise OtherRun(f"{self._out}: holds {strangers[0]!r} and no {MANIFEST}; take an empty folder")
+        if others := sorted(set(found) - {self._folder.relative_to(self._out).parts[0], ".lock"}):
+            raise OtherRun(f"{self._out}: holds {others[0]!r} and no {MANIFEST}; take an empty folder")
 
-    def _is_whole(self, shard: Shard) -> bool:
+    def _is_whole(self, shard: RecordedShard) -> bool:
         return all(is_whole(self._folder / file.name, file) for file in shard.files)
 
     def __contains__(self, number: int) -> bool:
@@ -97,28 +158,43 @@ class Ledger:
     def failures(self) -> int:
         return sum(shard.failures for shard in self._shards.values())
 
-    def add(self, number: int, rows: int, failures: int, files: Mapping[str, bytes]) -> None:
-        """Write a shard's files (suffix → content), then its line. Raises CannotWrite."""
-        written = tuple(
-            write_file(self._folder / f"{number:05d}.{suffix}", content) for suffix, content in files.items()
+    def add(self, number: int, shard: FinishedShard) -> None:
+        """Write a shard's files, then its line in the manifest. Raises CannotWrite."""
+        files = tuple(
+            write_file(self._folder / f"{number:05d}.{suffix}", content) for suffix, content in shard.files.items()
         )
-        line = {"shard": number, "rows": rows, "failures": failures, "files": [list(file) for file in written]}
+        line = {
+            "shard": number,
+            "rows": shard.rows,
+            "failures": shard.failures,
+            "files": [list(file) for file in files],
+        }
         append_line(self._manifest, orjson.dumps(line))
-        self._shards[number] = Shard(number, rows, failures, written)
+        self._shards[number] = RecordedShard(number, shard.rows, shard.failures, files)
 
-    def path(self, file: Written) -> Path:
+    def path(self, file: WrittenFile) -> Path:
         return self._folder / file.name
 
-    def shards(self) -> Iterator[Shard]:
+    def shards(self) -> list[RecordedShard]:
         """Those that are done, in the sources' order."""
-        return (shard for _, shard in sorted(self._shards.items()))
+        return [shard for _, shard in sorted(self._shards.items())]
 
     def close(self) -> None:
         self._lock.release()
 
 
+def _recorded_shards(lines: Iterable[dict[str, Any]]) -> dict[int, RecordedShard]:
+    """Number → shard. A shard that was made again has several lines; the last one counts."""
+    return {
+        line["shard"]: RecordedShard(
+            line["shard"], line["rows"], line["failures"], tuple(WrittenFile(*file) for file in line["files"])
+        )
+        for line in lines
+    }
+
+
 def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The lines up to the first that is broken, and how many bytes they take."""
+    """The lines up to the first broken one, and how many bytes they take."""
     found, size = [], 0
     for line in path.read_bytes().splitlines(keepends=True):
         try:
@@ -132,19 +208,19 @@ def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
-    """The first thing that is not the same, in words."""
-    for name in sorted(set(now) - {"openclip_api"}):  # the program's version may change, the fingerprint tells more
+    """The first fact that differs, in words."""
+    for name in sorted(set(now) - {"openclip_api"}):  # another version may continue: the fingerprint says if it matters
         before, after = was.get(name), now[name]
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
-            inner = next(key for key in after if before.get(key) != after[key])
-            before, after, name = before.get(inner), after[inner], f"{name} {inner}"
+            inner = next(key for key in {**after, **before} if before.get(key) != after.get(key))
+            before, after, name = before.get(inner), after.get(inner), f"{name} {inner}"
         if name == "source sha256":
             return "a source that has changed since: as many items, but their names, sizes, times or contents differ"
         return f"{name} {_shown(before)}, not {_shown(after)}"
     return None
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()

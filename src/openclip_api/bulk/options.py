@@ -1,4 +1,4 @@
-"""What `openclip-api embed` is told, beside the settings. Needs no extra, so that --help works without."""
+"""The flags of `openclip-api embed` that are not settings. Imports no extra, so that --help works without one."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import argparse
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from .formats import Dtype, Format
     from .progress import Style
+
+    OptionsT = TypeVar("OptionsT", bound=DataclassInstance)
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What `add_source_arguments` asks for."""
+    """What `add_source_arguments` adds."""
 
     source: list[str]
     path_column: str | None
@@ -28,7 +32,7 @@ class SourceOptions:
 
 
 @dataclass(frozen=True)
-class Options(SourceOptions):
+class EmbedOptions(SourceOptions):
     out: Path
     format: Format
     dtype: Dtype
@@ -38,12 +42,12 @@ class Options(SourceOptions):
     ray: str | None
 
 
-def take_options(arguments: dict[str, Any]) -> Options:
-    """Removes what is `embed`'s own from the parsed arguments."""
-    return Options(**{field.name: arguments.pop(field.name) for field in fields(Options)})
+def options_of(kind: type[OptionsT], arguments: argparse.Namespace) -> OptionsT:
+    """A dataclass of options from the parsed arguments of the same names."""
+    return kind(**{field.name: getattr(arguments, field.name) for field in fields(kind)})
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "+")
     add = parser.add_argument
     add("--out", type=Path, required=True, metavar="DIR", help="where the shards go; the same command goes on there")
@@ -72,11 +76,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="embed on the nodes of this Ray cluster (without an address: RAY_ADDRESS, else the one that runs here)",
     )
-    return parser
 
 
 def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
-    """What to embed, and how to show progress. count: of SOURCE, as argparse's nargs."""
+    """What to embed, and how to show progress. count: how many SOURCEs, as argparse's nargs."""
     add = parser.add_argument
     add(
         "source",

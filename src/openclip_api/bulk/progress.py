@@ -1,4 +1,4 @@
-"""How far a job is: a bar for people, lines of JSON for logs, or nothing."""
+"""How far a run is: a bar for people, lines of JSON for logs, or nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
@@ -15,7 +15,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Progress:
-    """On stderr; `auto` is a bar on a terminal and JSON lines elsewhere."""
+    """Written to stderr. `auto` is a bar on a terminal, and JSON lines elsewhere."""
 
     def __init__(self, style: Style, total: int, already: int, failures: int) -> None:
         if style == "auto":
@@ -40,19 +40,19 @@ class Progress:
             self._show_failures()
         if self._json and time.monotonic() - self._last >= SECONDS_BETWEEN_LINES:
             self._last = time.monotonic()
-            self.event("progress", eta_seconds=self._eta())
+            self._print_event("progress", eta_seconds=self._eta())
 
     def warn(self, message: str) -> None:
         if self._json:
-            self.event("warning", message=message)
+            self._print_event("warning", message=message)
         elif not self._quiet:
             self._bar.write(f"warning: {message}", file=sys.stderr)
 
     def finished(self) -> None:
         if self._json:
-            self.event("done", seconds=round(time.monotonic() - self._started, 1))
+            self._print_event("done", seconds=round(time.monotonic() - self._started, 1))
 
-    def event(self, name: str, **more: Any) -> None:
+    def _print_event(self, name: str, **more: float | str | None) -> None:
         fields = {"event": name, "items": self.done, "total": self._total, "failures": self.failures}
         print(json.dumps({**fields, "items_per_second": round(self._rate(), 1), **more}), file=sys.stderr, flush=True)
 

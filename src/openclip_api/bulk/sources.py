@@ -1,4 +1,4 @@
-"""SOURCE... of the command line → items, in an order that is the same each time."""
+"""SOURCE... of the command line → items, in the same order each time."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from ..errors import InvalidSource
 from .archives import SUFFIXES as ARCHIVES
 from .archives import archive_items
 from .folders import folder_items
-from .items import Item, as_it_is, image_file, is_image_name, printable, unreadable
+from .items import SourceItem, image_file_item, is_image_name, known_content, printable, unreadable_item
 from .tables import SUFFIXES as TABLES
-from .tables import Columns, Reading, kept_types, lines, table_items
+from .tables import Columns, ImageAccess, kept_types, lines, table_items
 
 LONGEST_TEXT = 1_000_000  # bytes of a line
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What a first look at all items tells, contents unread: how many, a digest of their names and stamps,
-    and how many have an id that an earlier one has."""
+    """What a pass over all items finds without reading their contents.
+
+    sha256: a digest of their names and stamps. duplicates: how many items have the id of an earlier one.
+    """
 
     items: int
     sha256: str
@@ -41,9 +43,9 @@ class Sources:
     Raises InvalidSource for what is not there or cannot be a source.
     """
 
-    def __init__(self, arguments: Sequence[str], columns: Columns | None, reading: Reading) -> None:
+    def __init__(self, arguments: Sequence[str], columns: Columns | None, access: ImageAccess) -> None:
         self._columns = columns
-        self._reading = reading
+        self._access = access
         self._paths = [path for argument in arguments for path in _expanded(argument)]
         for path in self._paths:
             if path.lower().endswith(TABLES) and columns is None:
@@ -56,7 +58,7 @@ class Sources:
         """The folders and files that the arguments name."""
         return self._paths
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[SourceItem]:
         for path in self._paths:
             yield from self._items(path)
 
@@ -70,22 +72,22 @@ class Sources:
                     raise InvalidSource(f"{path}: column {name!r} is {type}, elsewhere it is {types[name]}")
         return {name: types.get(name, pa.string()) for name in keep}
 
-    def _items(self, path: str) -> Iterator[Item]:
+    def _items(self, path: str) -> Iterator[SourceItem]:
         suffix = os.path.splitext(path)[1].lower()
         if os.path.isdir(path):
-            return folder_items(path, self._reading.max_bytes)
+            return folder_items(path, self._access.max_bytes)
         if suffix in TABLES:
             assert self._columns is not None, "checked in __init__"
-            return table_items(path, self._columns, self._reading)
+            return table_items(path, self._columns, self._access)
         if path.lower().endswith(ARCHIVES):
-            return archive_items(path, self._columns, self._reading.max_bytes)
+            return archive_items(path, self._columns, self._access.max_bytes)
         if suffix == ".txt":
             return _text_lines(path)
-        return iter([image_file(path, path, self._reading.max_bytes)])
+        return iter([image_file_item(path, path, self._access.max_bytes)])
 
 
-def survey(items: Iterable[Item]) -> Survey:
-    """Memory: 8 bytes an item."""
+def survey(items: Iterable[SourceItem]) -> Survey:
+    """Count the items and digest their names. Keeps 8 bytes an item in memory: millions must fit."""
     digest = hashlib.sha256()
     ids = array("Q")
     for item in items:
@@ -111,7 +113,7 @@ def _expanded(argument: str) -> list[str]:
 
 
 def _check(path: str) -> None:
-    """Raises InvalidSource. An image may turn out to be anything, and is then a row that failed."""
+    """Raises InvalidSource. A name of an image is accepted unseen: if it cannot be read, its row says why."""
     if is_image_name(path):
         return
     try:
@@ -125,17 +127,17 @@ def _check(path: str) -> None:
         )
 
 
-def _text_lines(path: str) -> Iterator[Item]:
-    """An item a line that is not blank; its id is the file's name and the line's number."""
+def _text_lines(path: str) -> Iterator[SourceItem]:
+    """An item for each line that is not blank. Its id is the file's name and the line's number."""
     name = os.path.basename(path)
     for number, line in lines(path, LONGEST_TEXT):
         id = f"{name}:{number}"
         if isinstance(line, str):
-            yield unreadable(id, path, "text", line)
+            yield unreadable_item(id, path, "text", line)
             continue
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
-            yield unreadable(id, path, "text", "the line is not UTF-8")
+            yield unreadable_item(id, path, "text", "the line is not UTF-8")
             continue
-        yield Item(id, path, "text", partial(as_it_is, text), text)
+        yield SourceItem(id, path, "text", partial(known_content, text), text)

@@ -1,13 +1,13 @@
-"""Rows of CSV, JSON-lines and Parquet files: one column says what to embed, others come along."""
+"""Rows of CSV, JSON-lines and Parquet files: one column says what to embed, others are carried along."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 import pyarrow as pa
@@ -15,18 +15,22 @@ import pyarrow.parquet as pq
 
 from ..errors import InvalidSource
 from ..inputs.base64_image import decode_image
-from .items import Item, Unreadable, as_it_is, image_file, printable, unreadable
+from ..runtime.embedding import Kind
+from .items import SourceItem, Unreadable, image_file_item, known_content, printable, unreadable_item
 
 Role = Literal["path", "url", "image", "text"]
-Row = Mapping[str, Any] | str  # or why it cannot be read
+TableRow = Mapping[str, object] | str  # a str says why the row cannot be read
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-LONGEST_LINE = 64_000_000  # bytes; a base64 image of the largest size is shorter
+LONGEST_LINE = 64_000_000  # bytes; longer than the base64 form of an image of the default MAX_BODY_MB
 ROWS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which column holds what to embed, and as what; which the id; which are carried along."""
+    """Which column says what to embed, which one is the id, and which are carried along.
+
+    role: what a value of `name` is: an image's path or URL, an image itself, or a text.
+    """
 
     role: Role
     name: str
@@ -39,14 +43,14 @@ class Columns:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How contents are read: most bytes of one image, and how a URL's are fetched."""
+class ImageAccess:
+    """How images are read: the most bytes of one, and what fetches those that are given as URLs."""
 
     max_bytes: int
     fetch: Callable[[str], bytes]
 
 
-def table_items(path: str, columns: Columns, reading: Reading) -> Iterator[Item]:
+def table_items(path: str, columns: Columns, access: ImageAccess) -> Iterator[SourceItem]:
     """An item a row; its id is the id column's value, else the file's name and the row's number.
 
     Raises InvalidSource for a file that is not a table, or lacks a column.
@@ -54,43 +58,43 @@ def table_items(path: str, columns: Columns, reading: Reading) -> Iterator[Item]
     name = os.path.basename(path)
     for number, row in enumerate(_rows(path, columns), 1):
         id = f"{name}:{number}"
-        kind: Literal["text", "image"] = "text" if columns.role == "text" else "image"
+        kind: Kind = "text" if columns.role == "text" else "image"
         if isinstance(row, str):
-            yield unreadable(id, path, kind, row)
+            yield unreadable_item(id, path, kind, row)
             continue
         if columns.id is not None:
             if row[columns.id] in (None, ""):
                 raise InvalidSource(f"{path}: row {number} has nothing in its id column {columns.id!r}")
             id = str(row[columns.id])
-        yield row_item(id, path, row, columns, reading)
+        yield _row_item(id, path, row, columns, access)
 
 
-def row_item(id: str, table: str, row: Mapping[str, Any], columns: Columns, reading: Reading) -> Item:
+def _row_item(id: str, table: str, row: Mapping[str, object], columns: Columns, access: ImageAccess) -> SourceItem:
     value, extra = row[columns.name], {name: row[name] for name in columns.keep}
-    kind: Literal["text", "image"] = "text" if columns.role == "text" else "image"
+    kind: Kind = "text" if columns.role == "text" else "image"
     if value is None or value == "":
-        return unreadable(id, table, kind, f"nothing in column {columns.name!r}", extra)
+        return unreadable_item(id, table, kind, f"nothing in column {columns.name!r}", extra)
     if columns.role == "image":
         if isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str):
-            return _file(id, value["path"], table, reading, extra)
-        return Item(id, table, "image", partial(_image, value), _stamp(value), extra=extra)
+            return _file(id, value["path"], table, access, extra)
+        return SourceItem(id, table, "image", partial(_image_bytes, value), _stamp(value), extra=extra)
     if not isinstance(value, str):
-        return unreadable(id, table, kind, f"column {columns.name!r} holds no string", extra)
+        return unreadable_item(id, table, kind, f"column {columns.name!r} holds no string", extra)
     if columns.role == "path":
-        return _file(id, value, table, reading, extra)
+        return _file(id, value, table, access, extra)
     if value != printable(value):
-        return unreadable(id, table, kind, f"column {columns.name!r} is not UTF-8", extra)
+        return unreadable_item(id, table, kind, f"column {columns.name!r} is not UTF-8", extra)
     if columns.role == "text":
-        return Item(id, table, "text", partial(as_it_is, value), value, extra=extra)
-    return Item(id, value, "image", partial(reading.fetch, value), value, extra=extra)
+        return SourceItem(id, table, "text", partial(known_content, value), value, extra=extra)
+    return SourceItem(id, value, "image", partial(access.fetch, value), value, extra=extra)
 
 
-def _file(id: str, path: str, table: str, reading: Reading, extra: Mapping[str, Any]) -> Item:
-    return image_file(id, os.path.join(os.path.dirname(table), path), reading.max_bytes, extra)
+def _file(id: str, path: str, table: str, access: ImageAccess, extra: Mapping[str, object]) -> SourceItem:
+    return image_file_item(id, os.path.join(os.path.dirname(table), path), access.max_bytes, extra)
 
 
-def _image(value: Any) -> bytes:
-    """Bytes, base64, a data URI, or those of Hugging Face's datasets: {"bytes": ..., "path": ...}."""
+def _image_bytes(value: object) -> bytes:
+    """From bytes, base64, a data URI, or what Hugging Face's datasets hold: {"bytes": ..., "path": ...}."""
     if isinstance(value, dict):
         value = value.get("bytes")
     if isinstance(value, bytes):
@@ -100,26 +104,26 @@ def _image(value: Any) -> bytes:
     return decode_image(value, "image")
 
 
-def _stamp(value: Any) -> str:
+def _stamp(value: object) -> str:
     return value if isinstance(value, str) else repr(value)
 
 
 def kept_types(path: str, keep: tuple[str, ...]) -> dict[str, pa.DataType]:
-    """The types of the columns carried along: Parquet's own; of other files all are strings."""
+    """The types of the columns that are carried along: Parquet's own; in other files all are strings."""
     if path.lower().endswith(".parquet"):
         schema = _parquet(path).schema_arrow
         return {name: schema.field(name).type for name in keep if name in schema.names}
     return dict.fromkeys(keep, pa.string())
 
 
-def _rows(path: str, columns: Columns) -> Iterator[Row]:
+def _rows(path: str, columns: Columns) -> Iterator[TableRow]:
     suffix = os.path.splitext(path)[1].lower()
     if suffix == ".parquet":
         return _parquet_rows(path, columns)
     return _json_rows(path, columns) if suffix in (".jsonl", ".ndjson") else _csv_rows(path, columns, suffix)
 
 
-def _csv_rows(path: str, columns: Columns, suffix: str) -> Iterator[Row]:
+def _csv_rows(path: str, columns: Columns, suffix: str) -> Iterator[TableRow]:
     csv.field_size_limit(LONGEST_LINE)
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t" if suffix == ".tsv" else ",")
@@ -131,7 +135,7 @@ def _csv_rows(path: str, columns: Columns, suffix: str) -> Iterator[Row]:
             raise InvalidSource(f"{path}: line {reader.line_num}: {error}") from error
 
 
-def _json_rows(path: str, columns: Columns) -> Iterator[Row]:
+def _json_rows(path: str, columns: Columns) -> Iterator[TableRow]:
     for _, line in lines(path):
         if isinstance(line, str):
             yield line
@@ -143,17 +147,17 @@ def _json_rows(path: str, columns: Columns) -> Iterator[Row]:
         if not isinstance(row, dict):
             yield "the line is not a JSON object"
         else:
-            # values of a column may differ in type from line to line: all are kept as they stand in the file
+            # A column's values may differ in type from line to line, so each is kept as its JSON text.
             kept = {name: _as_string(row.get(name)) for name in columns.keep}
             yield {columns.name: row.get(columns.name)} | {columns.id or "": row.get(columns.id or "")} | kept
 
 
-def _as_string(value: Any) -> str | None:
+def _as_string(value: object) -> str | None:
     return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def lines(path: str, longest: int = LONGEST_LINE) -> Iterator[tuple[int, bytes | str]]:
-    """The lines of a file that are not blank, with their numbers; a str tells why one cannot be read."""
+    """The lines of a file that are not blank, with their numbers. A str says why a line cannot be read."""
     with open(path, "rb") as file:
         number = 0
         while line := file.readline(longest + 1):
@@ -166,7 +170,7 @@ def lines(path: str, longest: int = LONGEST_LINE) -> Iterator[tuple[int, bytes |
                 yield number, line
 
 
-def _parquet_rows(path: str, columns: Columns) -> Iterator[Row]:
+def _parquet_rows(path: str, columns: Columns) -> Iterator[TableRow]:
     file = _parquet(path)
     _check(path, columns.all, file.schema_arrow.names)
     try:
@@ -183,6 +187,6 @@ def _parquet(path: str) -> pq.ParquetFile:
         raise InvalidSource(f"{path}: not a Parquet file") from error
 
 
-def _check(path: str, wanted: list[str], found: Any) -> None:
+def _check(path: str, wanted: list[str], found: Collection[str]) -> None:
     if missing := [name for name in wanted if name not in found]:
         raise InvalidSource(f"{path}: no column {missing[0]!r}; it has {', '.join(map(repr, found)) or 'none'}")

@@ -1,4 +1,4 @@
-"""Which IP addresses are the public internet's: what a server may be asked to connect to by a stranger."""
+"""Which IP addresses belong to the public internet: a stranger may have this server connect to these only."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# Global in form, but a door to the host's own platform, or reached through a tunnel's end of unknown place.
-# The IANA special-purpose registries, in full, since Python's own list differs from version to version.
+# All of IANA's special-purpose registries, as Python's own list differs from version to version. Also addresses that
+# look global but lead to the platform of the host, or through a tunnel to an unknown place.
 DENIED = [
     ipaddress.ip_network(network)
     for network in (
@@ -48,12 +48,12 @@ DENIED = [
         "ff00::/8",
     )
 ]
-NAT64 = ipaddress.ip_network("64:ff9b::/96")  # how an IPv6-only network reaches an IPv4 address
-ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: upper half of the interface's part, the IPv4 address follows
+NAT64 = ipaddress.ip_network("64:ff9b::/96")  # through which an IPv6-only network reaches IPv4 addresses
+ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: bits 64 to 95 of the address; an IPv4 address follows
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address, and the IPv4 address that it may carry, are the public internet's."""
+    """Whether an address is public, and so is the IPv4 address that it may hold."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             return False

@@ -1,7 +1,7 @@
-"""Images decoded in processes of their own, so that a hostile one ends no more than its own request.
+"""Images are decoded in child processes, so that a hostile image ends no more than its own request.
 
-A decoder is C code that reads what strangers send. In a child it may crash, run for ever or ask for all memory:
-the child is replaced, and the one request that brought the image fails.
+A decoder is C code that reads what strangers send. It may crash, run for ever or ask for all memory. In a child only
+the request that brought the image fails; the child is replaced.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ import numpy as np
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, RequestError, TooLarge
-from .images import Pixels, image_preprocess
+from .images import Decoded, image_reader
 
 log = logging.getLogger("openclip_api")
 
 Child: TypeAlias = "subprocess.Popen[bytes]"
 
 SECONDS = 10  # for one image; 40 megapixels of progressive JPEG, all noise, took 2.5 on a busy core
-BYTES_PER_PIXEL = 16  # decoded, resized and converted, all at once
+BYTES_PER_PIXEL = 16  # an image may be decoded, resized and converted in memory at the same time
 BASE_BYTES = 1_000_000_000  # address space of a child without an image; most of it is never touched
 LENGTH = struct.Struct("<I")
+IMAGE_SIZE = struct.Struct("<II")
 OK = 0
-PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: in the usual 64 KB both sides are woken for each piece of them
+PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: a pipe of the usual 64 KB wakes both sides for each part of them
 ERRORS: list[type[RequestError]] = [InvalidImage, TooLarge]
 GAVE_UP = "the image cannot be decoded: its decoder crashed, ran out of memory or took too long"
 
 
-class DecodeProcesses:
-    """What image_preprocess gives, computed in up to `count` children. May be called from several threads.
+class DecoderProcesses:
+    """Does what image_reader's function does, in up to `count` child processes. Safe to call from several threads.
 
-    Raises as that does; InvalidImage also for an image that takes longer than `seconds` or ends its child.
+    Raises the same errors, and InvalidImage for an image that takes longer than `seconds` or ends its child.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class DecodeProcesses:
         for child in [*[None] * (count - 1), self._start()]:
             self._idle.put(child)
 
-    def __call__(self, data: bytes) -> Pixels:
+    def __call__(self, data: bytes) -> Decoded:
         child = self._idle.get()
         try:
-            if child is not None and child.poll() is not None:  # it ended while it was idle
+            if child is not None and child.poll() is not None:  # ended while it was idle
                 _end(child)
                 child = None
             child = child or self._start()
@@ -80,9 +81,11 @@ class DecodeProcesses:
         finally:
             self._idle.put(child)
         status, payload = answer[0], answer[1:]
-        if status == OK:
-            return np.frombuffer(payload, np.uint8).reshape(self._shape)
-        raise ERRORS[status - 1](payload.decode())
+        if status != OK:
+            raise ERRORS[status - 1](payload.decode())
+        width, height = IMAGE_SIZE.unpack_from(payload)
+        pixels = np.frombuffer(payload, np.uint8, offset=IMAGE_SIZE.size).reshape(self._shape)
+        return Decoded(pixels, width, height)
 
     def close(self) -> None:
         for _ in range(self._count):
@@ -90,7 +93,7 @@ class DecodeProcesses:
                 _end(child)
 
     def _start(self) -> Child:
-        # Little of the environment is needed there, and nothing secret should be there to be found.
+        # A child needs little of the environment, and should find no secrets there.
         environment = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "SYSTEMROOT") if key in os.environ}
         child = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", __name__, self._options],
@@ -99,7 +102,7 @@ class DecodeProcesses:
             stderr=subprocess.DEVNULL,
             env=environment | {"OPENBLAS_NUM_THREADS": "1"},  # NumPy reserves address space for each
             bufsize=0,
-            start_new_session=True,  # Ctrl-C is for the server, which ends its children itself
+            start_new_session=True,  # Ctrl-C must reach the server only, which ends its children itself
         )
         for pipe in (child.stdin, child.stdout):
             assert pipe is not None
@@ -109,7 +112,7 @@ class DecodeProcesses:
 
 
 def _widen(pipe: IO[bytes]) -> None:
-    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone, and a user's pipes have a bound
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux only, and a user's pipes are limited
         import fcntl
 
         fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -145,7 +148,7 @@ def _read(pipe: IO[bytes], count: int, deadline: float) -> bytes:
 
 
 def _wait(pipe: IO[bytes], what: str, deadline: float) -> None:
-    poll = select.poll()  # not select.select: that fails for file numbers over 1,024
+    poll = select.poll()  # select.select fails for file numbers over 1,024
     poll.register(pipe, select.POLLOUT if what == "write" else select.POLLIN)
     if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
         raise TimeoutError
@@ -161,16 +164,20 @@ def _end(child: Child) -> None:
 
 
 def main(options: str) -> None:
-    """The child: a length and an image in, a length and a status with pixels or a message out, until its input ends."""
+    """The child. It reads a length and an image, and writes a length and an answer, until its input ends.
+
+    The answer is a status byte, then the image's size and its pixels, or an error's message.
+    """
     given: dict[str, Any] = json.loads(options)
     config = PreprocessConfig(**{key: _tuple(value) for key, value in given["config"].items()})
-    preprocess = image_preprocess(config, given["max_megapixels"], given["scale_jpegs"])
+    read = image_reader(config, given["max_megapixels"], given["scale_jpegs"])
     _bound_memory(BASE_BYTES + int(given["max_megapixels"] * 1e6 * BYTES_PER_PIXEL))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while header := source.read(LENGTH.size):
         data = source.read(LENGTH.unpack(header)[0])
         try:
-            answer = bytes([OK]) + preprocess(data).tobytes()
+            image = read(data)
+            answer = bytes([OK]) + IMAGE_SIZE.pack(image.width, image.height) + image.pixels.tobytes()
         except RequestError as error:
             answer = bytes([1 + ERRORS.index(type(error))]) + error.message.encode()
         sink.write(LENGTH.pack(len(answer)) + answer)

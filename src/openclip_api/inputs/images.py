@@ -2,10 +2,10 @@
 
 Source: open_clip/transform.py, image_transform (3.3.0) over torchvision's Resize and CenterCrop on PIL images.
 
-The policy is the reference's, bit by bit: an image is resized in its own mode and converted to RGB
-after that (so a palette image is resized without smoothing, and an alpha channel is dropped, its
-hidden colours showing); EXIF orientation is not applied; of an animation the first frame counts;
-colour profiles are ignored. One departure can be asked for: see SCALING_MARGIN.
+The image is read as open_clip reads it, bit by bit. It is resized in its own mode and converted to RGB after that. So a
+palette image is resized without smoothing, and an alpha channel is dropped, which shows its hidden colours. EXIF
+orientation and colour profiles are ignored. Of an animation, the first frame is used. One difference can be switched
+on: see SCALING_MARGIN.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -30,45 +31,57 @@ NOT_AN_IMAGE = "not a JPEG, PNG, WebP, GIF or BMP image"
 # A 1 x 50,000 image would grow to 224 x 11,200,000 pixels when its short side is resized.
 MAX_ASPECT_RATIO = 100
 
-# libjpeg can decode to a half, a quarter or an eighth of the size, which saves most of the work on a camera's picture.
-# As long as twice the wanted size is left for the resize that follows, vectors stay within a cosine of 0.9999.
+# libjpeg can decode to a half, a quarter or an eighth of the size. That saves most of the work on a camera's photo.
+# If at least twice the wanted size is left for the resize that follows, vectors stay within a cosine of 0.9999.
 SCALING_MARGIN = 2
 
-# A progressive JPEG may go over its coefficients again and again: 30 KB can cost a minute. Encoders use some ten scans.
+# A progressive JPEG may refine its coefficients in any number of scans: 30 KB can cost a minute. Encoders use some ten.
 MAX_JPEG_SCANS = 64
-JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # not what compressed data itself may hold
+JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # markers that compressed data cannot contain
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
 Pixels = NDArray[np.uint8]  # [size, size, 3]
-Preprocess = Callable[[bytes], Pixels]
 Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
 
 
-def image_preprocess(config: PreprocessConfig, max_megapixels: float = 40, scale_jpegs: bool = False) -> Preprocess:
-    """A function from an encoded image to its pixels; it may be called from several threads.
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the model sees of an image, and the image's own width and height in pixels."""
 
-    scale_jpegs: decode large JPEGs to a fraction of their size. All else, and without it these too, are exact.
+    pixels: Pixels
+    width: int
+    height: int
 
-    The function raises InvalidImage (unreadable, cut short, too long and thin) and TooLarge
-    (more pixels than max_megapixels, told from the header before anything is decoded).
+
+ReadImage = Callable[[bytes], Decoded]
+
+
+def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpegs: bool = False) -> ReadImage:
+    """A function that decodes and resizes an encoded image. Safe to call from several threads.
+
+    scale_jpegs: decode large JPEGs to a fraction of their size. Everything else is exact.
+
+    The function raises InvalidImage (unreadable, cut short, too long and thin) and TooLarge (more pixels than
+    max_megapixels; the header tells, before anything is decoded).
     """
     resampling = Image.Resampling.BILINEAR if config.interpolation == "bilinear" else Image.Resampling.BICUBIC
     resize = partial(_resize, resampling=resampling, scale_jpegs=scale_jpegs)
     fit = {"shortest": _shortest, "squash": _squash, "longest": _longest}[config.resize_mode]
 
-    def preprocess(data: bytes) -> Pixels:
+    def read(data: bytes) -> Decoded:
         image = _open(data, max_megapixels)
+        width, height = image.size  # of the file: decoding to a fraction changes the image's own
         try:
             fitted = fit(image, config, resize).convert("RGB")
         except Exception as error:  # a damaged file can fail anywhere inside a decoder, with any error
             raise InvalidImage(_reason(error)) from error
-        return np.asarray(fitted)
+        return Decoded(np.asarray(fitted), width, height)
 
-    return preprocess
+    return read
 
 
 def _open(data: bytes, max_megapixels: float) -> Image.Image:
-    """Reads the header alone, and checks what it promises."""
+    """Read the header only, and check the size it declares."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -97,7 +110,7 @@ def _has_more_scans(data: bytes, limit: int) -> bool:
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height as an image's header tells them. Raises InvalidImage."""
+    """Width and height from an image's header. Raises InvalidImage."""
     return _open(data, max_megapixels=math.inf).size
 
 
@@ -143,7 +156,7 @@ def _resize(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
     box = None
     if scale_jpegs and isinstance(image, JpegImageFile):  # nothing is decoded yet
         drafted = image.draft(None, (SCALING_MARGIN * size[0], SCALING_MARGIN * size[1]))
-        box = drafted[1] if drafted else None  # where the picture ends, in fractions of the last pixel
+        box = drafted[1] if drafted else None  # the picture may end within the last pixel
     return image.resize(size, resampling, box)
 
 
@@ -154,6 +167,6 @@ def _centre_crop(image: Image.Image, size: int) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    """Pillow's messages speak of the file's structure, never of its content; a bare one gets a sentence."""
+    """Pillow's messages name parts of the file's structure, never its content."""
     detail = str(error).strip().splitlines()
     return f"the image cannot be decoded: {detail[0][:120]}" if detail else "the image cannot be decoded"

@@ -1,53 +1,96 @@
-"""What is on its way is not computed a second time."""
+"""Request coalescing: equal items in flight are computed once."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
-
-from .batching import Job
 
 Result = TypeVar("Result")
 
 
-class Underway(Generic[Result]):
-    """The contents on their way, and the jobs that wait for the first one with theirs. Safe from several threads."""
+@dataclass(eq=False)
+class SharedComputation(Generic[Result]):
+    """A computation in flight and the futures that wait for its result."""
+
+    key: Hashable
+    waiters: list[Future[Result]] = field(default_factory=list)
+    cancel: Callable[[], object] | None = None  # ends the work on it
+    is_running: bool = False
+
+
+class Coalescer(Generic[Result]):
+    """The computations in flight, by key.
+
+    A computation is cancelled when all its waiters are. Once it runs, neither can be cancelled: what the engine holds
+    still counts as in flight. Safe to use from several threads.
+    """
 
     def __init__(self) -> None:
-        self._followers: dict[Hashable, list[Job[Result]]] = {}
+        self._in_flight: dict[Hashable, SharedComputation[Result]] = {}
         self._lock = threading.Lock()
 
-    def join(self, content: Hashable, job: Job[Result]) -> bool:
-        """Whether it is the first with this content; any other waits until `end` of the first."""
+    def join(self, key: Hashable, waiter: Future[Result]) -> SharedComputation[Result] | None:
+        """The computation that the caller must now run; None if an equal one is in flight and will answer `waiter`."""
         with self._lock:
-            followers = self._followers.get(content)
-            if followers is None:
-                self._followers[content] = []
-                return True
-            followers.append(job)
-        job.future.add_done_callback(lambda future: self._leave(content, job) if future.cancelled() else None)
-        return False
+            shared = self._in_flight.get(key)
+            is_first = shared is None
+            if shared is None:
+                shared = self._in_flight[key] = SharedComputation(key)
+            shared.waiters.append(waiter)
+            if shared.is_running:
+                waiter.set_running_or_notify_cancel()
+        waiter.add_done_callback(lambda waiter: self._leave(shared, waiter))
+        return shared if is_first else None
 
-    def end(self, content: Hashable) -> list[Job[Result]]:
-        """Those that waited for its first job."""
+    def queue(self, shared: SharedComputation[Result], cancel: Callable[[], object]) -> bool:
+        """The work may be queued; `cancel` would end it. False if nobody waits for it any more."""
         with self._lock:
-            return self._followers.pop(content)
+            if not shared.waiters:
+                return False
+            shared.cancel = cancel
+            return True
 
-    def _leave(self, content: Hashable, job: Job[Result]) -> None:
+    def run(self, shared: SharedComputation[Result]) -> None:
+        """The work has begun."""
         with self._lock:
-            if job in self._followers.get(content, []):
-                self._followers[content].remove(job)
+            shared.is_running = True
+            for waiter in shared.waiters:
+                waiter.set_running_or_notify_cancel()
+
+    def finish(self, shared: SharedComputation[Result], result: Result) -> None:
+        for waiter in self._end(shared):
+            if _may_answer(waiter):
+                waiter.set_result(result)
+
+    def fail(self, shared: SharedComputation[Result], error: BaseException) -> None:
+        for waiter in self._end(shared):
+            if _may_answer(waiter):
+                waiter.set_exception(error)
+
+    def _leave(self, shared: SharedComputation[Result], waiter: Future[Result]) -> None:
+        with self._lock:
+            if waiter not in shared.waiters:  # it has its answer
+                return
+            shared.waiters.remove(waiter)
+            if shared.waiters:
+                return
+        self._end(shared)
+
+    def _end(self, shared: SharedComputation[Result]) -> list[Future[Result]]:
+        """Those that still wait. From here on an equal item starts anew."""
+        with self._lock:
+            if self._in_flight.get(shared.key) is shared:
+                del self._in_flight[shared.key]
+            waiters, shared.waiters = shared.waiters, []
+            cancel, shared.cancel = shared.cancel, None  # or the work, its callbacks and this would form a cycle
+        if not waiters and cancel is not None:
+            cancel()
+        return waiters
 
 
-def hand_on(first: Job[Result], followers: Sequence[Job[Result]]) -> None:
-    """Give them what the first job got, be it an error."""
-    error = first.future.exception()
-    for job in followers:
-        if not job.future.set_running_or_notify_cancel():
-            continue
-        job.item, job.seconds = first.item, first.seconds
-        if error is None:
-            job.future.set_result(first.future.result())
-        else:
-            job.future.set_exception(error)
+def _may_answer(waiter: Future[Result]) -> bool:
+    """False if it was cancelled, perhaps at this very moment."""
+    return waiter.running() or (not waiter.cancelled() and waiter.set_running_or_notify_cancel())

@@ -1,66 +1,34 @@
-"""Images and texts → vectors: preprocessing in a pool, batching, one engine.
-
-What is on its way is not computed a second time, and texts may be kept for when they come again.
-"""
+"""Items → embeddings: inputs are prepared in a pool of threads, batched, and computed by one engine."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.base import Engine
-from ..errors import QueueFull, TooLarge
-from ..inputs.images import Preprocess
-from ..inputs.tokenizer import Tokenizer
-from .batching import Batcher, Job
-from .coalescing import Underway, hand_on
+from ..inputs.images import ReadImage
+from ..inputs.tokenizer import Tokenizer, Tokens
+from .batching import Batcher, Computed, Job
+from .coalescing import Coalescer, SharedComputation
+from .embedding import Embedding, Kind, ModelInfo, Timings, Vector, unit_length
+from .queue_space import QueueSpace
 from .text_cache import TextCache
+from .waiting import Ticket
 
-Vector = NDArray[np.float32]  # [embed_dim]
+# A forward pass reads all weights, however little it computes: on processors from AVX2 to AMX that takes as long as
+# some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
+PADDING_BUDGET = 32  # tokens
 
-Kind = Literal["image", "text"]
-Content = tuple[Hashable, str | bytes]  # "text" and the string, or "image" and a digest of its bytes
-
-# A forward pass reads all weights, however little it computes with them: on processors from AVX2 to AMX that
-# takes as long as some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
-SPARE_TOKENS = 32
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What a client may want to know of the model that answers it.
-
-    logit_scale is the factor on cosines before a softmax or sigmoid (the exponential of the
-    checkpoint's tensor), logit_bias what is then added; None where the model has none.
-    """
-
-    model_id: str
-    name: str
-    tag: str | None
-    fingerprint: str
-    embed_dim: int
-    image_size: int
-    context_length: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    interpolation: str
-    resize_mode: str
-    precision: str
-    engine: str
-    device: str
-    logit_scale: float | None
-    logit_bias: float | None
+Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
 
 
 class UnusableVectors(RuntimeError):
@@ -70,39 +38,36 @@ class UnusableVectors(RuntimeError):
 class Embedder:
     """One model, ready. Safe to use from several threads.
 
-    max_batch: most items in one forward pass. max_queue: most items on their way at once;
-    max_queue_bytes: most bytes that these may hold, as they came and as pixels or token ids.
-    text_cache_bytes: most bytes of text vectors to keep for when the same text comes again, 0 for none.
+    max_batch: most items in one forward pass. max_queue: most items in flight at once; max_queue_bytes: most bytes
+    that these may hold, as they came and as pixels or token ids. text_cache_bytes: most bytes of text embeddings to
+    keep for when the same text comes again, 0 for none. on_close: called last by `close`.
     """
 
     def __init__(
         self,
         info: ModelInfo,
         engine: Engine,
-        preprocess: Preprocess,
+        read_image: ReadImage,
         tokenizer: Tokenizer,
         *,
         max_batch: int = 16,
         max_queue: int = 1024,
         max_queue_bytes: int = 512_000_000,
         text_cache_bytes: int = 0,
-        on_close: Callable[[], None] | None = None,
+        on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.info = info
-        self.max_queue = max_queue
-        self.max_queue_bytes = max_queue_bytes
-        self._engine = engine
-        self._on_close = on_close
-        self._prepare: dict[Hashable, Callable[[Any], Any]] = {"image": preprocess, "text": tokenizer}
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="preprocess")
-        self._batcher: Batcher[Any, Vector] = Batcher(self._encode, max_batch, SPARE_TOKENS)
+        self.queue = QueueSpace(max_queue, max_queue_bytes)
         self.text_cache = TextCache(text_cache_bytes)
-        self._alike: Underway[Vector] = Underway()
-        self._prepared_bytes = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
-        self._places = threading.Condition()
-        self._underway = 0
-        self._underway_bytes = 0
-        self.batches: Counter[tuple[str, int]] = Counter()  # how often the engine was given so many of a kind
+        self.batches: Counter[tuple[Kind, int]] = Counter()  # forward passes by kind and number of items
+        self._engine = engine
+        self._read_image = read_image
+        self._tokenizer = tokenizer
+        self._on_close = on_close
+        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare")
+        self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch, PADDING_BUDGET)
+        self._coalescer = Coalescer[Embedding]()
+        self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
 
     def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
         """Encoded images (JPEG, PNG, WebP, GIF, BMP) → [N, embed_dim].
@@ -115,49 +80,24 @@ class Embedder:
         """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
         return self._embed("text", texts, normalize)
 
-    def submit(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
-        """Start on ("text", string) and ("image", bytes) items; each job's future gives its vector,
-        and then the `item` of a text's job is its Tokens.
+    def submit_all(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
+        """Start on ("text", string) and ("image", bytes) items, on all or on none.
 
-        All or none are taken. Raises QueueFull, and TooLarge for what no empty queue holds either.
+        Raises QueueFull, and TooLarge for what does not fit into an empty queue either.
         """
         sizes = [self._size(kind, content) for kind, content in items]
-        if len(items) > self.max_queue or sum(sizes) > self.max_queue_bytes:
-            raise TooLarge(
-                f"the request is larger than the whole queue ({self.max_queue} items, "
-                f"{self.max_queue_bytes / 1e6:g} MB): send fewer items at once"
-            )
-        with self._places:
-            if self._underway + len(items) > self.max_queue:
-                raise QueueFull(f"{self._underway} items are waiting, at most {self.max_queue} may: try again shortly")
-            if self._underway_bytes + sum(sizes) > self.max_queue_bytes:
-                raise QueueFull(f"what waits fills {self.max_queue_bytes / 1e6:g} MB: try again shortly")
-            self._underway += len(items)
-            self._underway_bytes += sum(sizes)
+        self.queue.reserve_all(sizes)
         return [self._start(kind, content, size) for (kind, content), size in zip(items, sizes, strict=True)]
 
-    def start(self, kind: Kind, content: str | bytes) -> Job[Vector]:
-        """As submit, for one item; a caller with many waits here for a place, so that memory stays bounded."""
+    def submit_blocking(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
+        """Start on one item as soon as the queue has room for it: a caller with many items waits here."""
         size = self._size(kind, content)
-        with self._places:
-            self._places.wait_for(partial(self._has_place, size))
-            self._underway += 1
-            self._underway_bytes += size
+        self.queue.reserve_when_free(size)
         return self._start(kind, content, size)
 
     @property
-    def queue_items(self) -> int:
-        """How many items are on their way."""
-        return self._underway
-
-    @property
-    def queue_bytes(self) -> int:
-        """How many bytes these hold."""
-        return self._underway_bytes
-
-    @property
     def busy_seconds(self) -> float:
-        """How long the engine has been at one batch; 0 when it is idle."""
+        """How long the current batch has been running; 0 when the engine is idle."""
         return self._batcher.busy_seconds
 
     def close(self) -> None:
@@ -165,16 +105,15 @@ class Embedder:
         self._pool.shutdown()
         self._batcher.close()
         self._engine.close()
-        if self._on_close is not None:
-            self._on_close()
+        self._on_close()
 
-    def _embed(self, kind: Kind, items: Sequence[Any], normalize: bool) -> NDArray[np.float32]:
-        jobs = [self.start(kind, item) for item in items]
+    def _embed(self, kind: Kind, contents: Sequence[str | bytes], normalize: bool) -> NDArray[np.float32]:
+        futures = [self.submit_blocking(kind, content) for content in contents]
         try:
-            vectors = [job.future.result() for job in jobs]
+            vectors = [future.result().vector for future in futures]
         except Exception:
-            for job in jobs:
-                job.future.cancel()
+            for future in futures:
+                future.cancel()
             raise
         stacked = np.array(vectors, np.float32).reshape(len(vectors), self.info.embed_dim)
         return unit_length(stacked) if normalize else stacked
@@ -182,83 +121,84 @@ class Embedder:
     def _size(self, kind: Kind, content: str | bytes) -> int:
         return len(content) + self._prepared_bytes[kind]
 
-    def _has_place(self, size: int) -> bool:
-        room = self._underway < self.max_queue and self._underway_bytes + size <= self.max_queue_bytes
-        return room or self._underway == 0
-
-    def _start(self, kind: Kind, item: Any, size: int) -> Job[Vector]:
-        job: Job[Vector] = Job(kind)
-        job.future.add_done_callback(lambda _: self._done(size))
-        known = self.text_cache.get(item) if kind == "text" else None
-        if known is None:
-            self._submit(job, item)
-            return job
-        job.item, vector = known
-        job.seconds = dict.fromkeys(("decode", "queue", "compute"), 0.0)
-        job.future.set_result(vector)
-        return job
-
-    def _done(self, size: int) -> None:
-        with self._places:
-            self._underway -= 1
-            self._underway_bytes -= size
-            self._places.notify_all()
-
-    def _prepare_job(self, job: Job[Vector], item: Any) -> None:
-        """In the pool: decode or tokenize, unless the same item is on its way already; then wait for that one."""
-        if job.future.cancelled():
-            return
-        content = (job.key, item if job.key == "text" else hashlib.sha256(item).digest())
-        if not self._alike.join(content, job):
-            self._batcher.dismiss(job)
-            return
-        held = [item]  # a future keeps its callbacks, in a circle with its job: they must not keep the bytes as well
-        job.future.add_done_callback(lambda _: self._share(content, job, held.pop()))
-        started = time.perf_counter()
+    def _start(self, kind: Kind, content: str | bytes, size: int) -> Future[Embedding]:
+        waiter = Future[Embedding]()
+        waiter.add_done_callback(lambda _: self.queue.release(size))
+        if isinstance(content, str) and (kept := self.text_cache.get(content)) is not None:
+            waiter.set_result(kept)
+            return waiter
+        ticket = self._batcher.announce(kind)
         try:
-            job.item = self._prepare[job.key](item)
-            if job.key == "text" and self._engine.trims_texts:
-                job.size = job.item.count
-        except Exception as error:
-            # a future cancelled in the meantime takes no result
-            if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(error)
-            return
-        job.seconds["decode"] = time.perf_counter() - started
-        self._batcher.put(job)
-
-    def _share(self, content: Content, first: Job[Vector], item: Any) -> None:
-        """Hand on what the first job got. Was it given up, the next one takes its place."""
-        followers = self._alike.end(content)
-        if first.future.cancelled():
-            for job in followers:
-                self._submit(job, item)
-            return
-        if first.key == "image":
-            first.item = None  # nor the pixels
-        elif first.future.exception() is None:
-            self.text_cache.put(item, first.item, first.future.result())
-        hand_on(first, followers)
-
-    def _submit(self, job: Job[Vector], item: Any) -> None:
-        self._batcher.expect(job)
-        try:
-            self._pool.submit(self._prepare_job, job, item)
+            self._pool.submit(self._prepare, content, waiter, ticket)
         except RuntimeError:  # closed in the meantime
-            job.future.cancel()
+            self._batcher.withdraw(ticket)
+            waiter.cancel()
+        return waiter
 
-    def _encode(self, kind: Hashable, items: list[Any]) -> list[Vector]:
-        self.batches[str(kind), len(items)] += 1
-        if kind == "image":
-            vectors = self._engine.encode_images(np.stack(items))
+    def _prepare(self, content: str | bytes, waiter: Future[Embedding], ticket: Ticket[Kind]) -> None:
+        """In the pool: make the engine's input and queue it, unless an equal item is in flight already."""
+        shared = None
+        if not waiter.cancelled():
+            key = content if isinstance(content, str) else hashlib.sha256(content).digest()
+            shared = self._coalescer.join(key, waiter)
+        if shared is None:
+            self._batcher.withdraw(ticket)
+            return
+        try:
+            prepared = self._read(content)
+        except Exception as error:
+            self._batcher.withdraw(ticket)
+            self._coalescer.fail(shared, error)
+            return
+        begin = partial(self._coalescer.run, shared)
+        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin)
+        job.future.add_done_callback(partial(self._deliver, shared, prepared))
+        if self._coalescer.queue(shared, job.future.cancel):
+            self._batcher.put(job, ticket)
         else:
-            vectors = self._engine.encode_texts(np.stack([tokens.ids for tokens in items]))
+            self._batcher.withdraw(ticket)
+
+    def _read(self, content: str | bytes) -> _Prepared:
+        started = time.perf_counter()
+        if isinstance(content, str):
+            tokens = self._tokenizer(content)
+            length = tokens.count if self._engine.trims_texts else 0
+            return _Prepared(tokens.ids, length, time.perf_counter() - started, text=content, tokens=tokens)
+        image = self._read_image(content)
+        size = (image.width, image.height)
+        return _Prepared(image.pixels, 0, time.perf_counter() - started, image_size=size)
+
+    def _deliver(
+        self, shared: SharedComputation[Embedding], prepared: _Prepared, computed: Future[Computed[Vector]]
+    ) -> None:
+        """In the batcher's thread, once the job is done."""
+        if computed.cancelled():
+            return
+        if (error := computed.exception()) is not None:
+            self._coalescer.fail(shared, error)
+            return
+        vector, queue_seconds, compute_seconds = computed.result()
+        timings = Timings(prepared.seconds, queue_seconds, compute_seconds)
+        embedding = Embedding(vector, prepared.tokens, prepared.image_size, timings)
+        if prepared.text is not None:
+            self.text_cache.put(prepared.text, embedding)
+        self._coalescer.finish(shared, embedding)
+
+    def _encode(self, kind: Kind, inputs: list[Input]) -> list[Vector]:
+        self.batches[kind, len(inputs)] += 1
+        encode = self._engine.encode_images if kind == "image" else self._engine.encode_texts
+        vectors = encode(np.stack(inputs))
         if vectors.shape[1:] != (self.info.embed_dim,) or not np.isfinite(vectors).all():
             raise UnusableVectors(f"the engine gave vectors of shape {vectors.shape}, some perhaps not finite")
         return list(vectors)
 
 
-def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[N, E] → [N, E] with each row's L2 norm 1; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(norms, np.finfo(np.float32).tiny), np.float32)
+class _Prepared(NamedTuple):
+    """The engine's input, its length (0 where length costs nothing), and what the embedding will tell of the item."""
+
+    input: Input
+    length: int
+    seconds: float
+    text: str | None = None
+    tokens: Tokens | None = None
+    image_size: tuple[int, int] | None = None

@@ -16,11 +16,12 @@ from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
 from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
-from ..inputs.decoder_processes import DecodeProcesses
-from ..inputs.images import image_preprocess
+from ..inputs.decoder_processes import DecoderProcesses
+from ..inputs.images import image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.build import architecture_of, build_towers
-from .embedder import Embedder, Kind, ModelInfo
+from .embedder import Embedder
+from .embedding import Kind, ModelInfo
 
 
 def load(
@@ -88,17 +89,17 @@ def load(
         info = replace(info, model_id=model_id)
     children = None
     if decode_processes:
-        children = DecodeProcesses(checkpoint.preprocess, max_megapixels, decode_processes, scale_jpegs=scale_jpegs)
+        children = DecoderProcesses(checkpoint.preprocess, max_megapixels, decode_processes, scale_jpegs=scale_jpegs)
     return Embedder(
         info,
         engine,
-        children or image_preprocess(checkpoint.preprocess, max_megapixels, scale_jpegs),
+        children or image_reader(checkpoint.preprocess, max_megapixels, scale_jpegs),
         tokenizer,
         max_batch=max_batch,
         max_queue=max_queue,
         max_queue_bytes=max_queue_bytes,
         text_cache_bytes=text_cache_bytes,
-        on_close=children.close if children else None,
+        on_close=children.close if children else lambda: None,
     )
 
 

@@ -23,10 +23,10 @@ from ..checkpoints.weights import read_weights, sha256
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
-from ..inputs.images import Preprocess, image_preprocess
+from ..inputs.images import ReadImage, image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.build import Towers, build_towers
-from .embedder import unit_length
+from .embedding import unit_length
 
 CALIBRATING = 300  # more change little: NNCF's own default
 MOST_HELD_BACK = 1000
@@ -83,8 +83,8 @@ def quantize(
     digest = sha256(checkpoint.weights)
     checkpoint.verify(digest)
     towers = build_towers(checkpoint.model_cfg, checkpoint.preprocess, read_weights(checkpoint.weights))
-    preprocess = image_preprocess(checkpoint.preprocess, max_megapixels)
-    inputs: dict[str, Batch] = {"image": _read_images(images, preprocess, say)}
+    read_image = image_reader(checkpoint.preprocess, max_megapixels)
+    inputs: dict[str, Batch] = {"image": _read_images(images, read_image, say)}
     if texts is not None:
         tokenizer = build_tokenizer(checkpoint.model_cfg["text_cfg"], checkpoint.tokenizer)
         inputs["text"] = _read_texts(texts, tokenizer)
@@ -145,7 +145,7 @@ def _encode(engine: OpenVinoEngine, tower: str, batch: Batch) -> Vectors:
     return np.concatenate([encode(batch[start : start + 8]) for start in range(0, len(batch), 8)])
 
 
-def _read_images(folder: Path, preprocess: Preprocess, say: Callable[[str], None]) -> Batch:
+def _read_images(folder: Path, read_image: ReadImage, say: Callable[[str], None]) -> Batch:
     """[N, size, size, 3] of the folder's files that are images; others are passed over."""
     if not folder.is_dir():
         raise InvalidSetting(f"--images {folder}: no such folder")
@@ -155,7 +155,7 @@ def _read_images(folder: Path, preprocess: Preprocess, say: Callable[[str], None
         if len(pixels) == CALIBRATING + MOST_HELD_BACK:
             break
         try:
-            pixels.append(preprocess(path.read_bytes()))
+            pixels.append(read_image(path.read_bytes()).pixels)
         except RequestError:
             passed_over += 1
     if passed_over:

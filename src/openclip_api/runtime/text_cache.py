@@ -1,54 +1,52 @@
-"""Vectors of the texts asked for last, up to a number of bytes."""
+"""The embeddings of the texts that were asked for last, up to a number of bytes."""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections import OrderedDict
+from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
+import cachetools
 
-from ..inputs.tokenizer import Tokens
+from .embedding import Embedding, Timings
 
-ENTRY_BYTES = 600  # what Python itself needs for one: both arrays' heads, the Tokens, the places in the dictionary
+ENTRY_BYTES = 600  # what Python needs beside the contents: both arrays' headers, the objects, the dictionary's slots
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    embedding: Embedding
+    bytes: int
 
 
 class TextCache:
-    """Least recently used goes first. max_bytes 0 keeps nothing. Safe to use from several threads."""
+    """The least recently used text goes first. max_bytes 0 keeps nothing. Safe to use from several threads."""
 
     def __init__(self, max_bytes: int) -> None:
-        self.bytes = 0
-        self._max_bytes = max_bytes
-        self._entries: OrderedDict[str, tuple[Tokens, NDArray[np.float32]]] = OrderedDict()
+        self._entries: cachetools.LRUCache[str, _Entry] = cachetools.LRUCache(max_bytes, lambda entry: entry.bytes)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, text: str) -> tuple[Tokens, NDArray[np.float32]] | None:
+    @property
+    def bytes(self) -> int:
+        return int(self._entries.currsize)
+
+    def get(self, text: str) -> Embedding | None:
+        """The embedding, with timings of zero."""
         with self._lock:
-            if text in self._entries:
-                self._entries.move_to_end(text)
-            return self._entries.get(text)
+            entry = self._entries.get(text)
+        return None if entry is None else entry.embedding
 
-    def put(self, text: str, tokens: Tokens, vector: NDArray[np.float32]) -> None:
-        if not self._max_bytes:
+    def put(self, text: str, embedding: Embedding) -> None:
+        """A text that is larger than the whole cache is not kept."""
+        if not self._entries.maxsize:
             return
-        vector = vector.copy()  # a row would keep its whole batch in memory
-        vector.setflags(write=False)  # many may hold it
-        size = _size(text, tokens, vector)
-        if size > self._max_bytes:
-            return
-        with self._lock:
-            if text in self._entries:
-                return
-            self._entries[text] = (tokens, vector)
-            self.bytes += size
-            while self.bytes > self._max_bytes:
-                oldest, entry = self._entries.popitem(last=False)
-                self.bytes -= _size(oldest, *entry)
-
-
-def _size(text: str, tokens: Tokens, vector: NDArray[np.float32]) -> int:
-    return sys.getsizeof(text) + tokens.ids.nbytes + vector.nbytes + ENTRY_BYTES
+        vector = embedding.vector.copy()  # a row would keep its whole batch in memory
+        vector.setflags(write=False)  # many answers may hold it
+        token_bytes = 0 if embedding.tokens is None else embedding.tokens.ids.nbytes
+        size = sys.getsizeof(text) + token_bytes + vector.nbytes + ENTRY_BYTES
+        if size <= self._entries.maxsize:
+            with self._lock:
+                self._entries[text] = _Entry(replace(embedding, vector=vector, timings=Timings()), size)

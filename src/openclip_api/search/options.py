@@ -1,13 +1,14 @@
-"""What `openclip-api index` and `openclip-api search` are told, beside the settings. Needs no extra."""
+"""The flags of `openclip-api index` and `openclip-api search` that are not settings. Imports no extra."""
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..bulk.options import SourceOptions, add_source_arguments, positive
+from ..errors import InvalidStore
+from ..settings import Settings
 
 EXACT_BELOW = 100_000  # rows
 
@@ -29,15 +30,7 @@ class SearchOptions:
     open: bool
 
 
-def take_index_options(arguments: dict[str, Any]) -> IndexOptions:
-    return IndexOptions(**{field.name: arguments.pop(field.name) for field in fields(IndexOptions)})
-
-
-def take_search_options(arguments: dict[str, Any]) -> SearchOptions:
-    return SearchOptions(**{field.name: arguments.pop(field.name) for field in fields(SearchOptions)})
-
-
-def add_index_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
     parser.add_argument(
         "--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT"
@@ -50,10 +43,9 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPar
         metavar="N",
         help="rows up to which search compares with each; more get an IVF-PQ index (default 100000)",
     )
-    return parser
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="?", metavar="TEXT", help="what to look for")
     parser.add_argument(
         "--image", dest="image_file", type=Path, metavar="FILE", help="look for what is like this image"
@@ -68,4 +60,10 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentPa
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
     parser.add_argument("--open", action="store_true", help="write a page of thumbnails and open it in the browser")
-    return parser
+
+
+def store_path(settings: Settings) -> Path:
+    """What --store or STORE names. Raises InvalidStore if there is neither."""
+    if settings.store is None:
+        raise InvalidStore("name the store: --store NAME.lance")
+    return settings.store

@@ -6,13 +6,20 @@ import io
 
 from PIL import Image, ImageOps
 
+from ..bulk.items import read_file
 from ..inputs.images import FORMATS, image_size
 
 SIDE = 256
+LARGEST_FILE = 64_000_000  # bytes
+
+
+def file_thumbnail(path: str, max_megapixels: float) -> bytes:
+    """As `thumbnail`. Also raises Unreadable for what is no regular file, or larger than LARGEST_FILE."""
+    return thumbnail(read_file(path, LARGEST_FILE), max_megapixels)
 
 
 def thumbnail(data: bytes, max_megapixels: float, side: int = SIDE) -> bytes:
-    """Upright, its longer side `side` pixels at most. Raises InvalidImage, and OSError or ValueError if damaged."""
+    """Upright, the longer side at most `side` pixels. Raises InvalidImage; OSError or ValueError if it is damaged."""
     width, height = image_size(data)
     if width * height > max_megapixels * 1e6:
         raise ValueError("too many pixels")

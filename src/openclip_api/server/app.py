@@ -1,45 +1,57 @@
-"""create_app: the routes, the middleware and the one way from an error to an answer."""
+"""create_app: the routes, the middleware, and the way from an error to an answer."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .. import __version__
 from ..errors import RequestError
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
-from . import metrics, web_page
+from .byte_budget import ByteBudget
+from .context import ServerContext
+from .envelope import NATIVE, Envelope
+from .in_flight import InFlightRequests
 from .metrics import Metrics
 from .middleware.auth import Authentication
-from .middleware.body_limit import BodyLimit, Budget
-from .middleware.in_flight import Accept, Accepted
+from .middleware.body_limit import BodyLimit
+from .middleware.in_flight import TrackInFlight
+from .middleware.internal_errors import InternalErrors
 from .middleware.request_log import RequestLog
-from .model_pool import Shelf
-from .protocols import classify, clip_api_service, cohere, immich, native, openai, search, status, voyage, weaviate
-from .shared.answer import NATIVE, error_response, error_schemas, request_error_response
-
-log = logging.getLogger("openclip_api")
+from .model_pool import ModelPool
+from .protocols import (
+    classify,
+    clip_api_service,
+    cohere,
+    immich,
+    native,
+    openai,
+    page,
+    search,
+    status,
+    voyage,
+    weaviate,
+)
+from .shared.answer import error_response, error_schemas, request_error_response
+from .store import LazyStore
 
 EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "X-Shape", "X-Dtype", "Server-Timing"]
 CLOSE_SECONDS = 5
 
-# What is spoken here, and how each tells an error.
-PROTOCOLS = [
+# Each protocol's routes, and how it tells an error.
+PROTOCOLS: list[tuple[APIRouter, Envelope]] = [
     (status.router, NATIVE),
-    (web_page.router, NATIVE),
-    (metrics.router, NATIVE),
+    (page.router, NATIVE),
     (native.router, NATIVE),
     (classify.router, NATIVE),
     (search.router, NATIVE),
@@ -54,55 +66,68 @@ PROTOCOLS = [
 
 def create_app(
     settings: Settings,
-    shelf: Shelf,
-    accepted: Accepted,
+    model_pool: ModelPool,
+    in_flight: InFlightRequests,
     fetcher: ImageFetcher | None = None,
     on_loaded: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The ASGI application. `shelf` starts with it; `on_loaded` is called when its models are there, or an error.
+    """The ASGI application.
 
+    Its start loads the models; `on_loaded` is called when they are in memory, or when there is an error.
     Without a fetcher image URLs are refused.
     """
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        shelf.start(on_loaded)
-        yield
-        if accepted.gave_up:
-            return
-        # an engine that hangs must not keep the process alive
-        closing = threading.Thread(target=shelf.close, name="closing", daemon=True)
-        closing.start()
-        closing.join(CLOSE_SECONDS)
-
+    context = _context(settings, model_pool, in_flight, fetcher)
     app = FastAPI(
         title="OpenCLIP API",
         version=__version__,
-        lifespan=lifespan,
+        lifespan=lambda _: _lifespan(context, on_loaded),
         summary="CLIP embeddings of images and texts.",
         redirect_slashes=False,
-        docs_url=None,  # the page shows the API: that of FastAPI takes its script from another host
+        docs_url=None,  # FastAPI's own page loads its script from another host; ours shows the API too
         redoc_url=None,
     )
-    budget = Budget(int(settings.max_queue_mb * 1e6))
-    app.state.settings, app.state.shelf = settings, shelf
-    app.state.fetcher, app.state.budget = fetcher, budget
-    app.state.store = search.LazyStore(settings.store)
-    app.state.envelopes = {}
-    app.state.metrics = Metrics(shelf, accepted, budget)
+    app.state.context = context
     for router, envelope in PROTOCOLS:
         app.include_router(router, responses=error_schemas(envelope))
-        app.state.envelopes |= {route.path: envelope for route in router.routes if isinstance(route, APIRoute)}
-
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    # added last runs first
-    app.add_middleware(
-        BodyLimit, max_bytes=int(settings.max_body_mb * 1e6), budget=budget, seconds=settings.body_timeout
+    _add_middleware(app, context)
+    return app
+
+
+def _context(
+    settings: Settings, model_pool: ModelPool, in_flight: InFlightRequests, fetcher: ImageFetcher | None
+) -> ServerContext:
+    byte_budget = ByteBudget(int(settings.max_queue_mb * 1e6))
+    return ServerContext(
+        settings,
+        model_pool,
+        in_flight,
+        byte_budget,
+        fetcher,
+        LazyStore(settings.store),
+        Metrics(model_pool, in_flight, byte_budget),
+        {
+            route.path: envelope
+            for router, envelope in PROTOCOLS
+            for route in router.routes
+            if isinstance(route, APIRoute)
+        },
     )
-    app.add_middleware(Accept, accepted=accepted)
-    app.add_middleware(Defects)
+
+
+def _add_middleware(app: FastAPI, context: ServerContext) -> None:
+    """The last one added is the first to see a request."""
+    settings = context.settings
+    app.add_middleware(
+        BodyLimit,
+        max_bytes=int(settings.max_body_mb * 1e6),
+        byte_budget=context.byte_budget,
+        seconds=settings.body_timeout,
+    )
+    app.add_middleware(TrackInFlight, in_flight=context.in_flight)
+    app.add_middleware(InternalErrors)
     if settings.api_key:
         app.add_middleware(Authentication, keys=settings.api_key)
     if settings.cors_origins:
@@ -113,33 +138,19 @@ def create_app(
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
-    app.add_middleware(RequestLog, metrics=app.state.metrics)
-    return app
+    app.add_middleware(RequestLog, metrics=context.metrics)  # all others need the state that it creates
 
 
-class Defects:
-    """ASGI middleware: what no handler expects is logged and answered with 500."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_answered = False
-
-        async def watched(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            request_id = scope.get("state", {}).get("request_id", "?")
-            log.exception("request %s failed: %s", request_id, type(error).__name__)
-            if scope["type"] != "http" or is_answered:
-                raise
-            message = f"an error of the server's own; its log has request {request_id}"
-            await error_response(scope, 500, "internal_error", message)(scope, receive, send)
+@asynccontextmanager
+async def _lifespan(context: ServerContext, on_loaded: Callable[[], None]) -> AsyncIterator[None]:
+    context.model_pool.start(on_loaded)
+    yield
+    if context.in_flight.gave_up:
+        return
+    # an engine that hangs must not keep the process alive
+    closing = threading.Thread(target=context.model_pool.close, name="closing", daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
 
 
 async def _on_request_error(request: Request, error: Exception) -> Response:

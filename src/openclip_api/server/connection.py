@@ -1,4 +1,7 @@
-"""uvicorn's HTTP connection, with an end to what it would wait for without bound."""
+"""uvicorn's HTTP connection with time limits where uvicorn would wait for ever.
+
+It overrides methods of a class that is no public interface: pyproject.toml allows only the versions it was tried with.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,13 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEADER_SECONDS = 10  # from connecting, or a request's first byte, to the end of its headers
 MAX_HEADER_BYTES = 65_536
-STALL_SECONDS = 30  # an answer that its client does not read
-LINGER_SECONDS = 2  # after an answer to a request whose body is still coming: closed at once, it might not arrive
+STALL_SECONDS = 30  # for an answer that its client does not read
+LINGER_SECONDS = 2  # after an answer that came before the body's end: if it closed at once, the answer might be lost
 LINGER_BYTES = 8_000_000
 
 
 class Connection(HttpToolsProtocol):
-    """Closes connections whose headers are slow or large, whose answers nobody reads, whose refused body goes on."""
+    """Closes a connection if its headers are slow or large, nobody reads its answer, or its refused body goes on."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -41,7 +44,7 @@ class Connection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._parsed_bytes += len(name) + len(value)
         if self._parsed_bytes > MAX_HEADER_BYTES:
-            raise ValueError("headers too large")  # ends the parser
+            raise ValueError("headers too large")  # this ends the parser
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -58,7 +61,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.cycle is not None and self.cycle.response_complete:
-            self._stop("rest of body")  # all of a refused body has come: the connection serves on
+            self._stop("rest of body")  # the whole refused body has come: the connection can be used again
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -89,7 +92,9 @@ class Connection(HttpToolsProtocol):
 
     def _start(self, timer: str, seconds: float) -> None:
         self._stop(timer)
-        self._timers[timer] = self.loop.call_later(seconds, self.transport.abort)  # close() would wait for a reader
+        self._timers[timer] = self.loop.call_later(
+            seconds, self.transport.abort
+        )  # close() would wait for the client to read
 
     def _stop(self, timer: str) -> None:
         if timer in self._timers:

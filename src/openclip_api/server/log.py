@@ -1,4 +1,4 @@
-"""Log lines, as text or JSON, written by a thread of their own: a slow or closed reader never stops the server."""
+"""Log lines, as text or JSON. A thread of its own writes them: a slow or closed reader never stops the server."""
 
 from __future__ import annotations
 
@@ -10,63 +10,69 @@ import sys
 import threading
 import time
 import traceback
-from typing import Literal
+from collections.abc import Iterator
+from logging.handlers import QueueHandler, QueueListener
+from typing import Any, Literal
 
 import orjson
 
 Format = Literal["text", "json"]
-LONGEST_QUEUE = 10_000  # lines; what comes on top is dropped
+LONGEST_QUEUE = 10_000  # lines; more are dropped
 CLOSE_SECONDS = 1
 FRAMES = 8
 
 
-def set_up(level: str, format: Format) -> LogWriter:
-    """All of this process's logging to stderr, from `level` on. Close the writer to have the last lines written."""
-    writer = LogWriter()
-    writer.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[writer], force=True)
+@contextlib.contextmanager
+def logging_to_stderr(level: str, format: Format) -> Iterator[None]:
+    """Everything that this process logs from `level` on goes to stderr. The end of the block writes the last lines."""
+    lines: queue.Queue[str | None] = queue.Queue(LONGEST_QUEUE)
+    handler, listener = LineQueueHandler(lines), StderrListener(lines)
+    handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("openclip_api").setLevel(level.upper())
     if level != "debug":
-        # uvicorn warns of each malformed request, as many as there are
+        # uvicorn warns of each malformed request, however many there are
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    return writer
+    listener.start()
+    try:
+        yield
+    finally:
+        # stop() waits until all lines are written; nobody may read them
+        stopping = threading.Thread(target=listener.stop, name="log-end", daemon=True)
+        stopping.start()
+        stopping.join(CLOSE_SECONDS)
 
 
-class LogWriter(logging.Handler):
-    """Puts lines in a queue, from which a thread writes them to stderr."""
+class LineQueueHandler(QueueHandler):
+    """Puts finished lines into a queue: a record would keep an error's frames, and what a client sent, in memory."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._lines: queue.Queue[str | None] = queue.Queue(LONGEST_QUEUE)
-        self._thread = threading.Thread(target=self._write, name="log", daemon=True)
-        self._thread.start()
+    def prepare(self, record: logging.LogRecord) -> str:
+        return self.format(record)
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def enqueue(self, line: Any) -> None:
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(self.format(record))
+            self.queue.put_nowait(line)
 
-    def close(self) -> None:
-        try:
-            self._lines.put_nowait(None)
-        except queue.Full:
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Drop the line. The standard library would print its arguments to stderr, and wait for a reader."""
+
+
+class StderrListener(QueueListener):
+    def handle(self, line: Any) -> None:
+        if sys.stderr is None:  # stderr was closed at the start: number 2 may be another file now
             return
-        self._thread.join(CLOSE_SECONDS)
-        super().close()
+        data = f"{line}\n".encode(errors="backslashreplace")
+        with contextlib.suppress(OSError):  # nobody reads it
+            while data:
+                data = data[os.write(2, data) :]
 
-    def _write(self) -> None:
-        while (line := self._lines.get()) is not None:
-            if sys.stderr is None:  # started with it closed: its number may be another file's by now
-                continue
-            data = f"{line}\n".encode(errors="backslashreplace")
-            try:
-                while data:
-                    data = data[os.write(2, data) :]
-            except OSError:  # nobody reads it
-                continue
+    def enqueue_sentinel(self) -> None:
+        with contextlib.suppress(queue.Full):
+            super().enqueue_sentinel()
 
 
 class TextFormatter(logging.Formatter):
-    """The message, with its time where it tells of a request, and the facts that came with it."""
+    """The message. One about a request also has its time and its facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         facts: dict[str, object] = getattr(record, "facts", {})
@@ -77,7 +83,7 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line."""
+    """One JSON object on each line."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
@@ -92,7 +98,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _where(record: logging.LogRecord) -> list[str]:
-    """The lines of code that led to an error. Its message may quote what a client sent: that is for debugging only."""
+    """The lines of code that led to an error. Its message may quote what a client sent, so only debugging shows it."""
     if not record.exc_info or record.exc_info[1] is None:
         return []
     error = record.exc_info[1]

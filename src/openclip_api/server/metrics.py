@@ -1,11 +1,10 @@
-"""GET /metrics: what Prometheus reads."""
+"""What the server counts and measures, in the text format that Prometheus reads."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from fastapi import APIRouter, Request
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -16,24 +15,21 @@ from prometheus_client import (
 )
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.responses import PlainTextResponse, Response
 
 from ..runtime.embedder import Embedder
-from .middleware.body_limit import Budget
-from .middleware.in_flight import Accepted
-from .model_pool import Shelf
+from .byte_budget import ByteBudget
+from .in_flight import InFlightRequests
+from .model_pool import ModelPool
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, math.inf)
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-router = APIRouter(tags=["status"])
-
 
 class Metrics:
-    """Counted per request by `request_ended`; the rest is read off the server whenever it is asked for."""
+    """`request_ended` counts each request. All else is read from the server's parts when somebody asks for it."""
 
-    def __init__(self, shelf: Shelf, accepted: Accepted, budget: Budget) -> None:
+    def __init__(self, model_pool: ModelPool, in_flight: InFlightRequests, byte_budget: ByteBudget) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "openclip_requests", "Requests answered", ["method", "route", "status"], registry=self._registry
@@ -49,7 +45,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._registry.register(_Readings(shelf, accepted, budget))
+        self._registry.register(_Readings(model_pool, in_flight, byte_budget))
         ProcessCollector(registry=self._registry)
         PlatformCollector(registry=self._registry)
 
@@ -68,18 +64,18 @@ class Metrics:
 
 
 class _Readings(Collector):
-    def __init__(self, shelf: Shelf, accepted: Accepted, budget: Budget) -> None:
-        self._shelf, self._accepted, self._budget = shelf, accepted, budget
+    def __init__(self, model_pool: ModelPool, in_flight: InFlightRequests, byte_budget: ByteBudget) -> None:
+        self._model_pool, self._in_flight, self._byte_budget = model_pool, in_flight, byte_budget
 
     def collect(self) -> Iterator[Metric]:
-        embedders = self._shelf.loaded()
-        yield _gauge("openclip_requests_under_way", "Requests accepted and not answered", len(self._accepted))
-        yield _gauge("openclip_bodies_bytes", "Bytes of request bodies held", self._budget.held)
+        embedders = self._model_pool.loaded()
+        yield _gauge("openclip_requests_under_way", "Requests accepted and not answered", len(self._in_flight))
+        yield _gauge("openclip_bodies_bytes", "Bytes of request bodies held", self._byte_budget.held)
         yield _gauge("openclip_models_loaded", "Models in memory", len(embedders))
-        yield _by_model("openclip_queue_items", "Items on their way", embedders, lambda e: e.queue_items)
-        yield _by_model("openclip_queue_bytes", "Bytes these hold", embedders, lambda e: e.queue_bytes)
+        yield _by_model("openclip_queue_items", "Items in flight", embedders, lambda e: e.queue.items)
+        yield _by_model("openclip_queue_bytes", "Bytes these hold", embedders, lambda e: e.queue.bytes)
         yield _by_model(
-            "openclip_engine_busy_seconds", "Age of the batch under way", embedders, lambda e: e.busy_seconds
+            "openclip_engine_busy_seconds", "Age of the batch that is computed", embedders, lambda e: e.busy_seconds
         )
         yield from self._batches(embedders)
 
@@ -112,8 +108,3 @@ def _by_model(name: str, help: str, embedders: Mapping[str, Embedder], read: Cal
     for model, embedder in embedders.items():
         gauge.add_metric([model], read(embedder))
     return gauge
-
-
-@router.get("/metrics", summary="What the server counts, for Prometheus", response_class=PlainTextResponse)
-async def metrics(request: Request) -> Response:
-    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)

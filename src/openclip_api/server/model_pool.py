@@ -1,4 +1,4 @@
-"""The models of this server: picked by name, loaded when asked for, put away when memory is bounded."""
+"""The models of this server: found by name, loaded when they are needed, unloaded when memory is bounded."""
 
 from __future__ import annotations
 
@@ -6,52 +6,65 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import NamedTuple
 
 from ..errors import DeadlineExceeded, ModelNotFound, NotReady
 from ..runtime.embedder import Embedder
-from .model_slot import Load, Loading
+from .model_slot import LoadModel, ModelSlot
 
 log = logging.getLogger("openclip_api")
 
 
-class Shelf:
-    """`loads` maps each model's name, as the settings write it, to what loads it; the first is the default.
+class Readiness(NamedTuple):
+    is_ready: bool
+    shown: dict[str, object]  # by /ready
 
-    At most `max_loaded` models are in memory at once (0: all); to load another, the one that was idle for
-    the longest is put away. Use it from one event loop.
+
+class ModelPool:
+    """A slot for each model. `models` maps its name, as the settings write it, to the function that loads it.
+
+    The first model is the default. At most `max_loaded` models are in memory at once (0: all). To load one more,
+    the pool unloads the model that was idle for the longest time. Use it from one event loop.
     """
 
-    def __init__(self, loads: dict[str, Load], max_loaded: int = 0) -> None:
-        self._loadings = {name: Loading(load) for name, load in loads.items()}
-        self._max_loaded = max_loaded or len(loads)
+    def __init__(self, models: Mapping[str, LoadModel], max_loaded: int = 0) -> None:
+        self._slots = {name: ModelSlot(load_model) for name, load_model in models.items()}
+        self._max_loaded = max_loaded or len(models)
         self._changing = asyncio.Lock()
-        self._ready_once = False
+        self._was_ready = False
         self.stopping = False
 
     @property
-    def default(self) -> Loading:
-        return next(iter(self._loadings.values()))
+    def default(self) -> ModelSlot:
+        return next(iter(self._slots.values()))
 
     @property
     def error(self) -> Exception | None:
-        """What ended the first start of one of them."""
-        return next((loading.error for loading in self._loadings.values() if loading.error is not None), None)
+        """The error that ended the start, if there was one."""
+        return next((slot.error for slot in self._slots.values() if slot.error is not None), None)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.readiness().is_ready
+
+    @property
+    def busy_seconds(self) -> float:
+        """The age of the oldest batch that an engine computes now; 0 when all are idle."""
+        return max((embedder.busy_seconds for embedder in self.loaded().values()), default=0.0)
 
     def start(self, on_end: Callable[[], None]) -> None:
-        """Load as many as memory is bounded to, one after the other, in a thread; then call `on_end` from it."""
-
-        first = list(self._loadings.values())[: self._max_loaded]
-        for loading in first:
-            loading.announce()
+        """Load the first `max_loaded` models in a thread, one after the other. The thread calls `on_end` at the end."""
+        first = list(self._first_slots().values())
+        for slot in first:
+            slot.expect_load()
 
         def work() -> None:
             try:
-                for loading in first:
-                    loading.run()
-                    if loading.error is not None:
+                for slot in first:
+                    slot.load()
+                    if slot.error is not None:
                         break
             finally:
                 on_end()
@@ -60,80 +73,80 @@ class Shelf:
 
     @asynccontextmanager
     async def use(self, name: str | None, timeout: float) -> AsyncIterator[Embedder]:
-        """The embedder of a model by name (None: the default), which stays in memory meanwhile.
+        """The embedder of the model with this name (None: the default). It stays in memory during the block.
 
-        Raises ModelNotFound, NotReady (it is being loaded for the first time), DeadlineExceeded.
+        timeout: seconds to wait for a model that must be loaded again.
+        Raises ModelNotFound, NotReady (the model is being loaded for the first time), DeadlineExceeded.
         """
-        loading = self._find(name)
-        if loading.is_put_away:
-            await self._bring_back(loading, timeout)
-        embedder = loading.embedder
-        loading.users += 1
+        slot = self._find(name)
+        if slot.is_unloaded:
+            await self._reload(slot, timeout)
+        embedder = slot.embedder
+        slot.users += 1
         try:
             yield embedder
         finally:
-            loading.users -= 1
-            loading.used_at = time.monotonic()
+            slot.users -= 1
+            slot.used_at = time.monotonic()
 
     def names(self) -> list[str]:
-        return list(self._loadings)
+        return list(self._slots)
 
-    def status(self) -> dict[str, Any]:
-        """For /ready: ready once all that memory is bounded to were loaded, before that the one under way."""
+    def readiness(self) -> Readiness:
+        """Ready once the models that `start` loads were all in memory. Before that it shows the first that is not."""
         if self.stopping:
-            return {"status": "stopping"}
-        if not self._ready_once:
-            for name, loading in list(self._loadings.items())[: self._max_loaded]:
-                status = loading.status()
-                if status["status"] != "ready":
-                    return {**status, "model": name}
-            self._ready_once = True
-        return {"status": "ready"}
+            return Readiness(False, {"status": "stopping"})
+        if not self._was_ready:
+            for name, slot in self._first_slots().items():
+                if (loading := slot.loading_status()) is not None:
+                    return Readiness(False, {**loading, "model": name})
+            self._was_ready = True
+        return Readiness(True, {"status": "ready"})
 
     def loaded(self) -> dict[str, Embedder]:
-        """Those in memory."""
-        return {name: loading.embedder for name, loading in self._loadings.items() if loading.is_loaded}
-
-    @property
-    def busy_seconds(self) -> float:
-        """How long the engine that is longest at one batch has been at it; 0 when all are idle."""
-        return max((embedder.busy_seconds for embedder in self.loaded().values()), default=0.0)
+        """The embedders in memory by their models' names."""
+        return {name: slot.embedder for name, slot in self._slots.items() if slot.is_loaded}
 
     def close(self) -> None:
-        for loading in self._loadings.values():
-            loading.put_away()
+        for slot in self._slots.values():
+            slot.unload()
 
-    def _find(self, name: str | None) -> Loading:
-        """By its full name, its MODEL_ID, or what stands before the tag."""
+    def _first_slots(self) -> dict[str, ModelSlot]:
+        return dict(list(self._slots.items())[: self._max_loaded])
+
+    def _find(self, name: str | None) -> ModelSlot:
+        """By the full name, by MODEL_ID, or by the part before the tag where that is unique. Raises ModelNotFound."""
         if name is None:
             return self.default
-        for key, loading in self._loadings.items():
-            if name in (key, loading.model_id):
-                return loading
-        before_tag = [loading for key, loading in self._loadings.items() if key.rpartition(":")[0] == name]
+        for full_name, slot in self._slots.items():
+            if name in (full_name, slot.model_id):
+                return slot
+        before_tag = [slot for full_name, slot in self._slots.items() if full_name.rpartition(":")[0] == name]
         if len(before_tag) == 1:
             return before_tag[0]
-        raise ModelNotFound(f"model: not served here; served are {', '.join(self._loadings)}", "model")
+        raise ModelNotFound(f"model: not served here; served are {', '.join(self._slots)}", "model")
 
-    async def _bring_back(self, loading: Loading, timeout: float) -> None:
-        async with self._changing:  # one change at a time: two loads at once would break the bound
-            if not loading.is_put_away:
+    async def _reload(self, slot: ModelSlot, timeout: float) -> None:
+        """Raises NotReady, DeadlineExceeded."""
+        async with self._changing:  # two loads at the same time would break the bound
+            if not slot.is_unloaded:
                 return
             await self._make_room()
             try:
-                await asyncio.wait_for(asyncio.to_thread(loading.run), timeout)
+                await asyncio.wait_for(asyncio.to_thread(slot.load), timeout)
             except asyncio.TimeoutError as error:
                 raise DeadlineExceeded(f"the model was not loaded within {timeout:g} seconds") from error
-            if loading.error is not None:
-                log.error("a model could not be loaded again: %s", loading.error)
-                loading.error = None
+            if slot.error is not None:
+                log.error("a model could not be loaded again: %s", slot.error)
+                slot.error = None
                 raise NotReady("the model could not be loaded again; the server's log says why")
 
     async def _make_room(self) -> None:
-        loaded = [loading for loading in self._loadings.values() if not loading.is_put_away]
+        """Raises NotReady when no model can be unloaded."""
+        loaded = [slot for slot in self._slots.values() if not slot.is_unloaded]
         if len(loaded) < self._max_loaded:
             return
-        idle = sorted((loading for loading in loaded if loading.is_idle), key=lambda loading: loading.used_at)
+        idle = sorted((slot for slot in loaded if slot.is_idle), key=lambda slot: slot.used_at)
         if not idle:
             raise NotReady("all models that fit into memory are busy: try again shortly")
-        await asyncio.to_thread(idle[0].put_away)
+        await asyncio.to_thread(idle[0].unload)

@@ -1,4 +1,4 @@
-"""One model on its way: put away, loading with its stage and progress, or ready."""
+"""One model of the pool: unloaded, being loaded, or in memory."""
 
 from __future__ import annotations
 
@@ -7,39 +7,46 @@ import gc
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..checkpoints.hub import Report
 from ..errors import NotReady, OpenClipApiError
 from ..runtime.embedder import Embedder
 
-Load: TypeAlias = Callable[[Report], Embedder]
+LoadModel: TypeAlias = Callable[[Report], Embedder]
 
 
-class Loading:
-    """`users` counts the requests that hold the embedder; it is put away only while there are none."""
+class Progress(NamedTuple):
+    stage: str
+    done_bytes: int = 0
+    total_bytes: int = 0  # 0 where the stage is not counted in bytes
 
-    def __init__(self, load: Load) -> None:
-        self._load = load
+
+class ModelSlot:
+    """`users` counts the requests that use the embedder. It may be unloaded only while there are none."""
+
+    def __init__(self, load_model: LoadModel) -> None:
+        self._load_model = load_model
         self._embedder: Embedder | None = None
-        self._stage: tuple[str, int, int] | None = None
+        self._progress: Progress | None = None  # while it waits or loads
         self.error: Exception | None = None
-        self.model_id: str | None = None  # known once it was loaded
-        self.seconds = 0.0
+        self.model_id: str | None = None  # known after the first load
+        self.load_seconds = 0.0
         self.users = 0
         self.used_at = 0.0
 
     @property
     def embedder(self) -> Embedder:
-        """Raises NotReady while it is not loaded."""
+        """Raises NotReady while the model is not in memory."""
         if self._embedder is None:
-            stage = self._stage[0] if self._stage else "put away"
+            stage = self._progress.stage if self._progress else "unloaded"
             raise NotReady(f"the model is not ready yet ({stage}): try again shortly")
         return self._embedder
 
     @property
-    def is_put_away(self) -> bool:
-        return self._embedder is None and self._stage is None
+    def is_unloaded(self) -> bool:
+        """Neither in memory nor being loaded."""
+        return self._embedder is None and self._progress is None
 
     @property
     def is_loaded(self) -> bool:
@@ -49,36 +56,39 @@ class Loading:
     def is_idle(self) -> bool:
         return self._embedder is not None and self.users == 0
 
-    def announce(self) -> None:
-        """It will be loaded soon: from here on it is not put away."""
-        self._report("waiting", 0, 0)
+    def expect_load(self) -> None:
+        """Tell that `load` will be called soon. From now on the slot does not count as unloaded."""
+        self._progress = Progress("waiting")
 
-    def run(self) -> None:
-        """Load in the calling thread; ends with an embedder or with `error`."""
+    def load(self) -> None:
+        """Load the model in the calling thread. Sets `error` where that fails.
+
+        An error that is a defect of this program is raised as well.
+        """
         started = time.perf_counter()
-        self._report("starting", 0, 0)
+        self._progress = Progress("starting")
         try:
-            self._embedder = self._load(self._report)
+            self._embedder = self._load_model(self._report)
             self.model_id = self._embedder.info.model_id
         except (OpenClipApiError, MemoryError) as error:
             self.error = error
-        except Exception as error:  # a defect of ours must end start-up too, not leave a server that never gets ready
+        except Exception as error:  # a defect must end the start too, or the server would never get ready
             self.error = error
             raise
         finally:
-            self._stage = None
+            self._progress = None
             self.used_at = time.monotonic()
-            self.seconds = time.perf_counter() - started
+            self.load_seconds = time.perf_counter() - started
 
-    def status(self) -> dict[str, Any]:
-        """For /ready: the stage, and while downloading how many bytes of how many."""
+    def loading_status(self) -> dict[str, object] | None:
+        """For /ready: the stage, and during a download the bytes so far and in all. None if the model is in memory."""
         if self._embedder is not None:
-            return {"status": "ready"}
-        stage, done, total = self._stage or ("waiting", 0, 0)
+            return None
+        stage, done, total = self._progress or Progress("waiting")
         progress = {"progress": {"bytes": done, "total_bytes": total}} if total else {}
         return {"status": "loading", "stage": stage, **progress}
 
-    def put_away(self) -> None:
+    def unload(self) -> None:
         """Close the embedder and give its memory back to the system."""
         embedder, self._embedder = self._embedder, None
         if embedder is not None:
@@ -88,11 +98,11 @@ class Loading:
             _trim_heap()
 
     def _report(self, stage: str, done: int, total: int) -> None:
-        self._stage = (stage, done, total)
+        self._progress = Progress(stage, done, total)
 
 
 def _trim_heap() -> None:
-    """glibc keeps what was freed for later use; a model's worth of it is too much to keep."""
+    """glibc keeps freed memory for later use. A whole model is too much to keep."""
     if sys.platform == "linux":
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:

@@ -1,7 +1,7 @@
 """The API on Ray Serve: `serve run openclip_api.server.ray_serve:app`, with settings as arguments: model_name=ViT-L-14.
 
-Each replica is the server of server/app.py with its own model; Serve's proxies stand before them, count what waits
-for one, and start and stop replicas as requests come.
+Each replica is the server of server/app.py with models of its own. Serve's proxies take the requests, count how many
+wait, and start and stop replicas.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import os
 import threading
 from typing import Any
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would report to its makers; `serve run` starts it after this
+os.environ["RAY_USAGE_STATS_ENABLED"] = (
+    "0"  # else Ray sends reports to its makers; `serve run` starts Ray after this line
+)
 
 from fastapi import FastAPI
 from ray import serve
@@ -21,8 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..errors import InvalidSetting
 from ..settings import Settings, read_settings
 from .app import create_app
-from .middleware.in_flight import Accepted
-from .run import image_fetcher, shelf_of
+from .in_flight import InFlightRequests
+from .run import image_fetcher, model_pool_of
 
 REPLICAS = {"min_replicas": 1, "max_replicas": 4}
 
@@ -30,12 +32,12 @@ REPLICAS = {"min_replicas": 1, "max_replicas": 4}
 def app(arguments: dict[str, str]) -> Application:
     """The application that Serve asks for.
 
-    arguments: settings by name, which go before the environment's, and min_replicas, max_replicas.
+    arguments: settings by name, which override the environment, and min_replicas, max_replicas.
     Raises InvalidSetting.
     """
     replicas = {name: _count(name, arguments.get(name, default)) for name, default in REPLICAS.items()}
     settings = read_settings(**{name: value for name, value in arguments.items() if name not in REPLICAS})
-    if settings.decode == "auto":  # who reaches the proxies is not known here
+    if settings.decode == "auto":  # nobody knows here who can reach the proxies
         settings = settings.model_copy(update={"decode": "process"})
     threads = settings.threads or os.cpu_count() or 1
     settings = settings.model_copy(update={"threads": threads})
@@ -43,7 +45,7 @@ def app(arguments: dict[str, str]) -> Application:
     return deployment.options(
         name="OpenClipApi",
         ray_actor_options={"num_cpus": threads},
-        # a batch that is computed and one that waits; what is beyond waits at the proxies, for any replica
+        # one batch that is computed and one that waits; more requests wait at the proxies for any replica
         max_ongoing_requests=2 * settings.max_batch,
         max_queued_requests=settings.max_queue,
         backpressure_config={"status_code": 429, "retry_after_s": 1},
@@ -59,7 +61,7 @@ def _count(name: str, value: int | str) -> int:
 
 
 class WithoutRequestId:
-    """ASGI middleware: the proxy writes X-Request-Id into each answer, the same that the request came with."""
+    """ASGI middleware without our X-Request-Id header: Serve's proxy writes it into each answer too."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -75,24 +77,28 @@ class WithoutRequestId:
 
 
 class Replica:
-    """One server's worth of the API, with models of its own. Serve sends requests once `check_health` returns."""
+    """One server with models of its own. Serve sends requests to it when `check_health` has returned."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         self._loaded = threading.Event()
-        self._shelf = shelf_of(self._settings)
+        self._model_pool = model_pool_of(self._settings)
         application = create_app(
-            self._settings, self._shelf, Accepted(), image_fetcher(self._settings), on_loaded=self._loaded.set
+            self._settings,
+            self._model_pool,
+            InFlightRequests(),
+            image_fetcher(self._settings),
+            on_loaded=self._loaded.set,
         )
         application.add_middleware(WithoutRequestId)
         return application
 
     async def check_health(self) -> None:
-        """Asked once before the first request, and then every ten seconds. Raises what ended the loading."""
+        """Serve calls it before the first request, then every ten seconds. Raises the error that ended the loading."""
         await asyncio.to_thread(self._loaded.wait)
-        if self._shelf.error is not None:
-            raise self._shelf.error
-        if self._shelf.busy_seconds > 2 * self._settings.request_timeout:
-            raise RuntimeError(f"the engine has been at one batch for {self._shelf.busy_seconds:.0f} seconds")
+        if self._model_pool.error is not None:
+            raise self._model_pool.error
+        if self._model_pool.busy_seconds > 2 * self._settings.request_timeout:
+            raise RuntimeError(f"the engine has been at one batch for {self._model_pool.busy_seconds:.0f} seconds")

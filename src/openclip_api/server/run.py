@@ -1,7 +1,8 @@
-"""The running server: bind, answer while the model loads, stop when told."""
+"""The running server: it binds its port, answers while the models load, and stops when told to."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
-from typing import Any
+from typing import Literal
 
 import PIL
 import uvicorn
@@ -23,10 +24,10 @@ from ..runtime.embedder import Embedder
 from ..runtime.loader import load
 from ..settings import Settings
 from .app import create_app
-from .log import set_up
-from .middleware.in_flight import Accepted
-from .model_pool import Shelf
-from .model_slot import Load, Loading
+from .in_flight import InFlightRequests
+from .log import logging_to_stderr
+from .model_pool import ModelPool
+from .model_slot import LoadModel, ModelSlot
 
 log = logging.getLogger("openclip_api")
 
@@ -36,32 +37,30 @@ SAFE_PILLOW = 13  # CVE-2026-112403
 def run(settings: Settings, load: Callable[..., Embedder] = load, fetcher: ImageFetcher | None = None) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    `load` is called as loader.load is; `fetcher` takes the place of what the settings ask for. Returns the exit
-    code: 1 where the model could not be loaded, or where requests were left when the time for stopping was over.
+    load: called as runtime's `load` is. fetcher: replaces the one that the settings ask for.
+    Returns the exit code: 1 if a model could not be loaded, or if the time to stop was over before all requests were
+    answered.
     """
-    log_writer = set_up(settings.log_level, settings.log_format)
-    try:
+    with logging_to_stderr(settings.log_level, settings.log_format):
         return _run(settings, load, fetcher or image_fetcher(settings))
-    finally:
-        log_writer.close()
 
 
 def image_fetcher(settings: Settings) -> ImageFetcher | None:
-    """None where image URLs are not to be fetched."""
+    """None if the settings do not allow image URLs."""
     if not settings.allow_image_urls:
         return None
     return ImageFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout)
 
 
-def shelf_of(settings: Settings, load: Callable[..., Embedder] = load) -> Shelf:
+def model_pool_of(settings: Settings, load: Callable[..., Embedder] = load) -> ModelPool:
     """The models that the settings name. Raises MissingExtra."""
     if settings.store is not None and find_spec("lancedb") is None:
         raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
-    loads: dict[str, Load] = {
+    models: dict[str, LoadModel] = {
         key: partial(_load, load, settings, name, tag, model_id)
         for key, (name, tag, model_id) in settings.served_models.items()
     }
-    return Shelf(loads, settings.max_loaded_models)
+    return ModelPool(models, settings.max_loaded_models)
 
 
 def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetcher | None) -> int:
@@ -72,17 +71,17 @@ def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetche
             PIL.__version__,
             SAFE_PILLOW,
         )
-    shelf, accepted = shelf_of(settings, load), Accepted()
+    model_pool, in_flight = model_pool_of(settings, load), InFlightRequests()
 
     def on_loaded() -> None:
-        if shelf.error is None:
-            log.info("%s", _greeting(shelf.default, url))
+        if model_pool.error is None:
+            log.info("%s", _greeting(model_pool.default, url))
         else:
-            log.error("openclip-api: %s", shelf.error)
+            log.error("openclip-api: %s", model_pool.error)
             server.should_exit = True
 
     config = uvicorn.Config(
-        create_app(settings, shelf, accepted, fetcher, on_loaded),
+        create_app(settings, model_pool, in_flight, fetcher, on_loaded),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -91,50 +90,53 @@ def _run(settings: Settings, load: Callable[..., Embedder], fetcher: ImageFetche
         ws="none",
         server_header=False,
     )
-    server = Server(config, shelf, accepted, settings.grace_seconds)
-    # Before the model loads: a taken port is told at once, and early clients wait instead of being refused.
+    server = Server(config, model_pool, in_flight, settings.grace_seconds)
+    # Listen before the models load: a port in use ends the start at once, and early clients are not refused.
     listening = _listen(settings.host, settings.port, config.backlog)
     url = _url(listening)
-    log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(shelf.names()), url)
+    log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(model_pool.names()), url)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     server.run(sockets=[listening])
-    return 1 if shelf.error or accepted.gave_up else 0
+    return 1 if model_pool.error or in_flight.gave_up else 0
 
 
 class Server(uvicorn.Server):
-    """Told to stop, goes on answering what it has accepted, and /ready with 503, for up to `grace_seconds`.
+    """uvicorn's server with another way to stop.
 
-    After that, or when told once more, the rest is answered with 503.
+    When told to stop, it answers the requests in flight, and /ready with 503, for at most `grace_seconds`. After that
+    time, or when told a second time, it answers the rest with 503.
     """
 
-    def __init__(self, config: uvicorn.Config, shelf: Shelf, accepted: Accepted, grace_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, model_pool: ModelPool, in_flight: InFlightRequests, grace_seconds: float
+    ) -> None:
         super().__init__(config)
-        self._shelf, self._accepted = shelf, accepted
+        self._model_pool, self._in_flight = model_pool, in_flight
         self._grace_seconds = grace_seconds
         self._deadline: float | None = None
 
     def handle_exit(self, *_: int | FrameType | None) -> None:
-        self._accepted.stopping = self._shelf.stopping = True
+        self._in_flight.stopping = self._model_pool.stopping = True
         is_first = self._deadline is None
         self._deadline = time.monotonic() + (self._grace_seconds if is_first else 0)
 
     async def on_tick(self, counter: int) -> bool:
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
-            if not len(self._accepted):
+            if not len(self._in_flight):
                 self.should_exit = True
-                self.config.timeout_graceful_shutdown = max(1, int(left))  # for answers still on the wire
+                self.config.timeout_graceful_shutdown = max(1, int(left))  # for answers that are still being sent
             elif left <= 0:
-                log.warning("openclip-api: stopping with %d requests unanswered", len(self._accepted))
-                self._accepted.give_up()
+                log.warning("openclip-api: stopping with %d requests unanswered", len(self._in_flight))
+                self._in_flight.give_up()
                 self.should_exit = True
                 self.config.timeout_graceful_shutdown = 1
         return await super().on_tick(counter)
 
 
-def _connection_class() -> Any:
-    if sys.platform == "win32":  # no httptools there
+def _connection_class() -> type[asyncio.Protocol] | Literal["auto"]:
+    if sys.platform == "win32":  # httptools does not exist there
         return "auto"
     from .connection import Connection
 
@@ -161,18 +163,18 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
 
 
 def _url(listening: socket.socket) -> str:
-    """Where a program on this machine reaches it."""
+    """The URL for a program on this machine."""
     host, port = listening.getsockname()[:2]
     if host in ("0.0.0.0", "::"):  # noqa: S104
         host = "localhost"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(loading: Loading, url: str) -> str:
-    info = loading.embedder.info
+def _greeting(slot: ModelSlot, url: str) -> str:
+    info = slot.embedder.info
     body = json.dumps({"text": "red sofa"})
     return (
-        f"openclip-api: {info.model_id} is ready after {loading.seconds:.1f} s ({info.precision}, "
+        f"openclip-api: {info.model_id} is ready after {slot.load_seconds:.1f} s ({info.precision}, "
         f"{info.embed_dim} dimensions, fingerprint {info.fingerprint})\n\n"
         f"Try it:  curl {url}/embeddings -H 'Content-Type: application/json' -d '{body}'\n"
         f"Docs:    {url}/docs\n"

@@ -1,4 +1,4 @@
-"""The page for a browser: its files, as they were when the server started, with the headers that keep it to itself."""
+"""The files of the page for browsers, read once, and the headers that let the page load nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
-router = APIRouter(include_in_schema=False)
-
-# Nothing from anywhere else, nothing inline. Frames are allowed: Hugging Face shows a Space in one, and the page
-# has no session that a frame could misuse.
+# Nothing from other hosts, nothing inline. Frames are allowed: Hugging Face shows a Space in one, and the page has
+# no session that a frame could misuse.
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -43,25 +41,14 @@ class PageFile:
     etag: str
 
 
-@router.get("/docs")
-async def docs(request: Request) -> Response:
-    """The same page: its script shows the API where the address ends in /docs."""
-    return page_response(request, "index.html")
-
-
-@router.get("/page/{path:path}")
-async def page_file(request: Request, path: str) -> Response:
-    return page_response(request, path)
-
-
 def page_response(request: Request, path: str) -> Response:
-    """One of the page's files, or 304 where the browser has it already. Raises HTTPException: there is none."""
+    """A file of the page, or 304 if the browser has it already. Raises HTTPException (404) if there is no such file."""
     file = _files().get(path)
     if file is None:
         raise HTTPException(404, "the page has no such file")
     headers = {
         "ETag": file.etag,
-        "Cache-Control": "no-cache",  # kept, but asked for after an upgrade
+        "Cache-Control": "no-cache",  # browsers keep it, and ask each time whether it is still the same
         "Content-Security-Policy": POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
@@ -75,7 +62,7 @@ def page_response(request: Request, path: str) -> Response:
 
 @cache
 def _files() -> dict[str, PageFile]:
-    """By their path below page/. A request can name no other file."""
+    """All files by their path below page/. A request can reach no other file."""
     folder = Path(__file__).parent / "page"
     return {path.relative_to(folder).as_posix(): _read(path) for path in folder.rglob("*.*")}
 

@@ -9,9 +9,9 @@ import pytest
 from starlette.routing import BaseRoute
 
 from openclip_api.server.app import create_app
+from openclip_api.server.in_flight import InFlightRequests
 from openclip_api.server.middleware.auth import is_public
-from openclip_api.server.middleware.in_flight import Accepted
-from openclip_api.server.model_pool import Shelf
+from openclip_api.server.model_pool import ModelPool
 from openclip_api.settings import Settings
 
 from ...support.raw_http import exchange, http_request, status_of
@@ -46,7 +46,7 @@ def routes_of(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def every_route() -> list[tuple[str, str]]:
-    app = create_app(Settings(), Shelf({"a": lambda _: None}), Accepted())  # type: ignore[arg-type,return-value]
+    app = create_app(Settings(), ModelPool({"a": lambda _: None}), InFlightRequests())  # type: ignore[arg-type,return-value]
     return sorted(set(routes_of(app.routes)))
 
 
@@ -56,7 +56,7 @@ def test_the_walk_finds_them_all():
 
 
 @pytest.mark.parametrize(("method", "path"), every_route())
-def test_row_91_every_route_but_the_public_ones_wants_a_key(server: FakeServer, method: str, path: str):
+def test_every_route_but_the_public_ones_wants_a_key(server: FakeServer, method: str, path: str):
     path = path.replace("{", "").replace("}", "")
     answer = server.http.request(method, path)
     if path in PUBLIC or path.startswith(("/.well-known/", "/page/")):
@@ -104,11 +104,11 @@ def test_each_key_opens_whatever_the_scheme_s_case(server: FakeServer, authoriza
         ["Bearer " + "x" * 60_000],
     ],
 )
-def test_row_90_all_else_is_401(server: FakeServer, authorization: list[str | bytes]):
+def test_all_else_is_401(server: FakeServer, authorization: list[str | bytes]):
     assert ask(server, *authorization) == 401
 
 
-def test_row_90_a_token_of_a_megabyte_ends_at_the_headers_limit(server: FakeServer):
+def test_a_token_of_a_megabyte_ends_at_the_headers_limit(server: FakeServer):
     headers = "Authorization: Bearer " + "x" * 1_000_000 + "\r\nConnection: close\r\n"
     assert status_of(exchange(server, http_request(b"{}", headers=headers))) in (0, 400, 431)
     assert ask(server, f"Bearer {KEY}") == 200
@@ -134,19 +134,19 @@ def test_a_key_in_the_query_does_not_count(server: FakeServer):
         "/%65mbeddings",
     ],
 )
-def test_row_87_no_spelling_of_a_path_goes_round_it(server: FakeServer, path: str):
+def test_no_spelling_of_a_path_goes_round_it(server: FakeServer, path: str):
     answer = exchange(server, http_request(b'{"text": "a"}', path, "Connection: close\r\n"))
     assert status_of(answer) in (401, 404)
     assert b"embeddings" not in answer.partition(b"\r\n\r\n")[2]
 
 
 @pytest.mark.parametrize("host", ["/health", "a/?x=", "x/health#", "127.0.0.1\\@health", ""])
-def test_row_86_the_host_header_has_no_say(server: FakeServer, host: str):
+def test_the_host_header_has_no_say(server: FakeServer, host: str):
     sent = f"POST /embeddings HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}".encode()
     assert status_of(exchange(server, sent)) in (400, 401)
 
 
-def test_row_92_a_preflight_needs_no_key_and_gets_no_data(server: FakeServer):
+def test_a_preflight_needs_no_key_and_gets_no_data(server: FakeServer):
     headers = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
     headers["Access-Control-Request-Headers"] = "authorization"
     preflight = server.http.options("/embeddings", headers=headers)

@@ -44,7 +44,7 @@ def ask(server: FakeServer, *urls: str):
     return server.http.post("/embeddings", json={"image": list(urls)})
 
 
-def test_row_72_by_url_as_by_base64(server: FakeServer, photo: Encode):
+def test_by_url_as_by_base64(server: FakeServer, photo: Encode):
     encoded = base64.b64encode(photo("coffee")).decode()
     answer = ask(server, encoded, "http://ok.test/good.jpg")
     assert answer.status_code == 200, answer.text
@@ -68,7 +68,7 @@ def test_the_same_url_is_fetched_once_in_a_request(server: FakeServer, upstream:
         ("/hang", 504, "deadline_exceeded"),
     ],
 )
-def test_row_105_what_is_no_image_is_named(server: FakeServer, path: str, status: int, type: str):
+def test_what_is_no_image_is_named(server: FakeServer, path: str, status: int, type: str):
     answer = ask(server, "http://ok.test/good.jpg", f"http://ok.test{path}")
     assert answer.status_code == status
     error = answer.json()["error"]
@@ -77,7 +77,7 @@ def test_row_105_what_is_no_image_is_named(server: FakeServer, path: str, status
     assert "ok.test" not in answer.text
 
 
-def test_row_108_a_request_has_so_many_urls(server: FakeServer):
+def test_a_request_has_so_many_urls(server: FakeServer):
     assert ask(server, *[f"http://ok.test/good.jpg?{i}" for i in range(33)]).status_code == 413
 
 
@@ -103,7 +103,7 @@ def test_off_unless_switched_on():
     sentinel.close()
 
 
-def test_f24_hosts_that_hang_hold_up_no_texts(server: FakeServer):
+def test_hosts_that_hang_hold_up_no_texts(server: FakeServer):
     with ThreadPoolExecutor(40) as clients:
         hanging = [clients.submit(ask, server, f"http://ok.test/hang?{i}") for i in range(40)]
         for _ in range(20):

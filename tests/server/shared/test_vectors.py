@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from openclip_api.errors import InvalidInput
-from openclip_api.runtime.embedder import unit_length
+from openclip_api.runtime.embedding import unit_length
 from openclip_api.server.shared.vectors import as_base64, as_type, first_dimensions, fused
 
 HAND = np.array([[0.5, -0.25, 0.0, 1.0, -1.0, 0.1, 0.0, -0.0, 0.2, -0.2]], np.float32)

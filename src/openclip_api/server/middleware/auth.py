@@ -1,4 +1,4 @@
-"""API keys: with any set, every route but a few public ones wants one of them."""
+"""API keys: if any are set, every route needs one of them, except a few public routes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..shared.answer import error_response
 
-# What a load balancer or a browser's first page needs. All else wants a key, routes added later too.
+# What a load balancer or a browser's first page needs. All else needs a key, and so do routes that are added later.
 PUBLIC = frozenset({"/", "/docs", "/health", "/ready", "/ping"})
 PUBLIC_BELOW = ("/.well-known/", "/page/")
 
@@ -19,9 +19,9 @@ def is_public(path: str) -> bool:
 
 
 class Authentication:
-    """ASGI middleware: 401 unless `Authorization: Bearer KEY` carries one of `keys`.
+    """ASGI middleware: 401 unless the header `Authorization: Bearer KEY` has one of `keys`.
 
-    Decides on the path as it is routed, never on a URL rebuilt from headers.
+    It looks at the path that is routed, never at a URL that was built from headers.
     """
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
@@ -38,8 +38,8 @@ class Authentication:
         return await response(scope, receive, send)
 
     def _knows(self, given: Sequence[bytes]) -> bool:
-        """Takes as long for a key that is almost right as for one that is not."""
-        if len(given) != 1:  # none; or two, of which a proxy might have checked the other
+        """Takes as long for a key that is almost right as for one that is all wrong."""
+        if len(given) != 1:  # none, or several: a proxy might have checked another one
             return False
         return sum(hmac.compare_digest(given[0], key) for key in self._keys) > 0
 

@@ -1,4 +1,4 @@
-"""Each request gets an id, a line in the log, and is counted."""
+"""Each request gets an id and a line in the log, and is counted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..context import RequestState
 from ..metrics import Metrics
 
 log = logging.getLogger("openclip_api")
@@ -21,7 +22,10 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 
 
 class RequestLog:
-    """ASGI middleware. What a client sent is in no line and no label: of the path only the route it matched."""
+    """ASGI middleware, the outermost: creates the request's RequestState and reads it at the end.
+
+    No line and no label shows what a client sent. Of the path they show only the route that it matched.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -32,8 +36,8 @@ class RequestLog:
             return await self._app(scope, receive, send)
         given = dict(scope["headers"]).get(b"x-request-id", b"")
         request_id = given if HARMLESS.fullmatch(given) else uuid.uuid4().hex.encode()
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id.decode()
+        state = RequestState(request_id.decode())
+        scope.setdefault("state", {})["request"] = state
         status = 500
         started = time.perf_counter()
 
@@ -45,19 +49,19 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            return await self._app(scope, receive, send_with_id)
         finally:
-            if state.get("ended") == "client gone":
-                status, state["error"] = CLIENT_GONE, "client_gone"
-            self._ended(scope, status, time.perf_counter() - started)
+            if state.client_gone:
+                status, state.error = CLIENT_GONE, "client_gone"
+            self._ended(scope, state, status, time.perf_counter() - started)
 
-    def _ended(self, scope: Scope, status: int, seconds: float) -> None:
-        state = scope["state"]
+    def _ended(self, scope: Scope, state: RequestState, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", UNROUTED)
         method = scope["method"] if scope["method"] in METHODS else UNROUTED
-        error = state.get("error") or ("other" if status >= 400 else None)
-        self._metrics.request_ended(method, route, status, error, seconds, state.get("stages", {}))
+        error = state.error or ("other" if status >= 400 else None)
+        self._metrics.request_ended(method, route, status, error, seconds, state.stages)
         facts = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
-        facts |= {key: state[key] for key in ("items", "error", "request_id") if state.get(key) is not None}
+        known = {"items": state.items, "error": state.error, "request_id": state.request_id}
+        facts |= {key: value for key, value in known.items() if value is not None}
         level = logging.DEBUG if route in STATUS_ROUTES else logging.INFO
         log.log(level, "request", extra={"facts": facts})

@@ -6,7 +6,9 @@ POST /rank   {"queries": [..], "candidates": [..]} → {"probabilities", "cosine
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -14,12 +16,12 @@ from pydantic import Field, RootModel
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
-from ..shared.answer import embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..shared.answer import embeddings_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.items import Item, image_item, text_item
-from .classify import probabilities
+from ..shared.scores import probabilities
 
 
 class Entry(Body):
@@ -47,9 +49,8 @@ router = APIRouter(tags=["CLIP-API-service"])
 @router.post("/encode", summary="Embed as CLIP-API-service does", openapi_extra=schema_of(EncodeRequest))
 async def encode(request: Request) -> Response:
     asked = await request_body(request, EncodeRequest)
-    items = (_item(entry, f"body[{index}]") for index, entry in enumerate(asked.root))
-    embedded = await embed(request, items, None)
-    return json_response(embedded.vectors, headers=embedding_headers(embedded))
+    embedded = await embed(request, _items("body", asked.root), None)
+    return embeddings_response(embedded.vectors, embedded)
 
 
 @router.post("/rank", summary="Which candidate fits each query", openapi_extra=schema_of(RankRequest))
@@ -59,26 +60,27 @@ async def rank(request: Request) -> Response:
     Where candidates have ids, `ranking` lists them for each query, best first.
     """
     asked = await request_body(request, RankRequest)
-    items = (
-        _item(item, f"{field}[{index}]")
-        for field, values in (("queries", asked.queries), ("candidates", asked.candidates))
-        for index, item in enumerate(values)
-    )
+    items = chain(_items("queries", asked.queries), _items("candidates", asked.candidates))
     embedded = await embed(request, items, asked.model)
-    vectors = unit_length(embedded.vectors)
-    cosines = vectors[: len(asked.queries)] @ vectors[len(asked.queries) :].T
-    answer: dict[str, Any] = {
+    queries, candidates = np.split(unit_length(embedded.vectors), [len(asked.queries)])
+    cosines = queries @ candidates.T
+    answer: dict[str, object] = {
         "probabilities": probabilities(cosines, embedded.info),
         "cosine_similarities": cosines,
     }
     if any(candidate.id is not None for candidate in asked.candidates):
         answer["ranking"] = [[asked.candidates[i].id for i in np.argsort(-row)] for row in cosines]
-    return json_response(answer, headers=embedding_headers(embedded))
+    return embeddings_response(answer, embedded)
 
 
-def _item(item: Entry, param: str) -> Item:
-    if sum(content is not None for content in (item.text, item.img_blob, item.img_uri)) != 1:
+def _items(field: str, entries: Sequence[Entry]) -> Iterator[Item]:
+    """Raises InvalidInput, TooLarge."""
+    return (_item(entry, f"{field}[{index}]") for index, entry in enumerate(entries))
+
+
+def _item(entry: Entry, param: str) -> Item:
+    if sum(content is not None for content in (entry.text, entry.img_blob, entry.img_uri)) != 1:
         raise InvalidInput(f"{param}: give one of 'text', 'img_blob' and 'img_uri'", param)
-    if item.text is not None:
-        return text_item(item.text, param)
-    return image_item(item.img_blob or item.img_uri or "", param)
+    if entry.text is not None:
+        return text_item(entry.text, param)
+    return image_item(entry.img_blob or entry.img_uri or "", param)

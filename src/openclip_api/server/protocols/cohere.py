@@ -9,22 +9,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
-from ..shared.answer import Envelope, embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..context import state_of
+from ..envelope import Envelope
+from ..shared.answer import embeddings_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.content_parts import Inputs, part_counts, part_items
-from ..shared.embed import embed
+from ..shared.embed import Embedded, embed
+from ..shared.fields import Strings
 from ..shared.items import Item, image_items, text_items
-from ..shared.vectors import VectorType, as_base64, as_type, first_dimensions, fused
-
-Strings = Annotated[list[str], Field(min_length=1)]
+from ..shared.vectors import Rows, VectorType, as_base64, as_type, first_dimensions, fused
 
 
 class EmbedRequest(Body):
@@ -50,18 +51,14 @@ async def embeddings(request: Request) -> Response:
     embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate in (None, "END"))
     vectors = fused(embedded.vectors, part_counts(asked.inputs)) if asked.inputs else embedded.vectors
     vectors = unit_length(first_dimensions(vectors, asked.output_dimension, "output_dimension"))
-    units = {"input_tokens": sum(embedded.tokens), "images": sum(isinstance(item, bytes) for item in embedded.contents)}
-    types = asked.embedding_types or ["float"]
-    answer: dict[str, Any] = {
-        "id": request.state.request_id,
-        "embeddings": {
-            type: as_base64(vectors) if type == "base64" else list(as_type(vectors, type)) for type in types
-        },
+    answer = {
+        "id": state_of(request).request_id,
+        "embeddings": _by_type(vectors, asked),
         "texts": asked.texts or [],
-        "meta": {"api_version": {"version": "2"}, "billed_units": units},
+        "meta": {"api_version": {"version": "2"}, "billed_units": _billed_units(embedded)},
         "response_type": "embeddings_by_type",
     }
-    return json_response(answer, headers=embedding_headers(embedded))
+    return embeddings_response(answer, embedded)
 
 
 def _items(asked: EmbedRequest) -> Iterator[Item]:
@@ -71,3 +68,15 @@ def _items(asked: EmbedRequest) -> Iterator[Item]:
     yield from text_items("texts", asked.texts or [])
     yield from image_items("images", asked.images or [])
     yield from part_items("inputs", asked.inputs or [])
+
+
+def _by_type(vectors: Rows, asked: EmbedRequest) -> dict[str, list[object]]:
+    return {
+        type: list(as_base64(vectors) if type == "base64" else as_type(vectors, type))
+        for type in asked.embedding_types or ["float"]
+    }
+
+
+def _billed_units(embedded: Embedded) -> dict[str, int]:
+    images = sum(embedding.image_size is not None for embedding in embedded.embeddings)
+    return {"input_tokens": sum(embedded.tokens), "images": images}

@@ -1,16 +1,17 @@
-"""What Immich asks of its machine-learning service: POST /predict for the CLIP tasks, GET /ping.
+"""What Immich asks its machine-learning service: POST /predict for the CLIP tasks, GET /ping.
 
 A form with `entries`, JSON, and the file `image` or the field `text`:
 
     {"clip": {"visual": {"modelName": "ViT-B-32__laion2b-s34b-b79k"}}} → {"clip": "[0.1, ..]", "imageHeight": ..}
     {"clip": {"textual": {"modelName": "..", "options": {..}}}}        → {"clip": "[0.1, ..]"}
 
-The vector is a JSON array inside a string. Faces and characters are refused: Immich then asks its next URL.
+The vector is a JSON array inside a string. Tasks about faces and text recognition are refused: Immich then asks its
+next URL.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeAlias
 
 import orjson
 from fastapi import APIRouter, Request
@@ -20,25 +21,31 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
-from ...inputs.images import image_size
-from ...runtime.embedder import unit_length
-from ..shared.answer import RETRY_AFTER, Envelope, embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..context import context_of
+from ..envelope import Envelope
+from ..shared.answer import NOT_READY_HEADERS, embeddings_response
 from ..shared.body import Body, media_type, validated
 from ..shared.embed import embed
 from ..shared.items import Item, text_item
 
 
-class Model(Body):
+class TaskModel(Body):
     modelName: str
 
 
-class Clip(Body):
-    visual: Model | None = None
-    textual: Model | None = None
+class ClipTask(Body):
+    """One of the two."""
+
+    visual: TaskModel | None = None
+    textual: TaskModel | None = None
 
 
 class Entries(Body):
-    clip: Clip
+    clip: ClipTask
+
+
+Form: TypeAlias = dict[str, str | UploadFile]
 
 
 router = APIRouter(tags=["Immich"])
@@ -69,9 +76,9 @@ FORM = {
 
 @router.get("/ping", summary="pong once the model answers, 503 before", response_class=PlainTextResponse)
 async def ping(request: Request) -> Response:
-    if request.app.state.shelf.status()["status"] == "ready":
+    if context_of(request).model_pool.is_ready:
         return PlainTextResponse("pong")
-    return PlainTextResponse("loading", 503, {"Retry-After": RETRY_AFTER[503]})
+    return PlainTextResponse("loading", 503, NOT_READY_HEADERS)
 
 
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
@@ -79,21 +86,21 @@ async def predict(request: Request) -> Response:
     form = await _form(request)
     asked = _entries(form.get("entries"))
     item, model = await _item(asked.clip, form)
-    served = _served_name(model.modelName, request.app.state.shelf.names())
+    served = _served_name(model.modelName, context_of(request).model_pool.names())
     embedded = await embed(request, [item], served)
-    [vector], [content] = unit_length(embedded.vectors), embedded.contents
-    answer: dict[str, Any] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
-    if isinstance(content, bytes):
-        answer["imageWidth"], answer["imageHeight"] = image_size(content)
-    return json_response(answer, headers=embedding_headers(embedded))
+    [vector], [embedding] = unit_length(embedded.vectors), embedded.embeddings
+    answer: dict[str, object] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
+    if embedding.image_size is not None:
+        answer["imageWidth"], answer["imageHeight"] = embedding.image_size
+    return embeddings_response(answer, embedded)
 
 
-async def _form(request: Request) -> dict[str, str | UploadFile]:
+async def _form(request: Request) -> Form:
     """Raises UnsupportedMedia, InvalidRequest, TooLarge."""
     if media_type(request) != "multipart/form-data":
         raise UnsupportedMedia("send a form (Content-Type: multipart/form-data)")
     parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=3)
-    parser.spool_max_size = 0  # in memory, which the body's limit bounds, and never on a disk
+    parser.spool_max_size = 0  # in memory, where the body's limit bounds it, and never on a disk
     try:
         return dict(await parser.parse())
     except MultiPartException as error:
@@ -113,7 +120,7 @@ def _entries(given: str | UploadFile | None) -> Entries:
     return validated(content, Entries)
 
 
-async def _item(clip: Clip, form: dict[str, str | UploadFile]) -> tuple[Item, Model]:
+async def _item(clip: ClipTask, form: Form) -> tuple[Item, TaskModel]:
     """Raises InvalidInput, TooLarge."""
     if (clip.visual is None) == (clip.textual is None):
         raise InvalidInput("entries: give clip.visual or clip.textual", "entries")
@@ -130,7 +137,7 @@ async def _item(clip: Clip, form: dict[str, str | UploadFile]) -> tuple[Item, Mo
 
 
 def _served_name(name: str, served: list[str]) -> str:
-    """Immich writes open_clip's name__tag, with hyphens in the tag; "ViT-B-32:laion2b_s34b_b79k" is the same."""
+    """Immich writes name__tag with hyphens in the tag, where this server has "ViT-B-32:laion2b_s34b_b79k"."""
 
     def plain(name: str) -> str:
         return name.replace("__", ":").replace("_", "-").lower()

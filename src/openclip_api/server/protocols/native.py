@@ -1,6 +1,6 @@
-"""POST /embeddings as the original OpenCLIP-API has it: texts and images in, vectors out.
+"""POST /embeddings as the original OpenCLIP-API has it: texts and images come in, vectors go out.
 
-The route takes an image's bytes as they are as well, and bodies of OpenAI's kind, told by their keys.
+The route also takes plain image bytes. A body with `input` or `messages` is OpenAI's and goes to openai.py.
 """
 
 from __future__ import annotations
@@ -8,35 +8,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from itertools import chain
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
 from ...errors import InvalidInput, UnsupportedMedia
 from ...inputs.images import FORMATS
-from ...runtime.embedder import unit_length
-from ..shared.answer import embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..shared.answer import embeddings_response
 from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed
+from ..shared.fields import StringOrList
 from ..shared.items import Item, image_items, text_items
 from ..shared.vectors import OCTETS, octets_response, wants_octets
 from . import openai
-
-
-def _one_or_many(value: Any) -> Any:
-    if not isinstance(value, (str, list)):
-        raise PydanticCustomError("string_or_list", "expected a string or a list of strings")
-    return [value] if isinstance(value, str) else value
-
-
-StringOrList = Annotated[
-    list[str],
-    Field(min_length=1),
-    BeforeValidator(_one_or_many),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
 
 
 class EmbeddingsRequest(Body):
@@ -73,32 +60,33 @@ DOCS: dict[str, Any] = {
 
 @router.post("/clip-embed", summary="The same, by the original's later name", **DOCS)
 @router.post("/embeddings", summary="Embed texts and images", **DOCS)
-async def embeddings(request: Request) -> Any:
+async def embeddings(request: Request) -> Response:
     started = time.perf_counter()
     if media_type(request).startswith("image/"):
-        embedded, normalize = await _raw_image(request)
-    else:
-        content = await read_json(request)
-        if isinstance(content, dict) and ("input" in content or "messages" in content):
-            return await openai.answer(request, content)
-        asked = validated(content, EmbeddingsRequest)
-        embedded, normalize = await embed(request, _items(asked), asked.model, truncate=asked.truncate), asked.normalize
+        return _answer(request, *await _raw_image(request), started)
+    content = await read_json(request)
+    if isinstance(content, dict) and ("input" in content or "messages" in content):
+        return await openai.answer(request, content)
+    asked = validated(content, EmbeddingsRequest)
+    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate)
+    return _answer(request, embedded, asked.normalize, started)
+
+
+def _answer(request: Request, embedded: Embedded, normalize: bool, started: float) -> Response:
     vectors = unit_length(embedded.vectors) if normalize else embedded.vectors
     if wants_octets(request):
         return octets_response(vectors, embedded)
-    return json_response(
-        {
-            "model": embedded.info.model_id,
-            "device": embedded.info.device,
-            "embeddings": vectors,
-            "duration": time.perf_counter() - started,
-        },
-        headers=embedding_headers(embedded),
-    )
+    answer = {
+        "model": embedded.info.model_id,
+        "device": embedded.info.device,
+        "embeddings": vectors,
+        "duration": time.perf_counter() - started,
+    }
+    return embeddings_response(answer, embedded)
 
 
 async def _raw_image(request: Request) -> tuple[Embedded, bool]:
-    """The body is the image; `model` and `normalize` may stand in the URL. Raises UnsupportedMedia, InvalidInput."""
+    """The body is the image, and the URL may have `model` and `normalize`. Raises UnsupportedMedia, InvalidInput."""
     if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
         raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
     normalize = request.query_params.get("normalize", "false")

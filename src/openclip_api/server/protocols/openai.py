@@ -1,4 +1,4 @@
-"""OpenAI's embeddings and models, with what others added to them: Infinity, Jina, vLLM and Voyage's texts.
+"""OpenAI's embeddings and models, with the fields that Infinity, Jina, vLLM and Voyage (for texts) added.
 
 POST /v1/embeddings, and POST /embeddings where the body has `input` or `messages`:
     OpenAI    {"input": "text" | ["text"], "encoding_format": "float" | "base64", "dimensions"}
@@ -11,7 +11,7 @@ POST /v1/embeddings, and POST /embeddings where the body has `input` or `message
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -19,13 +19,25 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, WithJsonSc
 from starlette.responses import Response
 
 from ...errors import InvalidInput, ModelNotFound
-from ...runtime.embedder import unit_length
-from ..shared.answer import Envelope, Problem, embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..context import context_of, state_of
+from ..envelope import Envelope, Problem
+from ..shared.answer import embeddings_response, json_response
 from ..shared.body import Body, read_json, schema_of, validated
 from ..shared.content_parts import Inputs, part_items
 from ..shared.embed import Embedded, embed
 from ..shared.items import Item, image_item, name, text_item
-from ..shared.vectors import VectorType, as_base64, as_type, first_dimensions, fused, octets_response, wants_octets
+from ..shared.vectors import (
+    Rows,
+    VectorType,
+    as_base64,
+    as_type,
+    first_dimensions,
+    fused,
+    indexed,
+    octets_response,
+    wants_octets,
+)
 
 INFINITY_DEFAULT = "default/not-specified"  # what Infinity's clients call the first model
 NO_IDS = "token ids are those of OpenAI's models: send strings (in LangChain, check_embedding_ctx_length=False)"
@@ -82,7 +94,7 @@ class EmbeddingsResponse(BaseModel):
 router = APIRouter(tags=["OpenAI"])
 
 
-def _error(problem: Problem) -> dict[str, Any]:
+def _error(problem: Problem) -> dict[str, object]:
     kind = "server_error" if problem.status >= 500 else "invalid_request_error"
     if problem.status == 429:
         kind = "rate_limit_error"
@@ -97,47 +109,42 @@ async def embeddings(request: Request) -> Response:
     return await answer(request, await read_json(request))
 
 
-async def answer(request: Request, content: Any) -> Response:
-    """`content`: the body's JSON."""
-    request.state.envelope = ENVELOPE
+async def answer(request: Request, content: object) -> Response:
+    """content: the body's JSON. Errors have OpenAI's envelope whatever the path is."""
+    state_of(request).envelope = ENVELOPE
     asked = validated(content, EmbeddingsRequest)
     model = None if asked.model == INFINITY_DEFAULT else asked.model
     embedded = await embed(request, _items(asked), model, truncate=asked.truncate is not False)
-    vectors = embedded.vectors if asked.messages is None else fused(embedded.vectors, [len(embedded.vectors)])
-    vectors = first_dimensions(vectors, asked.dimensions, "dimensions")
-    if asked.normalized is not False:
-        vectors = unit_length(vectors)
+    vectors = _vectors(asked, embedded)
     if wants_octets(request):
         return octets_response(vectors, embedded)
-    rows = _rows(vectors, asked)
-    return json_response(
-        {
-            "object": "list",
-            "data": [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)],
-            "model": embedded.info.model_id,
-            "usage": _usage(embedded),
-            "id": f"embd-{request.state.request_id}",
-            "created": int(time.time()),
-        },
-        headers=embedding_headers(embedded),
-    )
+    told = {
+        "object": "list",
+        "data": indexed(_rows(vectors, asked)),
+        "model": embedded.info.model_id,
+        "usage": _usage(embedded),
+        "id": f"embd-{state_of(request).request_id}",
+        "created": int(time.time()),
+    }
+    return embeddings_response(told, embedded)
 
 
 @router.get("/v1/models", summary="The models of this server")
 @router.get("/models", summary="The same, where Infinity has it")
 async def models(request: Request) -> Response:
-    return json_response({"object": "list", "data": [_model(model) for model in request.app.state.shelf.names()]})
+    names = context_of(request).model_pool.names()
+    return json_response({"object": "list", "data": [_model(name) for name in names]})
 
 
 @router.get("/v1/models/{model:path}", summary="One model of this server")
 async def model(request: Request, model: str) -> Response:
-    if model not in request.app.state.shelf.names():
+    if model not in context_of(request).model_pool.names():
         raise ModelNotFound("model: not served here; GET /v1/models lists those that are", "model")
     return json_response(_model(model))
 
 
-def _model(model: str) -> dict[str, Any]:
-    # OpenAI's `created` is when the model was made, which no checkpoint tells. It must be a number.
+def _model(model: str) -> dict[str, object]:
+    # OpenAI's `created` is the time when the model was made. No checkpoint has it, and it must be a number.
     return {"id": model, "object": "model", "created": 0, "owned_by": "openclip"}
 
 
@@ -166,10 +173,17 @@ def _input_item(value: Any, param: str, modality: str | None) -> Item:
     raise InvalidInput(f"{param}: expected a string that is not empty, or an object with 'text' or 'image'", param)
 
 
-def _rows(vectors: Any, asked: EmbeddingsRequest) -> list[Any]:
-    """One `embedding` for each vector; an object by type where a list of types is asked for."""
+def _vectors(asked: EmbeddingsRequest, embedded: Embedded) -> Rows:
+    """Raises InvalidInput."""
+    vectors = embedded.vectors if asked.messages is None else fused(embedded.vectors, [len(embedded.vectors)])
+    vectors = first_dimensions(vectors, asked.dimensions, "dimensions")
+    return vectors if asked.normalized is False else unit_length(vectors)
 
-    def of_type(type: EmbeddingType) -> list[Any]:
+
+def _rows(vectors: Rows, asked: EmbeddingsRequest) -> Sequence[object]:
+    """The `embedding` of each vector: an object with all types if the request has a list of types."""
+
+    def of_type(type: EmbeddingType) -> Sequence[object]:
         if type == "base64":
             return as_base64(vectors)
         rows = as_type(vectors, type)
@@ -181,9 +195,9 @@ def _rows(vectors: Any, asked: EmbeddingsRequest) -> list[Any]:
     return of_type(asked.embedding_type or "float")
 
 
-def _usage(embedded: Embedded) -> dict[str, Any]:
+def _usage(embedded: Embedded) -> dict[str, object]:
     tokens = sum(embedded.tokens)
-    usage: dict[str, Any] = {"prompt_tokens": tokens, "total_tokens": tokens}
+    usage: dict[str, object] = {"prompt_tokens": tokens, "total_tokens": tokens}
     if any(embedded.truncated):
         usage["truncated"] = [index for index, truncated in enumerate(embedded.truncated) if truncated]
     return usage

@@ -1,11 +1,8 @@
-"""POST /search and the thumbnails of what it finds, where STORE names a store."""
+"""POST /search, and thumbnails of what it finds. Both need STORE."""
 
 from __future__ import annotations
 
-import logging
-import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, Request
@@ -14,18 +11,14 @@ from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from ...errors import InvalidInput, InvalidStore, ModelMismatch, NotFound, RequestError, StoreUnavailable
+from ...errors import InvalidInput
+from ..context import context_of
 from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.items import image_item, text_item
 
-if TYPE_CHECKING:
-    from ...search.store import Store
-
-log = logging.getLogger("openclip_api")
 MAX_K = 1000
-LARGEST_FILE = 64_000_000  # bytes of an image that a thumbnail is made of
 
 
 class SearchRequest(Body):
@@ -46,19 +39,23 @@ router = APIRouter(tags=["search"])
 
 @router.post("/search", summary="The nearest rows of the store", openapi_extra=schema_of(SearchRequest))
 async def search(request: Request) -> Response:
-    store: LazyStore = request.app.state.store
     asked = await request_body(request, SearchRequest)
+    query, fingerprint, headers = await _query(request, asked)
+    store = context_of(request).store
+    results = await run_in_threadpool(store.search, query, asked.k, asked.filter, fingerprint)
+    return json_response({"results": results}, headers=headers)
+
+
+async def _query(request: Request, asked: SearchRequest) -> tuple[NDArray[np.floating], str | None, dict[str, str]]:
+    """The vector to look for, its model's fingerprint if that is known, and the answer's headers."""
     given = [name for name in ("text", "image", "vector") if getattr(asked, name) is not None]
     if len(given) != 1:
         raise InvalidInput("give one of 'text', 'image' and 'vector'", "body")
     if asked.vector is not None:
-        query, fingerprint, headers = np.array(asked.vector, np.float64), None, {}
-    else:
-        item = image_item(asked.image, "image") if asked.image is not None else text_item(asked.text or "", "text")
-        embedded = await embed(request, [item], asked.model)
-        query, fingerprint, headers = embedded.vectors[0], embedded.info.fingerprint, embedding_headers(embedded)
-    results = await run_in_threadpool(store.search, query, asked.k, asked.filter, fingerprint)
-    return json_response({"results": results}, headers=headers)
+        return np.array(asked.vector, np.float64), None, {}
+    item = image_item(asked.image, "image") if asked.image is not None else text_item(asked.text or "", "text")
+    embedded = await embed(request, [item], asked.model)
+    return embedded.vectors[0], embedded.info.fingerprint, embedding_headers(embedded)
 
 
 @router.get(
@@ -68,74 +65,6 @@ async def search(request: Request) -> Response:
     responses={200: {"content": {"image/jpeg": {}}}},
 )
 async def item_thumbnail(request: Request, id: str) -> Response:
-    settings = request.app.state.settings
-    picture = await run_in_threadpool(request.app.state.store.thumbnail, id, settings.max_image_megapixels)
+    context = context_of(request)
+    picture = await run_in_threadpool(context.store.thumbnail, id, context.settings.max_image_megapixels)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
-
-
-class LazyStore:
-    """STORE, opened when first asked for: the server embeds whether or not it is there. For several threads.
-
-    Raises NotFound without a STORE, StoreUnavailable where it cannot be read.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._open: Store | None = None
-
-    def search(
-        self, query: NDArray[Any], k: int, filter: dict[str, Any], fingerprint: str | None
-    ) -> list[dict[str, Any]]:
-        """Raises InvalidInput (vector, filter), ModelMismatch."""
-        store = self._store()
-        from ...search.filters import sql_of
-
-        if fingerprint not in (None, store.fingerprint):
-            raise ModelMismatch(f"the store holds vectors of {store.model_id} with fingerprint {store.fingerprint}")
-        if query.shape != (store.embed_dim,):
-            raise InvalidInput(f"vector: the store's have {store.embed_dim} numbers", "vector")
-        if not np.isfinite(query).all() or not query.any():
-            raise InvalidInput("vector: all numbers must be finite, and one not 0", "vector")
-        unit = (query / np.abs(query).max()).astype(np.float32)  # within float32, whatever its length
-        rows = self._asked(lambda: store.search(unit, k, sql_of(filter, store.schema)))
-        return [{name: value for name, value in row.items() if name != "path"} for row in rows]
-
-    def thumbnail(self, id: str, max_megapixels: float) -> bytes:
-        """Raises NotFound for an id that is not there, or has no image file that can be read."""
-        store = self._store()
-        from ...bulk.items import read_file
-        from ...search.thumbnails import thumbnail
-
-        row = self._asked(lambda: store.get(id))
-        try:
-            if row is not None:
-                return thumbnail(read_file(row["path"], LARGEST_FILE), max_megapixels)
-        except Exception as error:  # gone, no image, or damaged: a decoder may fail with any error
-            log.debug("no thumbnail: %s", type(error).__name__)
-        raise NotFound("no such item, or its image is not there any more")
-
-    def _asked(self, ask: Any) -> Any:
-        try:
-            return ask()
-        except RequestError:
-            raise
-        except Exception as error:
-            with self._lock:
-                self._open = None
-            log.warning("the store %s cannot be read: %s", self._path, type(error).__name__)
-            raise StoreUnavailable("the store cannot be read") from error
-
-    def _store(self) -> Store:
-        if self._path is None:
-            raise NotFound("nothing to search here: the server was started without STORE")
-        from ...search.store import Store
-
-        with self._lock:
-            if self._open is None:
-                try:
-                    self._open = Store(self._path)
-                except InvalidStore as error:
-                    log.warning("%s", error)
-                    raise StoreUnavailable("the store is not there, or cannot be read") from error
-            return self._open

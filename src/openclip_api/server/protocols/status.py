@@ -1,28 +1,31 @@
-"""/, /health, /ready, /info: what runs here and whether it can answer."""
+"""The server's own routes: what runs here, whether it can answer, and what it counts."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from ...inputs.images import FORMATS, MAX_ASPECT_RATIO
-from ..shared.answer import json_response
+from ...settings import Settings
+from ..context import context_of
+from ..metrics import CONTENT_TYPE
+from ..shared.answer import NOT_READY_HEADERS, json_response
 from ..shared.image_urls import MAX_IMAGE_URLS
 from ..shared.items import MAX_TEXT_CHARACTERS
 from ..web_page import page_response
 
 router = APIRouter(tags=["status"])
+LINKS = {"docs": "/docs", "health": "/health", "ready": "/ready", "info": "/info", "embeddings": "/embeddings"}
 
 
 @router.get("/", summary="A page for a browser, JSON for a program")
 async def root(request: Request) -> Response:
     if "text/html" in request.headers.get("accept", ""):
         return page_response(request, "index.html")
-    links = {"docs": "/docs", "health": "/health", "ready": "/ready", "info": "/info", "embeddings": "/embeddings"}
-    content = {"name": "OpenCLIP API", "version": request.app.version, **_status(request), "links": links}
+    shown = context_of(request).model_pool.readiness().shown
+    content = {"name": "OpenCLIP API", "version": request.app.version, **shown, "links": LINKS}
     return json_response(content, headers={"Vary": "Accept"})
 
 
@@ -32,26 +35,37 @@ async def root(request: Request) -> Response:
     responses={503: {"description": "restart it"}},
 )
 async def health(request: Request) -> Response:
-    """For what restarts a server: a batch that takes twice as long as requests may wait will help nobody."""
-    shelf, settings = request.app.state.shelf, request.app.state.settings
-    if shelf.busy_seconds > 2 * settings.request_timeout:
-        return json_response({"status": "hanging", "engine_busy_seconds": shelf.busy_seconds}, 503)
+    """For programs that restart a server: nobody waits any more for a batch that takes twice the request time-out."""
+    context = context_of(request)
+    busy_seconds = context.model_pool.busy_seconds
+    if busy_seconds > 2 * context.settings.request_timeout:
+        return json_response({"status": "hanging", "engine_busy_seconds": busy_seconds}, 503)
     return json_response({"status": "alive"})
 
 
 @router.get("/ready", summary="200 once the model answers, 503 before", responses={503: {"description": "loading"}})
 async def ready(request: Request) -> Response:
-    status = _status(request)
-    is_ready = status["status"] == "ready"
-    return json_response(status, 200 if is_ready else 503, None if is_ready else {"Retry-After": "2"})
+    is_ready, shown = context_of(request).model_pool.readiness()
+    return json_response(shown) if is_ready else json_response(shown, 503, NOT_READY_HEADERS)
 
 
 @router.get("/info", summary="The model (the first, or the one named) and the limits")
 async def info(request: Request, model: str | None = None) -> Response:
-    settings, shelf = request.app.state.settings, request.app.state.shelf
-    async with shelf.use(model, settings.request_timeout) as embedder:
+    context = context_of(request)
+    async with context.model_pool.use(model, context.settings.request_timeout) as embedder:
         facts = dataclasses.asdict(embedder.info)
-    limits = {
+    has_store = context.settings.store is not None
+    limits = _limits(context.settings)
+    return json_response({**facts, "models": context.model_pool.names(), "store": has_store, "limits": limits})
+
+
+@router.get("/metrics", summary="What the server counts, for Prometheus", response_class=PlainTextResponse)
+async def metrics(request: Request) -> Response:
+    return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _limits(settings: Settings) -> dict[str, object]:
+    return {
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
         "max_queue": settings.max_queue,
@@ -65,10 +79,3 @@ async def info(request: Request, model: str | None = None) -> Response:
         "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,
     }
-    content = {**facts, "models": shelf.names(), "store": settings.store is not None, "limits": limits}
-    return json_response(content)
-
-
-def _status(request: Request) -> dict[str, Any]:
-    status: dict[str, Any] = request.app.state.shelf.status()
-    return status

@@ -1,4 +1,4 @@
-"""Voyage's POST /v1/multimodalembeddings; its texts alone go to /v1/embeddings.
+"""Voyage's POST /v1/multimodalembeddings. Voyage's route for texts alone, /v1/embeddings, is in openai.py.
 
     {"inputs": [{"content": [{"type": "text", "text"}, {"type": "image_base64", "image_base64"}, ..]}],
      "truncation", "output_dimension", "output_dtype", "output_encoding" | "encoding_format": "base64"}
@@ -15,13 +15,13 @@ from fastapi import APIRouter, Request
 from pydantic import AliasChoices, Field
 from starlette.responses import Response
 
-from ...inputs.images import image_size
-from ...runtime.embedder import unit_length
-from ..shared.answer import Envelope, embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..envelope import Envelope
+from ..shared.answer import embeddings_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.content_parts import Inputs, part_counts, part_items
-from ..shared.embed import embed
-from ..shared.vectors import VectorType, as_base64, as_type, first_dimensions, fused
+from ..shared.embed import Embedded, embed
+from ..shared.vectors import VectorType, as_base64, as_type, first_dimensions, fused, indexed
 
 
 class EmbeddingsRequest(Body):
@@ -48,22 +48,21 @@ async def embeddings(request: Request) -> Response:
     vectors = fused(embedded.vectors, part_counts(asked.inputs))
     vectors = unit_length(first_dimensions(vectors, asked.output_dimension, "output_dimension"))
     rows = as_type(vectors, asked.output_dtype or "float")
-    sizes = [image_size(content) for content in embedded.contents if isinstance(content, bytes)]
+    answer = {
+        "object": "list",
+        "data": indexed(as_base64(rows) if asked.output_encoding else rows),
+        "model": embedded.info.model_id,
+        "usage": _usage(embedded),
+    }
+    return embeddings_response(answer, embedded)
+
+
+def _usage(embedded: Embedded) -> dict[str, int]:
+    sizes = [embedding.image_size for embedding in embedded.embeddings if embedding.image_size is not None]
     tokens = sum(embedded.tokens)
-    return json_response(
-        {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "embedding": row, "index": index}
-                for index, row in enumerate(as_base64(rows) if asked.output_encoding else rows)
-            ],
-            "model": embedded.info.model_id,
-            "usage": {
-                "text_tokens": tokens,
-                "image_pixels": sum(width * height for width, height in sizes),
-                "video_pixels": 0,  # there are none, but Voyage's client reads it
-                "total_tokens": tokens,
-            },
-        },
-        headers=embedding_headers(embedded),
-    )
+    return {
+        "text_tokens": tokens,
+        "image_pixels": sum(width * height for width, height in sizes),
+        "video_pixels": 0,  # there are none, but Voyage's client reads it
+        "total_tokens": tokens,
+    }

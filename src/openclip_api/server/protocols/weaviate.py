@@ -1,4 +1,4 @@
-"""What Weaviate's multi2vec-clip module asks of its inference container.
+"""What Weaviate's multi2vec-clip module asks its inference container.
 
 POST /vectorize {"texts": [".."], "images": ["<base64>"]} → {"textVectors": [[..]], "imageVectors": [[..]]}
 """
@@ -11,8 +11,10 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from ...runtime.embedder import unit_length
-from ..shared.answer import Envelope, embedding_headers, json_response
+from ...runtime.embedding import unit_length
+from ..context import context_of
+from ..envelope import Envelope
+from ..shared.answer import NOT_READY_HEADERS, embeddings_response, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.items import image_items, text_items
@@ -33,28 +35,26 @@ async def vectorize(request: Request) -> Response:
     texts, images = asked.texts or [], asked.images or []
     embedded = await embed(request, chain(text_items("texts", texts), image_items("images", images)), None)
     vectors = unit_length(embedded.vectors)
-    return json_response(
-        {"textVectors": list(vectors[: len(texts)]), "imageVectors": list(vectors[len(texts) :])},
-        headers=embedding_headers(embedded),
-    )
+    answer = {"textVectors": list(vectors[: len(texts)]), "imageVectors": list(vectors[len(texts) :])}
+    return embeddings_response(answer, embedded)
 
 
 @router.get("/meta", summary="The first model, as Weaviate shows it")
 async def meta(request: Request) -> Response:
-    async with request.app.state.shelf.use(None, request.app.state.settings.request_timeout) as embedder:
+    context = context_of(request)
+    async with context.model_pool.use(None, context.settings.request_timeout) as embedder:
         info = embedder.info
-    return json_response(
-        {
-            "model_name": info.name,
-            "pretrained": info.tag,
-            "model_config": {
-                "embed_dim": info.embed_dim,
-                "image_size": info.image_size,
-                "context_length": info.context_length,
-            },
-            "fingerprint": info.fingerprint,
-        }
-    )
+    answer = {
+        "model_name": info.name,
+        "pretrained": info.tag,
+        "model_config": {
+            "embed_dim": info.embed_dim,
+            "image_size": info.image_size,
+            "context_length": info.context_length,
+        },
+        "fingerprint": info.fingerprint,
+    }
+    return json_response(answer)
 
 
 @router.get("/.well-known/live", status_code=204, summary="204 while the process is alive")
@@ -64,5 +64,5 @@ async def live() -> Response:
 
 @router.get("/.well-known/ready", status_code=204, summary="204 once the model answers, 503 before")
 async def ready(request: Request) -> Response:
-    is_ready = request.app.state.shelf.status()["status"] == "ready"
-    return Response(status_code=204) if is_ready else Response(status_code=503, headers={"Retry-After": "2"})
+    is_ready = context_of(request).model_pool.is_ready
+    return Response(status_code=204) if is_ready else Response(status_code=503, headers=NOT_READY_HEADERS)

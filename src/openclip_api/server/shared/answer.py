@@ -1,10 +1,9 @@
-"""Answers: JSON with NumPy rows as they are, errors as each protocol wraps them, the headers that embeddings carry."""
+"""Answers: JSON that may hold NumPy rows, errors in each protocol's envelope, the headers of embeddings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -27,9 +26,11 @@ from ...errors import (
     TooLarge,
     UnsupportedMedia,
 )
+from ..context import envelope_of, state_of
+from ..envelope import Envelope, Problem
 from .embed import Embedded
 
-# The one table from errors to HTTP: status, and the `type` that a client can switch on.
+# The one table from errors to HTTP: the status, and the `type` that a program can compare with.
 STATUSES: dict[type[RequestError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid_request"),
     NotFound: (404, "not_found"),
@@ -47,37 +48,18 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
     DeadlineExceeded: (504, "deadline_exceeded"),
 }
 RETRY_AFTER = {429: "1", 503: "2"}  # seconds
+NOT_READY_HEADERS = {"Retry-After": RETRY_AFTER[503]}
 
 
-class Problem(NamedTuple):
-    """An error as a client meets it."""
-
-    status: int
-    kind: str  # a word that a program can switch on
-    message: str
-    param: str | None
-
-
-@dataclass(frozen=True)
-class Envelope:
-    """How a protocol tells an error: the answer's body, and its status for input that reads well but is wrong."""
-
-    body: Callable[[Problem], Any]
-    invalid: int = 422
-
-
-NATIVE = Envelope(lambda problem: {"error": {"type": problem.kind, "message": problem.message, "param": problem.param}})
-
-
-def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_response(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     body = orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, status, headers, media_type="application/json")
 
 
 def error_response(scope: Scope, status: int, kind: str, message: str, param: str | None = None) -> Response:
-    """In the envelope of the protocol that `scope`'s request speaks."""
-    envelope = _envelope(scope)
-    scope["state"]["error"] = kind  # for the log and the metrics
+    """In the envelope of the protocol that the request speaks."""
+    envelope = envelope_of(scope)
+    state_of(scope).error = kind
     if status == 422:
         status = envelope.invalid
     headers = {}
@@ -87,7 +69,7 @@ def error_response(scope: Scope, status: int, kind: str, message: str, param: st
 
 
 def error_schemas(envelope: Envelope) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI part for a protocol's errors."""
+    """What OpenAPI shows of a protocol's errors."""
     example = envelope.body(Problem(envelope.invalid, "invalid_input", "image[1]: not valid base64", "image[1]"))
     content = {"application/json": {"schema": {"type": "object"}, "example": example}}
     return {
@@ -101,20 +83,13 @@ def request_error_response(scope: Scope, error: RequestError) -> Response:
     return error_response(scope, status, kind, error.message, error.param)
 
 
+def embeddings_response(content: object, embedded: Embedded) -> Response:
+    return json_response(content, headers=embedding_headers(embedded))
+
+
 def embedding_headers(embedded: Embedded) -> dict[str, str]:
     timing = ", ".join(f"{stage};dur={seconds * 1000:.1f}" for stage, seconds in embedded.stages.items())
     headers = {"X-Model-Fingerprint": embedded.info.fingerprint, "Server-Timing": timing}
     if any(embedded.truncated):
         headers["X-Truncated-Texts"] = str(sum(embedded.truncated))
     return headers
-
-
-def _envelope(scope: Scope) -> Envelope:
-    """The one that a route set in the request's state, else that of the path, else the native one.
-
-    Asks for no more than a path, so that it serves middleware as well.
-    """
-    route = scope.get("route")  # where routing came so far: its path has the names of parameters in it
-    path = scope["path"] if route is None else route.path
-    envelope: Envelope = scope.get("state", {}).get("envelope") or scope["app"].state.envelopes.get(path, NATIVE)
-    return envelope

@@ -1,4 +1,4 @@
-"""A request's body as a pydantic model; what is wrong is named, never echoed."""
+"""A request's body as a pydantic model. An error names the field that is wrong, and never repeats its value."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
 
 
 class Body(BaseModel):
-    """A JSON object, read strictly: no string counts as a number. Unknown keys are left alone."""
+    """A JSON object, read strictly: a string is never taken for a number. Unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, protected_namespaces=())
 
 
-Model = TypeVar("Model", bound=BaseModel)
+Parsed = TypeVar("Parsed", bound=BaseModel)
 
-# pydantic's names for what went wrong, in words that fit a client's view
+# pydantic's error types, in words that make sense to a client
 REASONS = {
     "list_type": "expected a list",
     "too_short": "the list is empty",
@@ -31,9 +31,9 @@ REASONS = {
 }
 
 
-async def request_body(request: Request, model: type[Model]) -> Model:
+async def request_body(request: Request, schema: type[Parsed]) -> Parsed:
     """Raises InvalidRequest (not JSON), InvalidInput (a field is wrong), UnsupportedMedia, TooLarge."""
-    return validated(await read_json(request), model)
+    return validated(await read_json(request), schema)
 
 
 async def read_json(request: Request) -> Any:
@@ -58,15 +58,15 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def validated(content: Any, model: type[Model]) -> Model:
+def validated(content: object, schema: type[Parsed]) -> Parsed:
     """Raises InvalidInput."""
     try:
-        return model.model_validate(content)
+        return schema.model_validate(content)
     except ValidationError as error:
-        raise _told(error) from error
+        raise _invalid_input(error) from error
 
 
-def _told(error: ValidationError) -> InvalidInput:
+def _invalid_input(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     param = f"body{path}" if path[:1] in ("", "[") else path[1:]
@@ -75,14 +75,14 @@ def _told(error: ValidationError) -> InvalidInput:
 
 
 def schema_of(*models: type[BaseModel], **other_content: Any) -> dict[str, Any]:
-    """The OpenAPI part for a body that is parsed here and not by FastAPI: one of the models, or other media types."""
+    """What OpenAPI shows of a body that FastAPI does not parse: JSON of one of the models, or another media type."""
     schemas = [_inlined(schema, schema.pop("$defs", {})) for schema in (model.model_json_schema() for model in models)]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}, **other_content}}}
 
 
 def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
-    """References into a model's own $defs lead nowhere once the schema is part of a larger document."""
+    """The schema with each "$ref" replaced: a model's "$defs" are not found from inside a larger document."""
     if isinstance(schema, list):
         return [_inlined(part, definitions) for part in schema]
     if not isinstance(schema, dict):

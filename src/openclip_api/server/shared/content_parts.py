@@ -1,4 +1,4 @@
-"""Content of several parts, texts and images, as chat-like protocols write it."""
+"""An input of several parts, texts and images, as chat protocols write it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .items import Item, image_item, text_item
 
 
 def _url(value: Any) -> Any:
-    """Voyage has a string here, OpenAI, Cohere and vLLM an object with a `url`."""
+    """Voyage sends a string here. OpenAI, Cohere and vLLM send an object with a `url`."""
     url = value.get("url") if isinstance(value, dict) else value
     if not isinstance(url, str):
         raise PydanticCustomError("url", "expected a string or an object with a 'url'")
@@ -22,7 +22,7 @@ def _url(value: Any) -> Any:
 
 
 class Part(Body):
-    """{"type": "text", "text": …}, or "image_url" or "image_base64" with the field of the same name."""
+    """{"type": "text", "text": …}; "image_url" and "image_base64" have a field of the same name too."""
 
     type: Literal["text", "image_url", "image_base64"]
     text: str | None = None
@@ -38,7 +38,7 @@ Parts = Annotated[list[Part], Field(min_length=1)]
 
 
 class Input(Body):
-    """What makes one vector: its parts, or a string for one text."""
+    """What becomes one vector: a list of parts, or a string for one text."""
 
     content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
 
@@ -47,7 +47,7 @@ Inputs = Annotated[list[Input], Field(min_length=1)]
 
 
 def part_items(field: str, inputs: Sequence[Input]) -> Iterator[Item]:
-    """The parts of all inputs, one after the other. Raises InvalidInput, TooLarge."""
+    """The items of all inputs' parts, one after the other. Raises InvalidInput, TooLarge."""
     for index, one in enumerate(inputs):
         for number, part in enumerate(one.content):
             yield _part_item(part, f"{field}[{index}].content[{number}]")

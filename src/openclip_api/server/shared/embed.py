@@ -1,9 +1,10 @@
-"""The one call between a protocol's request and its answer: items in, vectors out."""
+"""The one call between a protocol's request and its answer: items come in, vectors go out."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,82 +13,88 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from ...errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
-from ...runtime.batching import Job
-from ...runtime.embedder import Embedder, Kind, ModelInfo, Vector
+from ...runtime.embedder import Embedder
+from ...runtime.embedding import Embedding, Kind, ModelInfo
+from ..context import context_of, state_of
 from .image_urls import contents_of
 from .items import Item
+
+STAGES = ("decode", "queue", "compute")  # the fields of Timings
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """The vectors in the items' order, and what an answer's headers and usage tell of them."""
+    """The items' embeddings in their order, and what an answer's headers and usage tell of them."""
 
     info: ModelInfo
+    embeddings: list[Embedding]  # [N]
     vectors: NDArray[np.float32]  # [N, embed_dim], as the model gives them
-    contents: list[str | bytes]  # [N], texts and encoded images
     tokens: list[int]  # [N], 0 for an image
     truncated: list[bool]  # [N], whether a text was cut at the context length
-    stages: dict[str, float]  # the longest time in seconds that an item spent in each
+    stages: dict[str, float]  # stage → the longest time in seconds that an item spent in it
 
 
 async def embed(request: Request, items: Iterable[Item], model: str | None, *, truncate: bool = True) -> Embedded:
-    """model: which of the server's, None for the first. truncate: False refuses a text that would be cut.
+    """model: the name of one of the server's models, None for the first. truncate: False refuses too long a text.
 
-    Raises RequestError, with the `param` of the first item that is wrong: TooLarge (also for more items than
+    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more items than
     MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
     DeadlineExceeded.
     """
-    shelf, settings = request.app.state.shelf, request.app.state.settings
+    context = context_of(request)
+    settings = context.settings
     counted = list(islice(items, settings.max_items + 1))
     if len(counted) > settings.max_items:
         raise TooLarge(f"more than {settings.max_items} items in one request: send fewer at once")
-    with request.app.state.budget.share() as take:
-        contents = await contents_of(counted, request.app.state.fetcher, take)
-        async with shelf.use(model, settings.request_timeout) as embedder:
+    with context.byte_budget.reservation() as reserve:
+        contents = await contents_of(counted, context.fetcher, reserve)
+        async with context.model_pool.use(model, settings.request_timeout) as embedder:
             _check_fingerprint(request, embedder.info)
-            await asyncio.sleep(0)  # requests that came together come to this point before the first goes on
-            jobs = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
-            vectors = await _results(jobs, counted, settings.request_timeout)
+            await asyncio.sleep(0)  # requests that came together all reach this point before the first one goes on
+            futures = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
+            embeddings = await _results(futures, counted, settings.request_timeout)
     info = embedder.info
-    tokens = [job.item.count if item.kind == "text" else 0 for job, item in zip(jobs, counted, strict=True)]
-    truncated = [item.kind == "text" and job.item.truncated for job, item in zip(jobs, counted, strict=True)]
+    tokens = [embedding.tokens.count if embedding.tokens else 0 for embedding in embeddings]
+    truncated = [embedding.tokens is not None and embedding.tokens.truncated for embedding in embeddings]
     if not truncate and any(truncated):
         param = counted[truncated.index(True)].param
         raise InvalidInput(f"{param}: longer than the model's {info.context_length} tokens", param)
-    stages = {stage: max(job.seconds[stage] for job in jobs) for stage in (jobs[0].seconds if jobs else ())}
-    rows = np.array(vectors, np.float32).reshape(len(vectors), info.embed_dim)
-    request.state.items, request.state.stages = len(counted), stages  # for the log and the metrics
-    return Embedded(info, rows, contents, tokens, truncated, stages)
+    timings = [embedding.timings for embedding in embeddings]
+    stages = {stage: max(getattr(of_item, stage) for of_item in timings) for stage in STAGES if timings}
+    rows = np.array([embedding.vector for embedding in embeddings], np.float32).reshape(-1, info.embed_dim)
+    state = state_of(request)
+    state.items, state.stages = len(counted), stages
+    return Embedded(info, embeddings, rows, tokens, truncated, stages)
 
 
-def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> list[Job[Vector]]:
-    """A job for each item, one for those that are the same: their vectors are then the same to the last bit, which
-    two rows of a batch, or of two batches, need not be."""
+def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
+    """Equal items share one future, so that their vectors are equal to the last bit: two rows of a batch, or of two
+    batches, may differ in it."""
     unique = list(dict.fromkeys(items))
-    jobs = dict(zip(unique, embedder.submit(unique), strict=True))
-    return [jobs[item] for item in items]
+    futures = dict(zip(unique, embedder.submit_all(unique), strict=True))
+    return [futures[item] for item in items]
 
 
 def _check_fingerprint(request: Request, info: ModelInfo) -> None:
-    """If-Match, RFC 9110 section 13.1.1: a client that indexed with one model does not want another's vectors."""
+    """If-Match, RFC 9110 section 13.1.1: a client whose index is of one model does not want another model's vectors."""
     given = ",".join(request.headers.getlist("if-match"))
     tags = [tag.strip() for tag in given.split(",")]
     if given and not {"*", info.fingerprint, f'"{info.fingerprint}"'} & set(tags):
         raise ModelMismatch(f"If-Match: the model's fingerprint is {info.fingerprint}", "If-Match")
 
 
-async def _results(jobs: Sequence[Job[Vector]], items: Sequence[Item], timeout: float) -> list[Vector]:
+async def _results(futures: Sequence[Future[Embedding]], items: Sequence[Item], timeout: float) -> list[Embedding]:
     """Raises the first item's error under its name."""
-    waiting = asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs), return_exceptions=True)
+    waiting = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
     try:
         results = await asyncio.wait_for(waiting, timeout)
     except asyncio.TimeoutError as error:  # before Python 3.11 another class than TimeoutError
         raise DeadlineExceeded(f"no answer within {timeout:g} seconds") from error
-    vectors = []
+    embeddings = []
     for item, result in zip(items, results, strict=True):
         if isinstance(result, RequestError):
             raise type(result)(f"{item.param}: {result.message}", item.param) from result
         if isinstance(result, BaseException):
             raise result
-        vectors.append(result)
-    return vectors
+        embeddings.append(result)
+    return embeddings

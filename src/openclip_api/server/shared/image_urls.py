@@ -1,4 +1,4 @@
-"""The images of a request that are given as URLs."""
+"""Fetches the images of a request that are given as URLs."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ OFF = "image URLs are not fetched here (ALLOW_IMAGE_URLS is off): send the image
 
 
 async def contents_of(
-    items: Sequence[Item], fetcher: ImageFetcher | None, take: Callable[[int], None]
+    items: Sequence[Item], fetcher: ImageFetcher | None, reserve: Callable[[int], None]
 ) -> list[str | bytes]:
-    """What the items hold, URLs fetched: each once, however often it is asked for.
+    """The items' texts and image bytes. Each different URL is fetched once.
 
+    reserve: called with the number of bytes before they are kept.
     Raises the first failure under its item's name: InvalidInput, TooLarge, ImageUnreachable, DeadlineExceeded,
-    and QueueFull where `take` raises it.
+    and QueueFull where `reserve` raises it.
     """
     first = {item.content.url: item for item in reversed(items) if isinstance(item.content, ImageURL)}
     if len(first) > MAX_IMAGE_URLS:
         raise TooLarge(f"more than {MAX_IMAGE_URLS} image URLs in one request")
-    fetched = dict(zip(first, await _fetch_all(list(first.values()), fetcher, take), strict=True))
+    fetched = dict(zip(first, await _fetch_all(list(first.values()), fetcher, reserve), strict=True))
     return [fetched[item.content.url] if isinstance(item.content, ImageURL) else item.content for item in items]
 
 
-async def _fetch_all(items: Sequence[Item], fetcher: ImageFetcher | None, take: Callable[[int], None]) -> list[bytes]:
-    tasks = [asyncio.ensure_future(_fetch(item, fetcher, take)) for item in items]
+async def _fetch_all(
+    items: Sequence[Item], fetcher: ImageFetcher | None, reserve: Callable[[int], None]
+) -> list[bytes]:
+    tasks = [asyncio.ensure_future(_fetch(item, fetcher, reserve)) for item in items]
     try:
         return await asyncio.gather(*tasks)
     finally:
@@ -37,11 +40,11 @@ async def _fetch_all(items: Sequence[Item], fetcher: ImageFetcher | None, take: 
             task.cancel()
 
 
-async def _fetch(item: Item, fetcher: ImageFetcher | None, take: Callable[[int], None]) -> bytes:
+async def _fetch(item: Item, fetcher: ImageFetcher | None, reserve: Callable[[int], None]) -> bytes:
     assert isinstance(item.content, ImageURL)
     if fetcher is None:
         raise InvalidInput(f"{item.param}: {OFF}", item.param)
     try:
-        return await fetcher.fetch(item.content.url, take)
+        return await fetcher.fetch(item.content.url, reserve)
     except RequestError as error:
         raise type(error)(f"{item.param}: {error.message}", item.param) from error

@@ -1,4 +1,4 @@
-"""What a request asks to embed: named texts and images."""
+"""What a request asks to embed: texts and images, each with a name for error messages."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from ...errors import TooLarge
 from ...inputs.base64_image import decode_image
-from ...runtime.embedder import Kind
+from ...runtime.embedding import Kind
 
 MAX_TEXT_CHARACTERS = 100_000
 
 
 @dataclass(frozen=True)
 class ImageURL:
-    """Where an image lies that is not here yet."""
+    """The address of an image that is not fetched yet."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class Item:
-    """`param` names it in an error: "image", or "image[1]" where there are several."""
+    """`param` names the item in an error: "image", or "image[1]" if there are several."""
 
     kind: Kind
     content: str | bytes | ImageURL
@@ -29,7 +29,7 @@ class Item:
 
 
 def text_item(text: str, param: str) -> Item:
-    """Raises TooLarge for a text that is beyond all use."""
+    """Raises TooLarge for a text that is far too long for any model."""
     if len(text) > MAX_TEXT_CHARACTERS:
         raise TooLarge(f"{param}: longer than {MAX_TEXT_CHARACTERS} characters", param)
     return Item("text", text, param)
@@ -42,19 +42,19 @@ def image_item(image: str, param: str) -> Item:
     return Item("image", decode_image(image, param), param)
 
 
-# One after the other as they are asked for: who counts them need not build what is over the limit.
+# These are iterators, so that a request with too many items is refused before all its items are built.
 
 
 def text_items(field: str, texts: Sequence[str]) -> Iterator[Item]:
-    """A field's texts, each named. Raises TooLarge."""
+    """The items of a field's texts. Raises TooLarge."""
     return (text_item(text, name(field, index, texts)) for index, text in enumerate(texts))
 
 
 def image_items(field: str, images: Sequence[str]) -> Iterator[Item]:
-    """A field's images, each named. Raises InvalidInput."""
+    """The items of a field's images. Raises InvalidInput."""
     return (image_item(image, name(field, index, images)) for index, image in enumerate(images))
 
 
 def name(field: str, index: int, values: Sequence[object]) -> str:
-    """What an error calls one of a field's values; the index counts only where there are several."""
+    """What an error calls one of a field's values. The index is left out if there is only one value."""
     return field if len(values) == 1 else f"{field}[{index}]"

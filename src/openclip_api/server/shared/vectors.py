@@ -1,9 +1,9 @@
-"""How vectors travel: cut short, fused, as numbers of several sizes, base64 or plain bytes."""
+"""The forms in which a protocol may send vectors: fewer dimensions, fused, other number types, base64, plain bytes."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ...errors import InvalidInput
-from ...runtime.embedder import unit_length
+from ...runtime.embedding import unit_length
 from .answer import embedding_headers
 from .embed import Embedded
 
@@ -22,7 +22,7 @@ OCTETS = "application/octet-stream"
 
 
 def first_dimensions(vectors: Rows, dimensions: int | None, param: str) -> Rows:
-    """[N, E] → [N, dimensions]; None and 0 leave them whole. Raises InvalidInput."""
+    """[N, E] → [N, dimensions]; None and 0 keep all. Raises InvalidInput."""
     if not dimensions:
         return vectors
     if not 1 <= dimensions <= vectors.shape[1]:
@@ -31,7 +31,7 @@ def first_dimensions(vectors: Rows, dimensions: int | None, param: str) -> Rows:
 
 
 def fused(vectors: Rows, counts: Sequence[int]) -> Rows:
-    """One vector for each input of several parts: the mean of their unit vectors, at length 1.
+    """One vector for each input of several parts: the mean of the parts' unit vectors, scaled to length 1.
 
     counts [M]: how many of the N vectors belong to each input. [N, E] → [M, E].
     """
@@ -42,10 +42,11 @@ def fused(vectors: Rows, counts: Sequence[int]) -> Rows:
 
 
 def as_type(vectors: Rows, type: VectorType) -> NDArray[Any]:
-    """The types of Cohere, Jina, Voyage and vLLM.
+    """The number types of Cohere, Jina, Voyage and vLLM.
 
-    int8: each vector times what makes its largest component 127, so cosines stay and lengths do not; uint8: 128 more.
-    ubinary: a bit for each dimension, 1 where it is over 0, eight to a byte, the first highest; binary: 128 less.
+    int8: each vector is scaled so that its largest component is 127 or -127: cosines stay the same, lengths do not.
+    uint8: int8 plus 128. ubinary: one bit for each dimension, 1 if it is over 0; eight bits to a byte, the first is
+    the highest. binary: ubinary minus 128.
     """
     if type == "float":
         return vectors
@@ -57,19 +58,24 @@ def as_type(vectors: Rows, type: VectorType) -> NDArray[Any]:
     return np.asarray(levels, np.int8) if type == "int8" else np.asarray(levels + 128, np.uint8)
 
 
+def indexed(rows: Iterable[object]) -> list[dict[str, object]]:
+    """A list of embeddings as OpenAI writes it, and others after it."""
+    return [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows)]
+
+
 def as_base64(rows: NDArray[Any]) -> list[str]:
-    """The little-endian bytes of each row."""
+    """The little-endian bytes of each row, as base64."""
     return [base64.b64encode(row.tobytes()).decode() for row in _little_endian(rows)]
 
 
 def wants_octets(request: Request) -> bool:
-    """Whether `Accept` asks for the vectors' bytes."""
+    """Whether the `Accept` header asks for plain bytes."""
     accepted = request.headers.get("accept", "").lower().split(",")
     return OCTETS in (media_type.partition(";")[0].strip() for media_type in accepted)
 
 
 def octets_response(vectors: Rows, embedded: Embedded) -> Response:
-    """All rows' float32, little-endian, one row after the other; the shape is in a header."""
+    """All rows as little-endian float32, one after the other. A header has the shape."""
     headers = {"X-Shape": ",".join(map(str, vectors.shape)), "X-Dtype": "float32", **embedding_headers(embedded)}
     return Response(_little_endian(vectors).tobytes(), 200, headers, media_type=OCTETS)
 

@@ -1,4 +1,4 @@
-"""What a cluster's worker does, without a cluster: shards whose items were pickled on another machine."""
+"""What an actor of a Ray cluster does, without a cluster: shards whose items were pickled on another machine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from openclip_api.bulk.job import Output
+from openclip_api.bulk.run import OutputSpec
+from openclip_api.bulk.shard_embedder import ShardEmbedder
 from openclip_api.bulk.sources import Sources
-from openclip_api.bulk.tables import Columns, Reading
+from openclip_api.bulk.tables import Columns, ImageAccess
 from openclip_api.bulk.urls import UrlReader
-from openclip_api.bulk.worker import Worker
+from openclip_api.cli import load_model
 from openclip_api.errors import InvalidSource, UnknownModel
 from openclip_api.settings import read_settings
 
@@ -46,15 +47,15 @@ def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "base64", "urls"])
-def test_a_worker_s_shard_is_the_command_s(here: Path, run: Embed, kind: str):
+def test_a_shard_of_the_cluster_is_the_command_s(here: Path, run: Embed, kind: str):
     paths, columns = sources_of(here)[kind]
     flags = ["--image-column", "image"] if kind == "base64" else ["--url-column", "url"] if kind == "urls" else []
     run(*paths, *flags, "--out", here / "out")
-    items = list(Sources(paths, columns, Reading(10**6, UrlReader((), 10**6, 5).fetch)))
+    items = list(Sources(paths, columns, ImageAccess(10**6, UrlReader((), 10**6, 5).fetch)))
     items = pickle.loads(pickle.dumps(items))
-    worker = Worker(EMOJI, str(here), paths)
-    model = worker.start()
-    made = worker.embed(items, Output("parquet", "float32", False, 10_000, model.embed_dim, {}))
+    shards = ShardEmbedder(load_model, EMOJI, str(here), paths)
+    model = shards.start()
+    made = shards.embed(items, OutputSpec("parquet", "float32", False, 10_000, model.embed_dim, {}))
     found, wanted = pl.read_parquet(made.files["parquet"]), rows_of(here / "out")
     assert (made.rows, made.failures) == (len(wanted), wanted["error"].count())
     assert found.drop("vector").equals(wanted.drop("vector"))
@@ -64,7 +65,7 @@ def test_a_worker_s_shard_is_the_command_s(here: Path, run: Embed, kind: str):
 
 def test_a_node_without_the_sources_or_the_model_says_so(here: Path):
     with pytest.raises(InvalidSource, match=r"^photos is not there: each node must have the sources at the same path$"):
-        Worker(EMOJI, str(here), ["photos"]).start()
+        ShardEmbedder(load_model, EMOJI, str(here), ["photos"]).start()
     with pytest.raises(UnknownModel, match="local-dir:/nowhere"):
-        Worker(read_settings(model_name="local-dir:/nowhere"), "/no/such/folder", []).start()
+        ShardEmbedder(load_model, read_settings(model_name="local-dir:/nowhere"), "/no/such/folder", []).start()
     assert Path.cwd() == here

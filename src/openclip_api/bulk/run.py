@@ -1,0 +1,139 @@
+"""Embed what a run lacks: read ahead, embed, collect the rows of a shard, write it, continue.
+
+Reading, decoding, computing and writing overlap. Threads read contents and submit them to the embedder, which makes
+them wait while it is full; rows are taken in the sources' order. At most WINDOW items are between the two.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from ..errors import RequestError
+from ..runtime.embedder import UnusableVectors
+from ..runtime.embedding import Embedding, unit_length
+from .durable import write_file
+from .formats import FAILURES, WRITERS, Dtype, Format, Layout, Row, failures_of, parquet_bytes
+from .item_embedder import ItemEmbedder
+from .items import SourceItem, Unreadable, printable, reason
+from .ledger import FinishedShard, Ledger
+from .progress import Progress
+
+WINDOW = 512
+ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the run
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """How rows become shards. extra: the types of the columns that are carried along."""
+
+    format: Format
+    dtype: Dtype
+    normalize: bool
+    shard_rows: int
+    embed_dim: int
+    extra: dict[str, pa.DataType]
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.embed_dim, self.dtype, self.extra)
+
+
+class PendingShard(NamedTuple):
+    """A shard that the ledger lacks."""
+
+    number: int
+    items: list[SourceItem]
+
+
+def write_missing_shards(
+    embedder: ItemEmbedder, items: Iterable[SourceItem], ledger: Ledger, output: OutputSpec, progress: Progress
+) -> None:
+    """Write every shard that the ledger lacks.
+
+    Raises CannotWrite, InvalidSource, and whatever breaks the embedder itself.
+    """
+    number, shard = 0, list[Row]()
+    for index, row in _rows(_missing_items(items, ledger, output.shard_rows), embedder, output.normalize):
+        if index // output.shard_rows != number and shard:
+            ledger.add(number, _finished(shard, output))
+            shard = []
+        number = index // output.shard_rows
+        shard.append(row)
+        progress.add(1, row.error is not None)
+    if shard:
+        ledger.add(number, _finished(shard, output))
+
+
+def missing_shards(items: Iterable[SourceItem], ledger: Ledger, shard_rows: int) -> Iterator[PendingShard]:
+    by_shard = groupby(_missing_items(items, ledger, shard_rows), lambda numbered: numbered[0] // shard_rows)
+    return (PendingShard(number, [item for _, item in numbered]) for number, numbered in by_shard)
+
+
+def embed_shard(items: Sequence[SourceItem], embedder: ItemEmbedder, output: OutputSpec) -> FinishedShard:
+    """One shard from its items alone. Raises whatever breaks the embedder itself."""
+    return _finished([row for _, row in _rows(enumerate(items), embedder, output.normalize)], output)
+
+
+def write_failures(ledger: Ledger, out: Path, format: Format) -> None:
+    """Write OUT/failures.parquet: the failed rows of all shards. Raises CannotWrite."""
+    failed = (shard for shard in ledger.shards() if shard.failures)
+    tables = [failures_of(format, ledger.path(file)) for shard in failed for file in shard.files]
+    write_file(out / "failures.parquet", parquet_bytes(pa.concat_tables([FAILURES.empty_table(), *tables])))
+
+
+def write_lance_table(ledger: Ledger, out: Path, layout: Layout) -> None:
+    """Make the shards one table, OUT/vectors.lance. Raises CannotWrite."""
+    from .lance_table import write_table  # needs the extra `lance`
+
+    files = ((file.name, shard.rows, file.bytes) for shard in ledger.shards() for file in shard.files)
+    write_table(out / "vectors.lance", files, layout.table([Row("", "")]))
+
+
+def _finished(rows: Sequence[Row], output: OutputSpec) -> FinishedShard:
+    failures = sum(row.error is not None for row in rows)
+    return FinishedShard(len(rows), failures, WRITERS[output.format](rows, output.layout))
+
+
+def _missing_items(items: Iterable[SourceItem], ledger: Ledger, shard_rows: int) -> Iterator[tuple[int, SourceItem]]:
+    return ((index, item) for index, item in enumerate(items) if index // shard_rows not in ledger)
+
+
+def _rows(
+    items: Iterable[tuple[int, SourceItem]], embedder: ItemEmbedder, normalize: bool
+) -> Iterator[tuple[int, Row]]:
+    """One row for each item, in their order."""
+    window: deque[tuple[int, SourceItem, Future[Future[Embedding]]]] = deque()
+    pool = ThreadPoolExecutor(embedder.reader_threads, thread_name_prefix="read")
+    try:
+        for index, item in items:
+            window.append((index, item, pool.submit(_start, item, embedder)))
+            if len(window) == WINDOW:
+                yield _row(*window.popleft(), normalize)
+        while window:
+            yield _row(*window.popleft(), normalize)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(item: SourceItem, embedder: ItemEmbedder) -> Future[Embedding]:
+    return embedder.submit_blocking(item.kind, item.read())
+
+
+def _row(index: int, item: SourceItem, started: Future[Future[Embedding]], normalize: bool) -> tuple[int, Row]:
+    extra = {name: printable(value) if isinstance(value, str) else value for name, value in item.extra.items()}
+    id, path = printable(item.id), printable(item.path)
+    try:
+        embedding = started.result().result()
+    except ITEMS_FAULT as error:
+        return index, Row(id, path, error=printable(reason(error)), extra=extra)
+    vector = unit_length(embedding.vector) if normalize else embedding.vector
+    width, height = embedding.image_size or (None, None)
+    return index, Row(id, path, vector, width, height, extra=extra)

@@ -1,0 +1,66 @@
+"""Resolve a name, check each of its addresses, connect to one of just these."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpcore2
+
+from ..errors import InvalidInput
+from .public_address import Address
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+CONNECT_SECONDS = 3  # to an address that is not the last one
+NOT_ALLOWED = "the URL's host cannot be found, or is none that images are fetched from here"
+
+
+class CheckedNetwork(httpcore2.AsyncNetworkBackend):
+    """Connects to a host only if all its addresses are allowed, and then to one of these, without a second look-up."""
+
+    def __init__(
+        self, resolve: Resolve, is_allowed: Callable[[Address], bool], backend: httpcore2.AsyncNetworkBackend
+    ) -> None:
+        self._resolve, self._is_allowed, self._backend = resolve, is_allowed, backend
+
+    async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
+        """Raises InvalidInput for a host that is not found or not allowed. Ignores httpcore2's own options."""
+        addresses = await self._addresses(host, port)
+        if not addresses or not all(map(self._is_allowed, addresses)):
+            raise InvalidInput(NOT_ALLOWED)
+        for address in addresses[:-1]:
+            try:
+                return await self._backend.connect_tcp(str(address), port, CONNECT_SECONDS)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout):
+                continue
+        return await self._backend.connect_tcp(str(addresses[-1]), port)
+
+    async def _addresses(self, host: str, port: int) -> list[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            return [ipaddress.ip_address(address) for address in await self._resolve(host, port)]
+        except (
+            OSError,
+            ValueError,
+        ):  # no such name: answered as a forbidden one, so that nobody learns which names exist
+            return []
+
+
+class SystemResolver:
+    """The operating system's resolver, in threads of its own: a look-up that hangs delays other look-ups alone."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="resolve")
+
+    async def __call__(self, host: str, port: int) -> list[str]:
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        )
+        return [str(address[0]) for *_, address in found]

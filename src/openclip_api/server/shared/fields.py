@@ -1,0 +1,22 @@
+"""Types of fields that several protocols have in their bodies."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+
+def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, (str, list)):
+        raise PydanticCustomError("string_or_list", "expected a string or a list of strings")
+    return [value] if isinstance(value, str) else value
+
+
+Strings = Annotated[list[str], Field(min_length=1)]
+StringOrList = Annotated[
+    Strings,
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
