@@ -25,10 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("--quick"):
-        for item in items:
-            if "server" in getattr(item, "fixturenames", ()):  # a process, unless quick
-                item.add_marker("process")
+    is_quick = config.getoption("--quick")
+    processes = {"hub"} if is_quick else {"hub", "server"}  # who asks a hub does so from a process of its own
+    for item in items:
+        if processes.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
+    if not is_quick:
         return
     left_out = {item for item in items if any(map(item.get_closest_marker, ("slow", *MAY_START_PROCESSES)))}
     config.hook.pytest_deselected(items=list(left_out))

@@ -22,12 +22,10 @@ from typing import Any
 
 import pytest
 
-from ..support import checkpoint_start
+from ..support import start as start_module
 from ..support.forked_start import Start, environment, start
 from ..support.hub_server import Altered, Cut, Fault, Hang, Hub, Portal, Slow, Status, WrongSize
 from .conftest import CONFIG, REPO, WEIGHTS, small_repository, weights
-
-pytestmark = pytest.mark.process
 
 NAME = f"hf-hub:{REPO}"
 LAION = "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
@@ -438,7 +436,7 @@ def test_starts_at_once_against_an_empty_cache(hub: Hub, home: Path, starts: int
 
 
 def in_a_subprocess(home: Path, hub: Hub, stderr: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(Path(checkpoint_start.__file__)), NAME]
+    command = [sys.executable, str(Path(start_module.__file__)), NAME]
     settings = environment(home, HF_ENDPOINT=hub.url)
     return subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=stderr)
 

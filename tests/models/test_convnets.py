@@ -29,7 +29,6 @@ def one_of_a_kind(name: str) -> dict[str, str]:
     return {re.sub(r"\d+", "#", key): key for key in keys}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name in CONVNETS for key in one_of_a_kind(name).values()])
 def test_each_tensor_is_needed_whole(name: str, key: str, tmp_path: Path) -> None:
     config, tensors = CONFIGS[name], TENSORS[name]

@@ -38,7 +38,6 @@ TOWER_TENSORS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), TOWER_TENSORS)
 def test_each_tensor_is_needed_whole(name: str, key: str, tmp_path: Path) -> None:
     """Left out, of another shape, or there twice under two names."""

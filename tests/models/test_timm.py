@@ -43,7 +43,6 @@ def first_of_each(keys: list[str]) -> list[str]:
 CASES = [(name, key) for name in NAMES for key in first_of_each(sorted(tensors(name)))]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "key"), CASES)
 def test_each_tensor_is_needed_whole(name: str, key: str, tmp_path: Path) -> None:
     """Left out, of another shape, or there twice under two names."""

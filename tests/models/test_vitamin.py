@@ -27,7 +27,6 @@ def changed(**vision: Any) -> dict[str, Any]:
     return config
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(key for key in TENSORS if key.startswith("visual.")))
 def test_each_tensor_is_needed_whole(key: str, tmp_path: Path) -> None:
     """Left out, of another shape, or there twice under two names."""

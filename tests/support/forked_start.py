@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from . import checkpoint_start
+from . import start as start_module
 
 OURS = ("HF_", "HUGGING", "XDG_", "MODEL_", "CACHE_DIR", "TEST_", "HOME")
 
@@ -65,6 +65,6 @@ def _run(answer: Connection, environment: dict[str, str], arguments: tuple[str, 
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the library tells of its retries there
     warnings.simplefilter("error")
     try:
-        answer.send(checkpoint_start.start(*arguments))
+        answer.send(start_module.start(*arguments))
     except BaseException:
         answer.send({"crash": traceback.format_exc()})

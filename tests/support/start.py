@@ -1,7 +1,7 @@
 """What a start does with a checkpoint, up to its verified weights.
 
 huggingface_hub reads its settings when it is imported: each start is a fresh process, which imports
-it (through this package) only after its environment is set. `python checkpoint_start.py NAME [TAG]` prints JSON.
+it (through this package) only after its environment is set. `python start.py NAME [TAG]` prints JSON.
 """
 
 from __future__ import annotations
