@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve test clients page recipes recall ray check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve quick test clients page recipes recall ray check package chaos fuzz parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ demo: .venv/runtime ## start on the built-in model, print a first request
 
 serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-32 laion2b_s34b_b79k)
 	$(BIN)/openclip-api serve
+
+quick: .venv/test ## the inner loop: no process, no network, less than a minute
+	$(BIN)/python -m pytest --quick -q
 
 test: .venv/test ## the tests: offline, without torch
 	$(BIN)/python -m pytest
@@ -44,7 +47,7 @@ recall: .venv/test ## recall@10 of the index over 100,000 vectors against exact 
 ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on this machine, nodes killed, in some six minutes
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
 
-FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
+FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_connection.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,40 @@ import skimage.data
 from PIL import Image
 
 from .golden.shrunk import shrink
+from .support.no_process import NoProcess
+from .support.server_in_process import ServerInProcess, build_app, serve_in_process
 from .support.server_process import ServerProcess
 from .support.tiny_checkpoint import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
+NO_PROCESS = NoProcess()
+MAY_START_PROCESSES = ("process", "package", "chaos", "fuzz")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="no test that is marked process or slow; see CONTRIBUTING.md")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    is_quick = config.getoption("--quick")
+    processes = {"hub"} if is_quick else {"hub", "server"}  # who asks a hub does so from a process of its own
+    for item in items:
+        if processes.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("process")
+    if not is_quick:
+        return
+    left_out = {item for item in items if any(map(item.get_closest_marker, ("slow", *MAY_START_PROCESSES)))}
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    with nullcontext() if any(map(item.get_closest_marker, MAY_START_PROCESSES)) else NO_PROCESS.watching():
+        return (yield)
+
+
+pytest_runtest_call = pytest_runtest_setup
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,10 +62,15 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(tiny: Path) -> Iterator[ServerProcess]:
-    """A running server on the small checkpoint, with low limits."""
+def server(tiny: Path, request: pytest.FixtureRequest) -> Iterator[ServerProcess | ServerInProcess]:
+    """A running server on the small checkpoint, with low limits; the application without a process in `make quick`."""
     limits = {"MAX_ITEMS": 8, "MAX_BODY_MB": 4, "MAX_IMAGE_MEGAPIXELS": 2}
-    with ServerProcess(MODEL_NAME=f"local-dir:{tiny}", PRECISION="fp32", **limits) as process:
+    settings = {"MODEL_NAME": f"local-dir:{tiny}", "PRECISION": "fp32", **limits}
+    if request.config.getoption("--quick"):
+        with serve_in_process(build_app(**settings)) as server:
+            yield server
+        return
+    with ServerProcess(**settings) as process:
         yield process
         assert process.stop() == 0
 

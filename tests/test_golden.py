@@ -20,6 +20,7 @@ from .golden import IMAGES, MODELS, TEXTS, arrays
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 
 HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+BF16 = pytest.param("bf16", marks=[pytest.mark.slow, pytest.mark.skipif(not HAS_BF16, reason="no bf16")])
 LEAST_COSINE = {"fp32": 0.99999, "bf16": 0.999}
 MOST_DISTANCE = {"fp32": 1e-5, "bf16": 0.05}  # of the vector's length: a cosine is blind to scale
 
@@ -29,9 +30,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return MODELS[request.param]
 
 
-@pytest.fixture(
-    scope="module", params=["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bf16"))]
-)
+@pytest.fixture(scope="module", params=["fp32", BF16])
 def embedder(folder: Path, request: pytest.FixtureRequest) -> Iterator[Embedder]:
     with closing(load(f"local-dir:{folder}", precision=request.param)) as embedder:
         yield embedder

@@ -20,6 +20,7 @@ def test_all_names_what_is_exported():
         openclip_api.no_such_name  # noqa: B018
 
 
+@pytest.mark.process
 def test_importing_it_writes_nothing_and_tells_nobody(tmp_path: Path):
     program = "import openclip_api, sys; assert sys.modules['openvino_telemetry'] is None"
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

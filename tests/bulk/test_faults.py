@@ -46,6 +46,7 @@ PARQUET = 4 + 3 * 6 + 4  # manifest, shards with their lines, failures
 LANCE = PARQUET + 6  # Lance's transaction, manifest and version hint, and three folders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "writes", "code"),
     [("parquet", PARQUET, errno.ENOSPC), ("parquet", PARQUET, errno.EIO), ("lance", LANCE, errno.ENOSPC)],
@@ -85,6 +86,7 @@ def test_a_broken_resume_can_be_resumed(tmp_path: Path, run: Embed, monkeypatch:
     same_rows(tmp_path / "out", tmp_path / "whole")
 
 
+@pytest.mark.process
 def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed):
     source = write_collection(tmp_path / "images", 25)
     run(source, "--out", tmp_path / "whole", *SHARD)
@@ -100,12 +102,14 @@ def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed):
     same_rows(tmp_path / "out", tmp_path / "whole")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("format", ["parquet", "lance"])
 def test_killed_a_few_times(tmp_path: Path, run: Embed, monkeypatch: pytest.MonkeyPatch, format: str):
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # a kill may leave a part of a Lance shard there
     kill_until_done(tmp_path, run, images=60, kills=4, seed=1, format=format)
 
 
+@pytest.mark.process
 def test_ctrl_c_ends_it_at_once_and_it_goes_on(tmp_path: Path, run: Embed):
     source = tmp_path / "t.txt"
     source.write_text("\n".join(f"text {n}" for n in range(20_000)))
@@ -120,6 +124,7 @@ def test_ctrl_c_ends_it_at_once_and_it_goes_on(tmp_path: Path, run: Embed):
     assert (code, stderr) == (130, "")
 
 
+@pytest.mark.process
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "pyarrow.py").write_text("raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -113,6 +113,7 @@ def test_a_table_that_cannot_be_written_is_one_line(tmp_path: Path, run: Embed, 
     same_rows(tmp_path / "out", tmp_path / "whole")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("missing", [1, 1000])
 def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed, images: Path, missing: int):
     run(images, "--out", tmp_path / "whole", *LANCE)
@@ -143,6 +144,7 @@ def test_a_table_that_did_not_fit_on_the_disk_is_reported(tmp_path: Path, run: E
     same_rows(tmp_path / "out", tmp_path / "whole")
 
 
+@pytest.mark.process
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as util\nfind = util.find_spec\n"

@@ -11,6 +11,8 @@ import pytest
 
 from ..support.protocol_pages import BLOCK, ROOT
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize(("page", "count", "found"), [("bulk", 3, "airplane.png"), ("search", 1, "automobile.png")])
 def test_a_page_s_commands(tmp_path: Path, page: str, count: int, found: str):

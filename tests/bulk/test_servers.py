@@ -34,6 +34,7 @@ def answered(server: FakeServer, status: int = 200) -> float:
     return server.metric("openclip_requests_total", route="/embeddings", status=str(status))
 
 
+@pytest.mark.process
 def test_a_server_gives_the_rows_that_this_process_gives(tmp_path: Path, run: Embed, emoji: ServerProcess):
     source = write_collection(tmp_path / "images", 40)
     (tmp_path / "t.txt").write_text("a red car\n\na cat\n")
@@ -43,6 +44,7 @@ def test_a_server_gives_the_rows_that_this_process_gives(tmp_path: Path, run: Em
     same_rows(tmp_path / "there", tmp_path / "here")
 
 
+@pytest.mark.process
 def test_a_run_may_move_from_here_to_a_server(tmp_path: Path, run: Embed, emoji: ServerProcess):
     source = write_collection(tmp_path / "images", 40)
     run(source, "--out", tmp_path / "here", *SHARD)
@@ -54,6 +56,7 @@ def test_a_run_may_move_from_here_to_a_server(tmp_path: Path, run: Embed, emoji:
         run(source, "--server", url_of(other), "--out", tmp_path / "both", *SHARD)
 
 
+@pytest.mark.process
 def test_servers_share_the_work_and_one_may_die(tmp_path: Path):
     source = tmp_path / "t.txt"
     source.write_text("\n".join(f"text {n}" for n in range(1500)))
@@ -76,6 +79,7 @@ def test_servers_share_the_work_and_one_may_die(tmp_path: Path):
     assert rows["vector"].null_count() == 0
 
 
+@pytest.mark.process
 def test_no_key_no_server_and_two_models_are_one_line(tmp_path: Path, run: Embed, emoji: ServerProcess):
     (tmp_path / "t.txt").write_text("a")
     with pytest.raises(ServerFailed, match="refuses the key: set API_KEY"):
@@ -92,7 +96,7 @@ class Scripted(ThreadingHTTPServer):
     def __init__(self, statuses: list[int]) -> None:
         self.statuses = statuses
         super().__init__(("127.0.0.1", 0), Answer)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -144,6 +148,7 @@ def test_what_does_not_pass_ends_the_run(status: int, message: str):
         scripted.shutdown()
 
 
+@pytest.mark.process
 def test_what_a_server_answers_500_for_is_a_row_that_failed(tmp_path: Path, run: Embed):
     texts = [f"text {n}" for n in range(30)]
     texts[7] = "poison"
@@ -164,6 +169,7 @@ def test_a_server_that_answers_500_for_all_ends_the_run(tmp_path: Path, run: Emb
         scripted.shutdown()
 
 
+@pytest.mark.slow
 def test_patience_ends():
     with Scripted([503] * 1000) as scripted, RemoteEmbedder([scripted.url], None, patience=1) as embedder:
         with pytest.raises(ServerFailed, match="has no room: status 503"):

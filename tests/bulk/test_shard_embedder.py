@@ -45,6 +45,7 @@ def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["images", "base64", "urls"])
 def test_a_shard_of_the_cluster_is_the_command_s(here: Path, run: Embed, kind: str):
     paths, columns = sources_of(here)[kind]

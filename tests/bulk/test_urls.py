@@ -70,6 +70,7 @@ def test_images_are_fetched_and_embedded(tmp_path: Path, run: Embed, embedder: E
     assert rows.select("width", "height").rows() == [(45, 32)] * 4
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_a_row_that_says_so(tmp_path: Path, run: Embed, upstream: Upstream):
     sentinel = Sentinel()
     names = ["a.jpg", "404", "page", "large", "hang", "inward"]

@@ -74,6 +74,7 @@ def test_the_unseen_vectors_are_this_models(samples: np.ndarray, unseen: Unseen)
     assert np.einsum("ne,ne->n", samples[drawn], unseen.rows(names)).min() > 0.6  # other sizes and backgrounds
 
 
+@pytest.mark.slow
 def test_recall_on_the_unseen_vendor(embedder: Embedder, unseen: Unseen):
     texts = embedder.embed_texts(unseen.names, normalize=True)
     assert len(texts) >= 1000
@@ -96,6 +97,7 @@ def test_the_file_is_small_and_half_precision():
     assert weights.stat().st_size < 25e6
 
 
+@pytest.mark.process
 def test_what_make_demo_prints_works():
     """`python samples/rank.py TEXT | curl …/rank -d @-` against `MODEL_NAME=emoji openclip-api serve`."""
     request = subprocess.run(

@@ -76,6 +76,7 @@ def test_docker_s_command_fits_the_image_and_compose():
     assert [mount.partition(":")[2] for mount in service["volumes"]] == [volume]
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
 def test_systemd_takes_the_unit(tmp_path: Path):
     program = "/opt/openclip-api/bin/openclip-api"

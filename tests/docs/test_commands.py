@@ -1,6 +1,7 @@
 """The indented commands of the README and of docs/, run as they are written, on the built-in model.
 
-Fenced ones are run by test_pages.py and bulk/test_pages.py. A command that is in neither table below fails a test.
+Fenced ones are run by test_protocol_pages.py and bulk/test_pages.py. A command that is in neither table below fails a
+test.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import pytest
 
 from ..support.protocol_pages import ROOT, WRITTEN_URL
 from ..support.server_process import OURS, ServerProcess
+
+pytestmark = pytest.mark.process
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 PROGRAMS = "curl|docker|kubectl|make|openclip-api|pip|python3|ray|rsync|serve|taskset|cp|rm|systemctl|journalctl|/"

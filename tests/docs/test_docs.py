@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import openclip_api
 from openclip_api.checkpoints import checkpoint
 from openclip_api.checkpoints.config import read_config
 from openclip_api.checkpoints.registry import pretrained
@@ -42,6 +43,12 @@ def test_every_link_to_a_heading_finds_it(name: str):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#([^)]+)\)", DOCUMENTS[name]):
         headings = re.findall(r"^#+ (.*)", DOCUMENTS[Path(target).name or name], re.MULTILINE)
         assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_changelog_and_the_package_have_one_version():
+    newest, *_ = re.findall(r"^## \[(\d.*?)\]", DOCUMENTS["CHANGELOG.md"], re.MULTILINE)
+    (packaged,) = re.findall(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert newest == packaged == openclip_api.__version__
 
 
 def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):

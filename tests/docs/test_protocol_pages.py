@@ -29,6 +29,7 @@ def test_every_page_is_linked_and_has_something_to_run():
         assert page.stem in runnable
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", SHELL)
 def test_a_command_works_as_written(emoji: ServerProcess, tmp_path: Path, name: str):
     written, _ = SHELL[name]

@@ -22,6 +22,7 @@ def engine(folder: Path, precision: str = "fp32") -> OpenVinoEngine:
     return OpenVinoEngine(towers, precision)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_weights_live_as_long_as_the_engine(name: str) -> None:
     """The graphs point into mapped memory: whoever made them may let go of it."""
@@ -62,6 +63,7 @@ def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch)
         check_precision("bf16")
 
 
+@pytest.mark.slow
 def test_batches_and_lengths_take_a_few_sizes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each new shape costs time and memory that are never given back."""
     made = engine(MODELS["openai"])

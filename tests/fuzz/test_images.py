@@ -48,6 +48,7 @@ def mutated(seeds: list[bytes], rng: random.Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.process
 def test_mutated_images_are_read_or_refused():
     seeds = list(IMAGES.values()) + [data for _, data, _ in BAD if 0 < len(data) < 60_000]
     rng = random.Random(SEED)
@@ -77,6 +78,7 @@ def test_mutated_images_are_read_or_refused():
     assert seen["InvalidImage"] > COUNT / 100
 
 
+@pytest.mark.process
 def test_a_planted_crash_would_be_seen(monkeypatch: pytest.MonkeyPatch):
     processes = DecoderProcesses(PreprocessConfig(size=32), max_megapixels=4, count=1)
     child = processes._idle.get()

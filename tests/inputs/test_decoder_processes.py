@@ -20,6 +20,8 @@ from openclip_api.inputs.images import image_reader
 
 from ..conftest import Encode
 
+pytestmark = pytest.mark.process
+
 CONFIG = PreprocessConfig(size=64)
 
 

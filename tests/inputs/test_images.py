@@ -151,6 +151,7 @@ class TestLimits:
 
 
 class TestBadInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", IMAGES)
     def test_cut_anywhere(self, name: str) -> None:
         """An error, or the same pixels where only a trailer or a later frame was lost; never a half image."""

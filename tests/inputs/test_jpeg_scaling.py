@@ -31,6 +31,7 @@ def embedders() -> Iterator[list[Embedder]]:
         yield [exact, scaled]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_vectors_stay_near(embedders: list[Embedder], photo: Encode, size: tuple[int, int]):
     files = [photo(name, "JPEG", size) for name in NAMES]
@@ -70,6 +71,7 @@ def test_grey_and_cmyk_scale_too(mode: str):
     assert 0 < np.abs(exact.astype(int) - scaled).mean() < 1
 
 
+@pytest.mark.process
 def test_children_do_the_same(photo: Encode):
     data, config = photo("coffee", "JPEG", (1600, 1200)), PreprocessConfig(size=96)
     children = DecoderProcesses(config, 40, count=1, scale_jpegs=True)
@@ -84,6 +86,7 @@ def test_the_fingerprint_tells_how_jpegs_are_decoded(embedders: list[Embedder]):
         assert default.info.fingerprint == exact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision", "scales"), [("openai", "int8", True), ("openai", "fp32", False), ("convnext", "int8", False)]
 )

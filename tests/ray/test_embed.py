@@ -21,6 +21,8 @@ from openclip_api.settings import read_settings
 from ..support.embed_process import finish, same_rows, start, write_collection
 from .conftest import Nodes
 
+pytestmark = pytest.mark.process
+
 OPTIONS = ("--shard-rows", 40, "--threads", 1, "--progress", "json")
 
 

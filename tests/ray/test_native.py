@@ -3,9 +3,13 @@
 Two things are the proxy's own, and other: it reads a body to its end, and gives any X-Request-Id back.
 """
 
+import pytest
+
 from ..server.protocols.test_native import *  # noqa: F403
 from ..server.protocols.test_native import assert_clear_error
 from ..server.shared.test_embed import *  # noqa: F403
+
+pytestmark = pytest.mark.process
 
 
 def test_a_hostile_request_id_is_replaced(server):

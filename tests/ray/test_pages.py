@@ -7,8 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from ..support.protocol_pages import BLOCK, ROOT
 from .conftest import Nodes
+
+pytestmark = pytest.mark.process
 
 
 def test_the_page_s_commands(tmp_path: Path, nodes: Nodes):

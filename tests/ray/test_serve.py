@@ -20,6 +20,8 @@ from PIL import Image
 from .conftest import Nodes, family
 from .serving import RayServer
 
+pytestmark = pytest.mark.process
+
 
 def pictures(seed: int) -> list[str]:
     """Eight images that take long to decode, unlike any other's."""

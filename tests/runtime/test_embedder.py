@@ -172,7 +172,8 @@ def test_an_unknown_precision_is_refused(tiny):
 
 
 HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-PRECISIONS = ["fp32", pytest.param("bf16", marks=pytest.mark.skipif(not HAS_BF16, reason="no bf16"))]
+BF16 = pytest.param("bf16", marks=[pytest.mark.slow, pytest.mark.skipif(not HAS_BF16, reason="no bf16")])
+PRECISIONS = ["fp32", BF16]
 
 
 def with_weight(folder: Path, key: str, value: float) -> str:

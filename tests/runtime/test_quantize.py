@@ -26,6 +26,7 @@ from ..conftest import Encode
 from ..golden import MODELS, TEXTS, arrays
 
 
+@pytest.mark.slow
 def test_rounded_weights_stay_close_to_fp32(photo: Encode):
     images = [photo(name) for name in ("astronaut", "coffee", "rocket", "chelsea")]
     texts = ["a red car", "two dogs", "cloud", "a happy face with sunglasses"]
@@ -38,6 +39,7 @@ def test_rounded_weights_stay_close_to_fp32(photo: Encode):
             assert not np.array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_architecture_has_a_rounded_form(name: str):
     checkpoint = find(f"local-dir:{MODELS[name]}")

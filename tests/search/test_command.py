@@ -142,6 +142,7 @@ def clustered(count: int, dimensions: int) -> np.ndarray:
     return unit_length((centres[draw.integers(100, size=count)] + draw.normal(size=(count, dimensions))).astype("f4"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*IVF")
 def test_a_large_store_gets_an_index_with_measured_recall(tmp_path: Path):
     vectors = clustered(4000, 64)

@@ -17,6 +17,8 @@ from openclip_api.runtime.embedder import Embedder
 from ..support.server_process import FakeServer, ServerProcess
 from .conftest import SAMPLES
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -16,6 +16,8 @@ from openclip_api.server import connection
 from ..support.raw_http import connect, exchange, http_request, read_all, status_of, wait_for
 from ..support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 GOOD = b'{"text": "a"}'
 
 

@@ -22,6 +22,8 @@ from ..conftest import Encode
 from ..support.raw_http import exchange, http_request, wait_for
 from ..support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 CANARY = "CANARY-5d1e"
 
 

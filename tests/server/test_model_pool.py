@@ -128,6 +128,7 @@ def folders(tmp_path: Path) -> list[Path]:
     return [write_tiny_checkpoint(tmp_path / name, seed) for seed, name in enumerate(("one", "two", "three"))]
 
 
+@pytest.mark.process
 def test_a_server_with_three_models_of_which_two_fit(folders: list[Path]):
     models = [f"local-dir:{folder}" for folder in folders]
     with ServerProcess(MODELS=",".join(models), MAX_LOADED_MODELS=2) as server:

@@ -18,6 +18,8 @@ from ..support.hub_server import Hub, Slow
 from ..support.server_process import ServerProcess
 from ..support.tiny_checkpoint import CONFIG, tiny_weights, write_tiny_checkpoint
 
+pytestmark = pytest.mark.process
+
 REPO = "org/tiny-clip"
 
 

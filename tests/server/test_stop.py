@@ -11,6 +11,8 @@ import pytest
 from ..support.raw_http import connect, http_request, read_all, status_of, wait_for
 from ..support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 
 def ask(server: FakeServer, text: str = "a"):
     return server.http.post("/embeddings", json={"text": text}, timeout=60)

@@ -12,7 +12,7 @@ import time
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
-from typing import Literal
+from typing import Literal, Protocol
 
 import PIL
 import uvicorn

@@ -17,6 +17,8 @@ from openclip_api.settings import Settings
 from ...support.raw_http import exchange, http_request, status_of
 from ...support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 KEY, OTHER = "k-3f9a", "schlüssel"
 PUBLIC = {"/", "/docs", "/health", "/ready", "/ping"}
 

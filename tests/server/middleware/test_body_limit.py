@@ -13,6 +13,8 @@ import pytest
 from ...support.raw_http import connect, http_request, read_all, status_of, wait_for
 from ...support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeServer]:

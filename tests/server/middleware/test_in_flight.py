@@ -11,6 +11,8 @@ from ...support.fake_server import vector_of
 from ...support.raw_http import connect, http_request, wait_for
 from ...support.server_process import FakeServer
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[FakeServer]:

@@ -11,6 +11,8 @@ from ...golden import IMAGES, MODELS, TEXTS, arrays
 from ...golden.shrunk import SHRUNK
 from ...support.server_process import ServerProcess
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("name", sorted(MODELS.keys() - SHRUNK.keys()))  # a process knows only timm's own sizes
 def test_a_server_gives_open_clip_s_vectors(name: str):

@@ -235,6 +235,7 @@ def test_a_long_text_is_cut_at_the_context_length(server):
     np.testing.assert_array_equal(vectors(server, text=words), vectors(server, text=words + " and more"))
 
 
+@pytest.mark.process
 def test_a_large_body_is_refused_before_it_is_read(server):
     read = 0
 
@@ -285,6 +286,7 @@ def test_unknown_routes_and_methods_answer_in_the_same_shape(server):
     assert response.headers["allow"] == "POST"
 
 
+@pytest.mark.process
 def test_after_all_this_the_same_process_gives_the_same_vector(server, embedder):
     assert server.process.poll() is None
     np.testing.assert_allclose(

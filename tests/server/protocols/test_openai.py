@@ -263,6 +263,7 @@ def test_errors_that_are_not_the_body_s_have_the_same_envelope(server):
     assert_error(mismatch, 412, "If-Match")
 
 
+@pytest.mark.process
 def test_a_full_queue_is_429_with_retry_after(tiny):
     body = {"input": [f"{i}" + "x" * 99_999 for i in range(4)]}  # slow to tokenize
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}", PRECISION="fp32", MAX_QUEUE=4) as server:

@@ -47,6 +47,7 @@ def test_the_same_item_twice_in_a_request_gives_the_very_same_vector(server, pho
     np.testing.assert_array_equal(images[0], images[4])
 
 
+@pytest.mark.process
 def test_the_same_item_is_computed_once_however_batches_fall(tiny, photo: Encode):
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}", MAX_QUEUE=2) as server:
         texts, images = vectorize(server, ["a cat"] * 5, [b64(photo())] * 5)
@@ -55,6 +56,7 @@ def test_the_same_item_is_computed_once_however_batches_fall(tiny, photo: Encode
         assert server.stop() == 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", [name for name in IMAGES if name.startswith("palette")])
 def test_palette_images_are_read(server, name: str):
     assert vectorize(server, [], [b64(IMAGES[name])])[1].shape == (1, 16)

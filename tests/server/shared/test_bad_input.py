@@ -20,6 +20,8 @@ import pytest
 from ...support import bad_images
 from ...support.server_process import ServerProcess
 
+pytestmark = pytest.mark.process
+
 LIMITS = {"MAX_ITEMS": 8, "MAX_BODY_MB": 12, "MAX_IMAGE_MEGAPIXELS": 2, "PRECISION": "fp32", "TEXT_CACHE_MB": 0}
 BAD = {400, 413, 422}
 

@@ -52,12 +52,14 @@ def closed() -> Iterator[FakeServer]:
         yield server
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", ROUTES)
 def test_without_a_key(closed: FakeServer, path: str):
     assert_envelope(path, post(closed, path), 401)
     assert post(closed, path, headers={"Authorization": "Bearer key-1"}).status_code in (200, 404, 422)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", sorted(ROUTES.keys() - {"/classify", "/predict"}))
 def test_an_error_of_the_server_s_own(closed: FakeServer, path: str):
     body = json.dumps(ROUTES[path][0]).replace('"a"', '"poison"')
@@ -85,6 +87,7 @@ def loading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]
             yield server
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("path", ROUTES)
 def test_while_the_model_loads(loading: ServerProcess, path: str):
     if path == "/predict":
@@ -97,6 +100,7 @@ def test_while_the_model_loads(loading: ServerProcess, path: str):
     assert int(response.headers["retry-after"]) > 0
 
 
+@pytest.mark.process
 def test_what_others_ask_for_readiness(loading: ServerProcess):
     assert loading.http.get("/.well-known/live").status_code == 204
     for path in ("/.well-known/ready", "/ping"):

@@ -13,6 +13,8 @@ from ...conftest import Encode
 from ...support.server_process import FakeServer
 from ...support.upstream import Sentinel, Upstream, body, hang
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def upstream(photo: Encode) -> Iterator[Upstream]:
