@@ -13,6 +13,8 @@ from ..support.forked_start import start
 from ..support.hub_server import Altered, Cut, Fault, Hang, Hub, Portal, Slow, Status, WrongSize
 from .conftest import NAME, REPO, SHA256, WEIGHTS, blob, small_repository, weights, with_tokenizer
 
+pytestmark = pytest.mark.process
+
 Spoil = Callable[[bytes], bytes]
 
 

@@ -39,6 +39,7 @@ def test_settings_say_all_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert replace(read_settings().load_options, text_cache_bytes=0) == usual
 
 
+@pytest.mark.process
 def test_settings_import_nothing_heavy():
     program = "import sys, openclip_api.settings; print({'numpy', 'openvino'} & sys.modules.keys())"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
