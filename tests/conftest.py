@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     is_quick = config.getoption("--quick")
-    processes = {"hub"} if is_quick else {"hub", "server"}  # who asks a hub does so from a process of its own
+    processes = {"hub", "lasting"} | (set() if is_quick else {"server"})  # who asks a hub does so from a new process
     for item in items:
         if processes.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("process")
