@@ -18,7 +18,15 @@ def tower_keys(name: str) -> list[str]:
     return [key for key in tensors_of(name) if key not in LOGITS and not key.startswith("text_decoder.")]
 
 
-@pytest.mark.parametrize(("name", "key"), [(name, key) for name in MODELS for key in tower_keys(name)])
+IN_QUICK = ("openai", "coca")  # the inner loop has no time for more
+CASES = [
+    pytest.param(name, key, marks=() if name in IN_QUICK else pytest.mark.slow)
+    for name in MODELS
+    for key in tower_keys(name)
+]
+
+
+@pytest.mark.parametrize(("name", "key"), CASES)
 def test_each_tensor_is_needed_whole(name: str, key: str) -> None:
     """Left out, of another shape, or there twice under two names."""
     config, tensors = config_of(name), tensors_of(name)
