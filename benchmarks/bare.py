@@ -39,7 +39,7 @@ def rate(run: Callable[[], object], seconds: float) -> float:
 def engine_rates(folder: str, precision: str, seconds: float, cache_dir: Path) -> dict[str, float]:
     """Items a second, in batches of one and of eight."""
     embedder = openclip_api.load(f"local-dir:{folder}", precision=precision, cache_dir=cache_dir)
-    engine, tokenizer = embedder._engine, embedder._prepare["text"]
+    engine, tokenizer = embedder._engine, embedder._tokenizer
     tokens = [tokenizer(text) for text in short_captions(8)]
     pixels = np.random.default_rng(0).integers(0, 256, (8, 224, 224, 3), np.uint8)
     rates = {}

@@ -65,8 +65,8 @@ def throughput(folder: Path) -> None:
     contents = [path.read_bytes() for path in sorted(source.iterdir())]
     checkpoint = write_random_checkpoint(folder / "vit-b-32")
     embedder = openclip_api.load(f"local-dir:{checkpoint}", precision="fp32")
-    preprocess, engine = embedder._prepare["image"], embedder._engine
-    pixels = np.stack([preprocess(content) for content in contents])  # [N, 224, 224, 3]
+    read_image, engine = embedder._read_image, embedder._engine
+    pixels = np.stack([read_image(content).pixels for content in contents])  # [N, 224, 224, 3]
 
     def compute() -> None:
         for start in range(0, IMAGES, 16):
@@ -74,7 +74,7 @@ def throughput(folder: Path) -> None:
 
     def decode() -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(preprocess, contents))
+            list(pool.map(read_image, contents))
 
     turns = iter(range(10**6))
     runs: dict[str, Callable[[], object]] = {

@@ -61,7 +61,7 @@ MODELS = {
 def measure(name: str, folder: str) -> dict[str, object]:
     """Items a second of the engine alone, at the precision that this CPU gets by default."""
     with closing(openclip_api.load(name if name in BUILTIN else f"local-dir:{folder}")) as embedder:
-        engine, tokenizer, info = embedder._engine, embedder._prepare["text"], embedder.info
+        engine, tokenizer, info = embedder._engine, embedder._tokenizer, embedder.info
         pixels = np.random.default_rng(0).integers(0, 256, (8, info.image_size, info.image_size, 3), np.uint8)
         ids = np.stack([tokenizer(text).ids for text in short_captions(8)])
         measured = {

@@ -17,6 +17,13 @@ CONFIG = {
 
 
 def write_random_checkpoint(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
+    save_file(random_tensors(), folder / "open_clip_model.safetensors")
+    return folder
+
+
+def random_tensors() -> dict[str, NDArray[np.float32]]:
     random = np.random.default_rng(0)
 
     def normal(*shape: int, scale: float | None = None) -> NDArray[np.float32]:
@@ -56,7 +63,4 @@ def write_random_checkpoint(folder: Path) -> Path:
     for layer in range(12):
         tensors |= block(f"visual.transformer.resblocks.{layer}", 768)
         tensors |= block(f"transformer.resblocks.{layer}", 512)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": CONFIG, "preprocess_cfg": {}}))
-    save_file(tensors, folder / "open_clip_model.safetensors")
-    return folder
+    return tensors

@@ -28,7 +28,7 @@ CACHE = HERE / ".cache"
 PRECISIONS = ("bf16", "fp32", "int8")
 
 
-def main() -> None:
+def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true", help="one round of short runs: to see that all works")
     parser.add_argument("--only", default="", help="only loads whose name contains this")
@@ -36,7 +36,11 @@ def main() -> None:
     parser.add_argument("--device", help="measure ours and Infinity on this GPU too: cuda or mps")
     parser.add_argument("--rounds", type=int, help="how often everything is measured (default 3)")
     parser.add_argument("--no-report", action="store_true", help="print, and leave RESULTS.md alone")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parsed()
     rounds, seconds = (1, 1) if options.short else (3, 2)
     rounds = options.rounds or rounds
     write_models()
