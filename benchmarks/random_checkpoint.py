@@ -61,6 +61,5 @@ def random_tensors() -> dict[str, NDArray[np.float32]]:
         "logit_scale": np.array(4.6052, np.float32),
     }
     for layer in range(12):
-        tensors |= block(f"visual.transformer.resblocks.{layer}", 768)
-        tensors |= block(f"transformer.resblocks.{layer}", 512)
+        tensors |= block(f"visual.transformer.resblocks.{layer}", 768) | block(f"transformer.resblocks.{layer}", 512)
     return tensors
