@@ -126,7 +126,7 @@ def mutants(base: str, folder: Path) -> Iterator[Mutant]:
             at += [("model_cfg", flag) for flag in ("quick_gelu", "multimodal_cfg", "init_logit_scale")]
             at += [("preprocess_cfg", flag) for flag in ("mean", "std", "interpolation", "resize_mode", "fill_color")]
         for where in dict.fromkeys(at):
-            for value in VALUES + (PARTS if name == "tokenizer.json" else []):
+            for value in VALUES + (PARTS if name == "tokenizer.json" and len(where) <= 2 else []):
                 yield Mutant(
                     base,
                     name,

@@ -160,6 +160,10 @@ class FileTokenizer:
             direction=config.get("padding_side", "right"),
         )
         self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
+        with refusing(path):  # some of what is wrong with a file shows only with a text
+            ids = self._tokenizer.encode("a photo of a cat").ids
+            if vocab_size is not None:
+                _check_vocabulary({"": max(ids)}, vocab_size)
 
     def __call__(self, text: str) -> Tokens:
         """Raises InvalidInput for a text with a token that the model has no vector for."""
