@@ -206,9 +206,10 @@ def _flag(where: str, value: Any) -> bool:
 
 
 def _image_size(size: Any) -> int:
-    if isinstance(size, list) and size and all(side == size[0] for side in size):
-        size = size[0]
-    if isinstance(size, (list, float)) or (number := as_whole_number(size, 1, MAX_IMAGE_SIZE)) is None:
+    is_square = isinstance(size, list) and size and all(side == size[0] for side in size)
+    side = size[0] if is_square else size
+    number = as_whole_number(side, 1, MAX_IMAGE_SIZE)
+    if number is None or type(side) is not int:
         raise UnsupportedModel(
             f"vision_cfg.image_size {shown(size)}: only square images of up to {MAX_IMAGE_SIZE} pixels are supported"
         )
