@@ -116,6 +116,7 @@ def broken_folder(tmp_path: Path, **changes: object) -> Path:
             ["MODEL_PRETRAINED", "'laion3b'", "laion2b_s34b_b79k"],
         ),
         ({"MODEL_NAME": "ViT-L-14"}, ["MODEL_PRETRAINED", "ViT-L-14", "openai"]),
+        ({"MODEL_NAME": f"local-dir:/{'x' * 300}"}, ["local-dir:/xxx", "File name too long"]),
         ({"MODEL_NAME": "local-dir:/no/such/folder"}, ["/no/such/folder", "no such folder"]),
     ],
 )
