@@ -51,7 +51,7 @@ FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_co
 chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
 
-fuzz: .venv/test .venv-fuzz/installed ## mutated images, generated requests; FUZZ_IMAGES, FUZZ_EXAMPLES, FUZZ_SEED
+fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SEED
 	$(BIN)/python -m pytest -m 'not chaos' -s tests/fuzz
 
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request

@@ -34,6 +34,11 @@ OpenClipApiError
     └── NotReady            the model is still loading, or the server is stopping
 """
 
+import reprlib
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
+
 
 class OpenClipApiError(Exception):
     """The root: catch this to catch everything this package raises on purpose."""
@@ -175,3 +180,8 @@ class NotReady(RequestError):
 def first_line(error: BaseException) -> str:
     """The first line of an error's message, or its class's name where the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def shown(value: object) -> str:
+    """A value of a model's file, as an error's one line shows it."""
+    return _SHORT.repr(value)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from openclip_api.checkpoints.config import tokenizer_config
-from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
+from openclip_api.errors import CorruptCheckpoint, InvalidInput, UnsupportedModel
 from openclip_api.inputs.tokenizer import Tokenizer, build_tokenizer
 
 from ..golden import GOLDEN, MODELS, TEXTS, arrays
@@ -151,6 +151,45 @@ def test_no_padding_token_at_all(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text("{}")
     with pytest.raises(UnsupportedModel, match="pad_token"):
         built({}, folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("truncation_side", "middle"),
+        ("truncation_side", 7),
+        ("padding_side", ["left"]),
+        ("pad_token", {"content": 5}),
+        ("pad_token", ["[PAD]"]),
+        ("src_lang", {"a": 1}),
+        ("eos_token", 3),
+    ],
+)
+def test_a_wrong_value_of_the_config_is_refused_by_name(folder: Path, key: str, value: Any) -> None:
+    change_config(folder, **{key: value})
+    with pytest.raises(CorruptCheckpoint, match=f"tokenizer_config.json: {key} "):
+        built({}, folder)
+
+
+def test_a_vocabulary_beyond_the_token_table_is_refused_with_both_numbers(folder: Path) -> None:
+    largest = max(json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"].values())
+    build_tokenizer(tokenizer_config({}), folder, largest + 1)
+    with pytest.raises(CorruptCheckpoint, match=rf"tokenizer.json.* {largest}, .* {largest}:"):
+        build_tokenizer(tokenizer_config({}), folder, largest)
+    with pytest.raises(CorruptCheckpoint, match=r"vocab_size 49407: .* 49407"):
+        build_tokenizer(tokenizer_config({}), None, 49407)
+
+
+def test_a_text_that_makes_the_library_panic_is_refused_alone(folder: Path) -> None:
+    """An expression that explodes for some texts: the library gives up, and panics."""
+    saved = json.loads((folder / "tokenizer.json").read_text())
+    explodes = {"Regex": "(x+x+)+y"}
+    saved["pre_tokenizer"] = {"type": "Split", "pattern": explodes, "behavior": "Removed", "invert": False}
+    (folder / "tokenizer.json").write_text(json.dumps(saved))
+    tokenizer = built({}, folder)
+    with pytest.raises(InvalidInput, match="cannot read it"):
+        tokenizer("x" * 200)
+    assert tokenizer("a cat").count
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])

@@ -97,10 +97,31 @@ def test_text_keys_may_lie_below_text() -> None:
         ("vision_cfg.norm_kwargs", "eps"),
         ("text_cfg.heads", 0),
         ("text_cfg.heads", 7),
+        ("text_cfg.heads", 3),
         ("embed_dim", "many"),
+        ("vision_cfg.head_width", 10**9),
+        ("vision_cfg.image_size", 10**6),
+        ("vision_cfg.image_size", [[32], [32]]),
+        ("vision_cfg.mlp_ratio", float("nan")),
+        ("vision_cfg.mlp_ratio", [4]),
+        ("vision_cfg.patch_size", 0),
+        ("vision_cfg.norm_kwargs", {"eps": []}),
+        ("vision_cfg.no_ln_pre", "false"),
+        ("vision_cfg.timm_model_name", ["vit"]),
+        ("text_cfg.width", True),
+        ("text_cfg.context_length", 0),
+        ("text_cfg.context_length", 10**9),
+        ("text_cfg.vocab_size", -1),
+        ("text_cfg.pad_id", 2**64),
+        ("text_cfg.hf_model_name", "x" * 100_000),
+        ("text_cfg.pool_type", "x" * 100_000),
+        ("quick_gelu", "false"),
+        ("multimodal_cfg", [1]),
     ],
 )
 def test_a_config_that_makes_no_model_is_refused_in_one_line(where: str, value: Any) -> None:
     with pytest.raises((UnsupportedModel, CorruptCheckpoint)) as caught:
         built(changed(where, value))
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+    assert where.rpartition(".")[2] in str(caught.value)

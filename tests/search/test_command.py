@@ -86,6 +86,7 @@ def test_adding_replaces_what_has_the_id_and_deleting_removes_it(tmp_path: Path,
     assert index("--delete", "it's.png", "--delete", "one.png", store=store) == 0
     assert capsys.readouterr().out == "2 of 2 ids removed, 0 rows left\n"
     assert index("--delete", "one.png", store=store) == 1
+    assert index("--delete", "\udcff.png", store=store) == 1  # a word of the command line that is not UTF-8
 
 
 def test_vectors_of_another_model_are_refused(tmp_path: Path, run, index, search, tiny, monkeypatch):

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import math
 import shutil
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from openclip_api.runtime.embedder import Embedder
+from openclip_api.search.store import Store
+from openclip_api.server.shared.answer import json_response
+from openclip_api.server.store import LazyStore
 
 from ..support.server_process import FakeServer, ServerProcess
 from .conftest import SAMPLES
@@ -93,6 +101,25 @@ def test_a_vector_that_is_not_finite_is_refused(server: ServerProcess):
     assert answer.status_code in (400, 422)
 
 
+def test_a_filter_of_any_value_has_an_answer(server: ServerProcess):
+    """No value makes the server say that the store cannot be read."""
+    values = ["160", "160.0", "160.5", "2147483648", "-1e308", "1e400", "9" * 400, "true", "null", "[]", "[160.5, 7]",
+              '"160"', '""', '"\\ud800"', '"\\u0000"', "NaN", "Infinity", "{}", "[null]", '{"like": 1}', '["a"]',
+              "[[" * 90 + "]]" * 90, '"' + "a" * 1_000_000 + '"', "[" + ",".join(["1"] * 1001) + "]",
+              '{"lt": 2147483648}', '{"ne": -1.5}', '{"eq": null}', '{"ge": 160.0, "lt": 160.5}']  # fmt: skip
+    vector = [1] + [0] * 255
+    statuses = set()
+    for column in ("width", "id", "nope"):
+        for value in values:
+            body = f'{{"vector": {vector}, "filter": {{"{column}": {value}}}}}'
+            answer = server.http.post("/search", content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code in (200, 400, 422), (column, value[:40], answer.text[:200])
+            if answer.status_code == 422:
+                assert "\n" not in answer.json()["error"]["message"]
+            statuses.add((column, answer.status_code))
+    assert {("width", 200), ("width", 422), ("id", 200), ("id", 422), ("nope", 422)} <= statuses
+
+
 def test_thumbnails(server: ServerProcess, folder: Path):
     answer = server.http.get("/items/unseen%2Ffox.png/thumbnail")
     assert answer.headers["content-type"] == "image/jpeg"
@@ -134,3 +161,25 @@ def test_without_a_store_and_with_a_broken_one_the_rest_is_served(tmp_path: Path
         assert server.http.post("/search", json=vector).status_code == 503
         assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
         assert "Traceback" not in server.output
+
+
+COLUMNS = {
+    "bytes": (pa.array([b"\xff", None]), "/w=="),
+    "decimal": (pa.array([Decimal("1.25"), None]), "1.25"),
+    "duration": (pa.array([90, None], pa.duration("s")), "0:01:30"),
+    "nanoseconds": (pa.array([1, None], pa.timestamp("ns")), "1970-01-01T00:00:00"),
+    "date": (pa.array([date(2020, 1, 2), None]), "2020-01-02"),
+    "struct": (pa.array([{"a": b"\xff", "b": [Decimal(2)]}, None]), {"a": "/w==", "b": ["2"]}),
+    "largest": (pa.array([2**64 - 1, None], pa.uint64()), 2**64 - 1),
+    "nan": (pa.array([math.nan, None]), None),
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_a_column_of_any_type_is_answered(tmp_path: Path, name: str):
+    values, expected = COLUMNS[name]
+    vectors = pa.array([[1, 0], [0, 1]], pa.list_(pa.float32(), 2))
+    rows = pa.table({"id": ["a", "b"], "path": ["", ""], name: values, "vector": vectors})
+    Store.create(tmp_path / "s.lance", rows.schema, "m", "f").add(rows)
+    found = LazyStore(tmp_path / "s.lance").search(np.array([1.0, 0.5]), 2, {}, None)
+    assert [row[name] for row in json.loads(json_response(found).body)] == [expected, None]

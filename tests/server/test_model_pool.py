@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openclip_api.errors import ModelNotFound, NotReady, UnknownModel
+from openclip_api.errors import ModelNotFound, NotReady, StartupError, UnknownModel
 from openclip_api.server.model_pool import ModelPool, Readiness
 
 from ..runtime.test_embedder import INFO
@@ -121,6 +121,41 @@ def test_an_error_at_the_start_is_kept_and_a_later_one_belongs_to_its_request():
         asyncio.run(use(pool, "b"))
     assert pool.error is None
     asyncio.run(use(pool, "a"))
+
+
+class Panic(BaseException):
+    """As pyo3's PanicException: a library that is written in Rust panicked."""
+
+
+@pytest.mark.parametrize("kind", [Panic, RuntimeError, MemoryError, SystemExit])
+def test_whatever_ends_a_load_ends_the_start_with_one_line(kind: type[BaseException]):
+    def fails(report):
+        raise kind("index out of bounds\nand more")
+
+    pool = started(ModelPool({"a": fails}))
+    assert isinstance(pool.error, StartupError)
+    assert str(pool.error) == f"the model could not be loaded ({kind.__name__}: index out of bounds)"
+
+
+@pytest.mark.parametrize("kind", [Panic, RuntimeError, MemoryError])
+def test_a_later_load_that_fails_is_tried_again_by_the_next_request(kind: type[BaseException]):
+    tries = []
+
+    def fails_once(report):
+        tries.append(1)
+        if len(tries) == 1:
+            raise kind("gone")
+        return FakeEmbedder()
+
+    async def scenario() -> None:
+        with pytest.raises(NotReady, match="log"):
+            await use(pool, "b")
+        await use(pool, "b")
+        await use(pool, "a")
+
+    pool = started(ModelPool({**Loads("a")(), "b": fails_once}, max_loaded=1))
+    asyncio.run(scenario())
+    assert pool.error is None
 
 
 @pytest.fixture

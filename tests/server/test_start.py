@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save, save_file
 
+from ..golden import MODELS
 from ..support.hub_server import Hub, Slow
 from ..support.server_process import ServerProcess
 from ..support.tiny_checkpoint import CONFIG, tiny_weights, write_tiny_checkpoint
@@ -114,6 +116,7 @@ def broken_folder(tmp_path: Path, **changes: object) -> Path:
             ["MODEL_PRETRAINED", "'laion3b'", "laion2b_s34b_b79k"],
         ),
         ({"MODEL_NAME": "ViT-L-14"}, ["MODEL_PRETRAINED", "ViT-L-14", "openai"]),
+        ({"MODEL_NAME": f"local-dir:/{'x' * 300}"}, ["local-dir:/xxx", "File name too long"]),
         ({"MODEL_NAME": "local-dir:/no/such/folder"}, ["/no/such/folder", "no such folder"]),
     ],
 )
@@ -133,6 +136,71 @@ def test_an_unknown_flag_of_the_model_is_refused_by_name(tmp_path: Path):
         assert server.wait() == 1
         assert "vision_cfg.qk_norm = True is not supported" in server.output
         assert "Traceback" not in server.output
+
+
+def golden_folder(tmp_path: Path, name: str, file: str, path: str, value: object) -> Path:
+    """A golden model with another value at one place of one of its JSON files."""
+    folder = Path(shutil.copytree(MODELS[name], tmp_path / name))
+    content = json.loads((folder / file).read_text())
+    *sections, key = path.split(".")
+    section = content
+    for part in sections:
+        section = section[part]
+    section[key] = value
+    (folder / file).write_text(json.dumps(content))
+    return folder
+
+
+CONFIG_FILE, TOKENIZER, TOKENIZER_CONFIG = "open_clip_config.json", "tokenizer.json", "tokenizer_config.json"
+UNKNOWN_TOKEN = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "z", "type_id": 0}}], "pair": [],
+           "special_tokens": {}}  # fmt: skip
+REPLACE_NOTHING = {"type": "Replace", "pattern": {"String": ""}, "content": "x"}
+WRONG = [
+    # four panics in the library: one when the file is read, the others with the first text
+    ("siglip", TOKENIZER, "normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}, ["tokenizer.json"]),
+    ("roberta", TOKENIZER, "model.continuing_subword_prefix", "é😀", ["tokenizer.json"]),
+    ("roberta", TOKENIZER, "normalizer", REPLACE_NOTHING, ["tokenizer.json"]),
+    ("clipa", TOKENIZER, "post_processor", UNKNOWN_TOKEN, ["tokenizer.json"]),
+    ("clipa", TOKENIZER, "model.vocab.a", 4_000_000_000, ["tokenizer.json", "4000000000", "400"]),
+    ("roberta", TOKENIZER, "post_processor.cls", ["<s>", 2**31], ["tokenizer.json", "2147483648", "400"]),
+    ("clipa", TOKENIZER_CONFIG, "padding_side", 7, ["tokenizer_config.json", "padding_side", "7"]),
+    ("openai", CONFIG_FILE, "model_cfg.text_cfg.heads", 3, ["heads", "3"]),
+    ("openai", CONFIG_FILE, "model_cfg.vision_cfg.head_width", 10**7, ["head_width"]),
+    ("openai", CONFIG_FILE, "model_cfg.vision_cfg.image_size", [[32], [32]], ["open_clip_config.json", "image_size"]),
+    ("openai", CONFIG_FILE, "preprocess_cfg.mean", 10**400, ["open_clip_config.json", "preprocess_cfg.mean"]),
+    ("convnext", CONFIG_FILE, "model_cfg.vision_cfg.image_size", 20_000, ["open_clip_config.json", "image_size 20000"]),
+    ("roberta", CONFIG_FILE, "model_cfg.text_cfg.context_length", 10**9, ["open_clip_config.json", "context_length"]),
+    ("roberta", CONFIG_FILE, "model_cfg.text_cfg.context_length", 300, ["text_cfg.context_length 300", "90"]),
+    ("openai", CONFIG_FILE, "model_cfg.vision_cfg.mlp_ratio", float("nan"), ["vision_cfg.mlp_ratio nan"]),
+    ("openai", CONFIG_FILE, "model_cfg.quick_gelu", "false", ["open_clip_config.json", "model_cfg.quick_gelu 'false'"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "file", "path", "value", "parts"), WRONG)
+def test_a_wrong_value_of_a_model_s_file_ends_in_one_line(
+    tmp_path: Path, name: str, file: str, path: str, value: object, parts: list[str]
+):
+    folder = golden_folder(tmp_path, name, file, path, value)
+    with ServerProcess(ready=False, MODEL_NAME=f"local-dir:{folder}") as server:
+        assert server.wait() == 1
+        last = server.output.splitlines()[-1]
+        assert last.startswith("openclip-api: ")
+        for part in (str(folder), *parts):
+            assert part in last
+        assert "Traceback" not in server.output
+
+
+def test_a_text_with_a_token_beyond_the_table_is_refused_alone(tmp_path: Path):
+    """T5's vocabularies have such tokens, and SigLIP's tables leave their vectors out."""
+    token = {"id": 400, "content": "<extra_id_0>", "special": True}
+    token |= dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    added = json.loads((MODELS["worldwide"] / TOKENIZER).read_text())["added_tokens"]
+    folder = golden_folder(tmp_path, "worldwide", TOKENIZER, "added_tokens", [*added, token])
+    with ServerProcess(MODEL_NAME=f"local-dir:{folder}") as server:
+        assert server.http.post("/embeddings", json={"text": "a cat"}).status_code == 200
+        answer = server.http.post("/embeddings", json={"text": ["a cat", "a <extra_id_0> cat"]})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (422, "text[1]")
+        assert "no vector" in answer.json()["error"]["message"]
 
 
 @pytest.fixture

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
+from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
 
 CONFIG_FILE = "open_clip_config.json"
 INTERPOLATIONS = ("bicubic", "bilinear")
 RESIZE_MODES = ("shortest", "squash", "longest")
+
+# Far above any model there is. A config beyond them would take gigabytes before a tensor shows that it is wrong.
+MAX_IMAGE_SIZE = 2048  # pixels
+MAX_CONTEXT_LENGTH = 8192  # tokens
+MAX_EMBED_DIM = 65536
+LARGEST = 3e38  # what float32 holds
 
 Section: TypeAlias = Mapping[str, Any]  # an object of the JSON file
 
@@ -70,20 +75,28 @@ def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
     """Read an open_clip_config.json. Raises UnknownModel, CorruptCheckpoint, UnsupportedModel."""
     if not path.is_file():
         raise UnknownModel(f"{path}: no such file; an OpenCLIP folder has one beside its weights")
-    try:
-        content = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise CorruptCheckpoint(f"{path} is not JSON ({error})") from error
-    except OSError as error:
-        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror})") from error
+    content = read_json(path)
     written = _section(path, content, "model_cfg")
     for key in ("vision_cfg", "text_cfg"):
         _section(path, written, key)
     if "embed_dim" not in written:
         raise CorruptCheckpoint(f"{path}: model_cfg has no 'embed_dim'")
     preprocess = _section(path, {"preprocess_cfg": {}, **content}, "preprocess_cfg")
-    config = model_config(written)
-    return config, preprocess_config(preprocess, config.image_size)
+    try:
+        config = model_config(written)
+        return config, preprocess_config(preprocess, config.image_size)
+    except UnsupportedModel as error:
+        raise UnsupportedModel(f"{path}: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """Raises CorruptCheckpoint."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CorruptCheckpoint(f"{path} is not JSON and cannot be read ({error})") from error
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror})") from error
 
 
 def _section(path: Path, parent: Any, key: str) -> Section:
@@ -98,13 +111,13 @@ def model_config(written: Section) -> ModelConfig:
     vision, text = written["vision_cfg"], written["text_cfg"]
     known = READ | NO_PART_IN_FORWARD
     return ModelConfig(
-        embed_dim=_whole_number("model_cfg.embed_dim", written["embed_dim"]),
+        embed_dim=_whole_number("model_cfg.embed_dim", written["embed_dim"], MAX_EMBED_DIM),
         image_size=_image_size(vision.get("image_size", 224)),
         tokenizer=tokenizer_config(text),
-        timm_model_name=_name(vision.get("timm_model_name")),
-        hf_model_name=_name(text.get("hf_model_name")),
-        quick_gelu=bool(written.get("quick_gelu")),
-        has_text_decoder=bool(written.get("multimodal_cfg")),
+        timm_model_name=_name("vision_cfg.timm_model_name", vision),
+        hf_model_name=_name("text_cfg.hf_model_name", text),
+        quick_gelu=_flag("model_cfg.quick_gelu", written.get("quick_gelu")),
+        has_text_decoder=_has_text_decoder(written.get("multimodal_cfg")),
         unknown_flags=tuple(flag for flag, value in written.items() if flag not in known and value),
         vision=vision,
         text=text,
@@ -115,19 +128,19 @@ def model_config(written: Section) -> ModelConfig:
 def tokenizer_config(text: Section) -> TokenizerConfig:
     """Of a text_cfg. Raises UnsupportedModel."""
     if text.get("tokenizer_mode"):
-        raise UnsupportedModel(f"text_cfg.tokenizer_mode {text['tokenizer_mode']!r} is not supported")
-    own = _name(text.get("hf_tokenizer_name"))
+        raise UnsupportedModel(f"text_cfg.tokenizer_mode {shown(text['tokenizer_mode'])} is not supported")
+    own = _name("text_cfg.hf_tokenizer_name", text)
     options = text.get("tokenizer_kwargs") or {}
     if not isinstance(options, dict):
-        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {options!r}: expected an object")
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {shown(options)}: expected an object")
     unknown = options.keys() - ({"clean", "strip_sep_token"} if own else {"clean"})
     if unknown:
-        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {sorted(unknown)} is not supported")
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs {shown(sorted(unknown))} is not supported")
     return TokenizerConfig(
-        context_length=_whole_number("text_cfg.context_length", text.get("context_length", 77)),
+        context_length=_whole_number("text_cfg.context_length", text.get("context_length", 77), MAX_CONTEXT_LENGTH),
         hf_tokenizer_name=own,
         clean=str(options.get("clean", "whitespace" if own else "lower")),
-        strip_sep_token=bool(options.get("strip_sep_token")),
+        strip_sep_token=_flag("text_cfg.tokenizer_kwargs.strip_sep_token", options.get("strip_sep_token")),
     )
 
 
@@ -148,37 +161,68 @@ def preprocess_config(facts: Section, size: int) -> PreprocessConfig:
         raise _unsupported("interpolation", preprocess.interpolation, " or ".join(INTERPOLATIONS))
     if preprocess.resize_mode not in RESIZE_MODES:
         raise _unsupported("resize_mode", preprocess.resize_mode, ", ".join(RESIZE_MODES))
-    if type(preprocess.fill_color) is not int:
-        raise _unsupported("fill_color", preprocess.fill_color, "a whole number")
+    if type(preprocess.fill_color) is not int or not 0 <= preprocess.fill_color <= 255:
+        raise _unsupported("fill_color", preprocess.fill_color, "a whole number from 0 to 255")
     return preprocess
 
 
-def _name(value: Any) -> str | None:
-    return str(value) if value else None
+def _name(where: str, section: Section) -> str | None:
+    value = section.get(where.rpartition(".")[2])
+    if value is not None and not isinstance(value, str):
+        raise UnsupportedModel(f"{where} {shown(value)}: expected a string")
+    return value or None
 
 
-def _whole_number(where: str, value: Any) -> int:
-    """Also 77.0, which JSON's writers make of 77."""
-    if not isinstance(value, (int, float)) or value % 1:
-        raise UnsupportedModel(f"{where} {value!r}: expected a whole number")
-    return int(value)
+def _has_text_decoder(section: Any) -> bool:
+    if section is not None and not isinstance(section, dict):
+        raise UnsupportedModel(f"model_cfg.multimodal_cfg {shown(section)}: expected an object")
+    return bool(section)
+
+
+def as_number(value: Any) -> float | None:
+    """None for what is no finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST:
+        return None
+    return float(value)
+
+
+def as_whole_number(value: Any, least: int = 1, most: int = 2**31 - 1) -> int | None:
+    """None for what is no whole number in these bounds. 77.0 is one, which JSON's writers make of 77."""
+    number = as_number(value)
+    return int(number) if number is not None and least <= number <= most and not number % 1 else None
+
+
+def _whole_number(where: str, value: Any, most: int) -> int:
+    number = as_whole_number(value, 1, most)
+    if number is None:
+        raise UnsupportedModel(f"{where} {shown(value)}: expected a whole number from 1 to {most}")
+    return number
+
+
+def _flag(where: str, value: Any) -> bool:
+    if value not in (None, True, False):
+        raise UnsupportedModel(f"{where} {shown(value)}: expected true or false")
+    return bool(value)
 
 
 def _image_size(size: Any) -> int:
-    if isinstance(size, list) and len(set(size)) == 1:
-        size = size[0]
-    if type(size) is not int or size < 1:
-        raise UnsupportedModel(f"vision_cfg.image_size {size!r}: only square images are supported")
-    return size
+    is_square = isinstance(size, list) and size and all(side == size[0] for side in size)
+    side = size[0] if is_square else size
+    number = as_whole_number(side, 1, MAX_IMAGE_SIZE)
+    if number is None or type(side) is not int:
+        raise UnsupportedModel(
+            f"vision_cfg.image_size {shown(size)}: only square images of up to {MAX_IMAGE_SIZE} pixels are supported"
+        )
+    return number
 
 
 def _per_channel(key: str, value: Any) -> tuple[float, ...]:
     numbers = tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
-    real = all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
-    if len(numbers) != 3 or not real or (key == "std" and 0 in numbers):
-        raise _unsupported(key, value, "three numbers (none of std's is 0)")
+    real = all(as_number(number) is not None for number in numbers)
+    if len(numbers) != 3 or not real or (key == "std" and min(numbers) <= 0):
+        raise _unsupported(key, value, "three numbers (those of std above 0)")
     return numbers
 
 
 def _unsupported(key: str, value: object, expected: str) -> UnsupportedModel:
-    return UnsupportedModel(f"preprocess_cfg.{key} {value!r}: expected {expected}")
+    return UnsupportedModel(f"preprocess_cfg.{key} {shown(value)}: expected {expected}")

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from ..errors import CorruptCheckpoint
+from .damage import LONGEST
 from .weights import Weights, tower_key
 
 # NumPy has no bfloat16: its bits are kept as uint16, and the graph gives them their type again.
@@ -65,7 +66,7 @@ def check_whole(path: Path) -> None:
     except OSError as error:
         raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError) as error:
-        reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")
+        reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")[:LONGEST]
         # Name the file behind the cache's links: to delete a link would bring the same bytes back.
         raise CorruptCheckpoint(
             f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and fetch it anew"

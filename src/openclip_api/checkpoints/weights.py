@@ -64,7 +64,10 @@ class Weights:
         """A one-number tensor such as logit_scale, or None where there is none."""
         if key not in self:
             return None
-        return float(as_float32(self[key]).reshape(-1)[0])
+        number = as_float32(self[key]).reshape(-1)
+        if len(number) != 1 or not np.isfinite(number[0]):
+            raise CorruptCheckpoint(f"tensor {self._prefix + key!r} is not one finite number")
+        return float(number[0])
 
     def release(self) -> None:
         """Give the file's pages back to the system, as a compiled graph has its own copy of nearly all tensors.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import html
-import json
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ import tokenizers
 from numpy.typing import NDArray
 from tokenizers import decoders, models, pre_tokenizers, processors
 
-from ..checkpoints.config import TokenizerConfig
-from ..errors import CorruptCheckpoint, UnsupportedModel
+from ..checkpoints.config import TokenizerConfig, read_json
+from ..checkpoints.damage import refusing
+from ..errors import CorruptCheckpoint, InvalidInput, UnsupportedModel, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,30 @@ class Tokenizer(Protocol):
         """The text's ids, cut or padded to context_length."""
 
 
-def build_tokenizer(config: TokenizerConfig, folder: Path | None) -> Tokenizer:
+def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: int | None = None) -> Tokenizer:
     """The tokenizer that open_clip would choose: open_clip/factory.py, get_tokenizer.
 
     folder: where tokenizer.json lies, for a model that names a tokenizer of its own.
+    vocab_size: how many ids the text tower has a vector for; None if that is not known.
     Raises UnsupportedModel, CorruptCheckpoint.
     """
     clean = _cleaner(config.clean)
-    if folder is None:
-        return ClipTokenizer(config.context_length, clean)
-    return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token)
+    if folder is not None:
+        with refusing(str(folder)):
+            return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token, vocab_size)
+    tokenizer = ClipTokenizer(config.context_length, clean)
+    if vocab_size is not None and vocab_size < ClipTokenizer.VOCAB_SIZE:
+        raise CorruptCheckpoint(
+            f"text_cfg.vocab_size {vocab_size}: CLIP's own tokenizer, which this model takes, has ids up to "
+            f"{ClipTokenizer.VOCAB_SIZE - 1}"
+        )
+    return tokenizer
 
 
 class ClipTokenizer:
     """CLIP's byte-pair encoding. The ids are start-of-text, the text's tokens, end-of-text, then zeros."""
 
+    VOCAB_SIZE = 49408
     START, END = "<start_of_text>", "<end_of_text>"
     WORD = regex.compile(
         rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
@@ -116,20 +125,30 @@ def _byte_symbols() -> list[str]:
 
 
 # tokenizer_config.json may leave these out, as bert-base-uncased's does. Then transformers takes its class's own.
+SENTINEL = regex.compile(r"<.*>|\[.*\]")
 USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"), "eos_token": ("</s>",)}
 
 
 class FileTokenizer:
     """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer does before and after it."""
 
-    def __init__(self, folder: Path, context_length: int, clean: Callable[[str], str], strip_sep_token: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        context_length: int,
+        clean: Callable[[str], str],
+        strip_sep_token: bool,
+        vocab_size: int | None = None,
+    ) -> None:
         self.context_length = context_length
         self._clean = clean
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-            config = json.loads((folder / "tokenizer_config.json").read_bytes())
-        except Exception as error:  # the library raises bare Exception
-            raise CorruptCheckpoint(f"{folder}: the tokenizer's files cannot be read ({error})") from error
+        self._vocab_size = vocab_size
+        path = str(folder / "tokenizer.json")
+        with refusing(path):
+            self._tokenizer = tokenizers.Tokenizer.from_file(path)
+            if vocab_size is not None:
+                _check_vocabulary(self._tokenizer.get_vocab(with_added_tokens=False), vocab_size)
+        config = _checked_config(folder / "tokenizer_config.json")
         if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
             self._tokenizer.post_processor = self._nllb_template(config)
         pad = self._special_token("pad_token", config)
@@ -141,9 +160,22 @@ class FileTokenizer:
             direction=config.get("padding_side", "right"),
         )
         self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
+        with refusing(path):  # some of what is wrong with a file shows only with a text
+            ids = self._tokenizer.encode("a photo of a cat").ids
+            if vocab_size is not None:
+                _check_vocabulary({"": max(ids)}, vocab_size)
 
     def __call__(self, text: str) -> Tokens:
-        encoding = self._tokenizer.encode(self._clean(text))
+        """Raises InvalidInput for a text with a token that the model has no vector for."""
+        cleaned = self._clean(text)
+        try:
+            encoding = self._tokenizer.encode(cleaned)
+        except (MemoryError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library is written in Rust, and its panics are no Exceptions
+            raise InvalidInput("the model's tokenizer cannot read it") from error
+        if len(encoding.ids) != self.context_length or max(encoding.ids) >= (self._vocab_size or 2**31):
+            raise InvalidInput("the tokenizer makes tokens of it for which the model has no vector")
         ids = np.array(encoding.ids, np.int32)
         if self._stripped is not None:
             ids[ids == self._stripped] = 0
@@ -151,7 +183,8 @@ class FileTokenizer:
 
     def _nllb_template(self, config: Mapping[str, Any]) -> processors.TemplateProcessing:
         """In place of the one in NLLB's file: NllbTokenizer.set_src_lang_special_tokens (transformers 5.23.0)."""
-        language, end = config.get("src_lang") or "eng_Latn", self._special_token("eos_token", config)
+        language = str(_token_name(config.get("src_lang") or "eng_Latn"))
+        end = self._special_token("eos_token", config)
         return processors.TemplateProcessing(
             single=["$A", end, language] if config.get("legacy_behaviour") else [language, "$A", end],
             special_tokens=[(token, self._id(token)) for token in (language, end)],
@@ -159,7 +192,7 @@ class FileTokenizer:
 
     def _special_token(self, role: str, config: Mapping[str, Any]) -> str:
         if config.get(role):
-            return _token_name(config[role])
+            return str(_token_name(config[role]))
         for token in USUAL_TOKENS[role]:
             if self._tokenizer.token_to_id(token) is not None:
                 return token
@@ -168,20 +201,47 @@ class FileTokenizer:
     def _id(self, token: str) -> int:
         index = self._tokenizer.token_to_id(token)
         if index is None:
-            raise CorruptCheckpoint(f"the tokenizer has no token {token!r}, which its config names")
+            raise CorruptCheckpoint(f"the tokenizer has no token {shown(token)}, which its config names")
         return int(index)
 
 
-def _token_name(token: Any) -> str:
+def _checked_config(path: Path) -> dict[str, Any]:
+    """tokenizer_config.json. Raises CorruptCheckpoint, naming the field."""
+    config = read_json(path)
+    if not isinstance(config, dict):
+        raise CorruptCheckpoint(f"{path} is not a JSON object")
+    for key in (*USUAL_TOKENS, "src_lang"):
+        if config.get(key) and not isinstance(_token_name(config[key]), str):
+            raise CorruptCheckpoint(f"{path}: {key} {shown(config[key])}: expected a token")
+    for key in ("truncation_side", "padding_side"):
+        if config.get(key, "right") not in ("left", "right"):
+            raise CorruptCheckpoint(f"{path}: {key} {shown(config[key])}: expected 'left' or 'right'")
+    return config
+
+
+def _check_vocabulary(ids: Mapping[str, int], vocab_size: int) -> None:
+    """Raises CorruptCheckpoint if a text may get an id that the text tower has no vector for.
+
+    T5's vocabularies end with <extra_id_0> and others that stand in no text: SigLIP's tables leave their vectors out.
+    If a text does spell one out, it is refused alone.
+    """
+    beyond = [index for token, index in ids.items() if index >= vocab_size and not SENTINEL.fullmatch(token)]
+    if beyond:
+        raise CorruptCheckpoint(
+            f"the tokenizer has ids up to {max(beyond)}, the text tower vectors for {vocab_size}: it is another model's"
+        )
+
+
+def _token_name(token: Any) -> Any:
     """A special token is a string, or a dictionary with its content."""
-    return str(token["content"] if isinstance(token, dict) else token)
+    return token.get("content") if isinstance(token, dict) else token
 
 
 def _cleaner(name: str) -> Callable[[str], str]:
     """open_clip/tokenizer.py, get_clean_fn."""
     cleaners = {"lower": _clean_lower, "whitespace": _clean_whitespace, "canonicalize": _clean_canonicalize}
     if name not in cleaners:
-        raise UnsupportedModel(f"tokenizer_kwargs.clean {name!r}: expected {', '.join(cleaners)}")
+        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs.clean {shown(name)}: expected {', '.join(cleaners)}")
     return cleaners[name]
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 
-from ..checkpoints.config import ModelConfig
+from ..checkpoints.config import ModelConfig, as_whole_number
 from ..checkpoints.weights import Weights
-from ..errors import UnsupportedModel
+from ..errors import UnsupportedModel, shown
 from . import convnext, eva, fastvit, timm_vit, vitamin
 from .hf import EncoderConfig, encoder_config, hf_text_tower
 from .layers import Node
@@ -16,7 +16,7 @@ from .m2m_100 import M2M100Config
 from .modified_resnet import modified_resnet
 from .roberta import RobertaConfig
 from .text_tower import TextTower
-from .text_transformer import text_transformer
+from .text_transformer import TextConfig, text_transformer
 from .timm import timm_tower
 from .vision_transformer import vision_transformer
 
@@ -68,7 +68,7 @@ def image_architecture(config: ModelConfig) -> ImageArchitecture:
         for names, architecture in TIMM:
             if config.timm_model_name in names:
                 return architecture
-        raise UnsupportedModel(f"vision_cfg.timm_model_name {config.timm_model_name!r} is not supported yet")
+        raise UnsupportedModel(f"vision_cfg.timm_model_name {shown(config.timm_model_name)} is not supported yet")
     return MODIFIED_RESNET if isinstance(config.vision.get("layers"), list) else VISION_TRANSFORMER
 
 
@@ -77,6 +77,17 @@ def text_architecture(config: ModelConfig) -> TextArchitecture:
     if config.hf_model_name is None:
         return TEXT_TRANSFORMER
     return HF[type(encoder_config(config.hf_model_name))]
+
+
+def vocab_size(config: ModelConfig) -> int | None:
+    """How many token ids the text tower has a vector for; None for a tower that has no graph here."""
+    if config.hf_model_name is None:
+        size = config.text.get("vocab_size")
+        return TextConfig.vocab_size if size is None else as_whole_number(size)
+    try:
+        return encoder_config(config.hf_model_name).vocab_size
+    except UnsupportedModel:  # it runs on torch
+        return None
 
 
 def describe_towers(config: ModelConfig) -> str:

@@ -113,7 +113,7 @@ def _attention(x: Node, w: Weights, width: int, layer_norm: bool) -> Node:
         scale, shift = (part.astype(np.float32) for part in convolutions.batch_norm(w.at("norm."), width))
         tokens = op.add(op.multiply(tokens, op.constant(scale)), op.constant(shift))
     q, k, v = layers.linears(tokens, w.at("token_mixer.qkv."), width, width, 3, bias=False)  # 3 × [B, H², W]
-    attended = layers.attention(q, k, v, width // HEAD_WIDTH, HEAD_WIDTH)  # [B, H², W]
+    attended = layers.attention(q, k, v, width // HEAD_WIDTH)  # [B, H², W]
     return convolutions.to_map(layers.linear(attended, w.at("token_mixer.proj."), width, width), like=x)
 
 

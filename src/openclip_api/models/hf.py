@@ -6,7 +6,6 @@ the projection's with "text.proj.".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,11 +15,11 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as op
 
-from ..checkpoints.config import ModelConfig, Section
+from ..checkpoints.config import ModelConfig, Section, read_json
 from ..checkpoints.weights import Weights
-from ..errors import UnsupportedModel
+from ..errors import CorruptCheckpoint, UnsupportedModel, shown
 from . import layers
-from .flags import one_of, read_flags
+from .flags import one_of, read_flags, typed
 from .layers import Node
 from .m2m_100 import M2M100Config, m2m_100_encoder
 from .roberta import RobertaConfig, roberta_encoder, roberta_pooler
@@ -98,14 +97,28 @@ def encoder_config(name: str) -> EncoderConfig:
     if name in ENCODERS:
         return ENCODERS[name]
     path = Path(name) / "config.json"
-    if not path.is_file():
-        raise UnsupportedModel(f"text_cfg.hf_model_name {name!r}: expected one of {', '.join(ENCODERS)}")
-    written = dict(json.loads(path.read_bytes()))
+    if not _is_file(path):
+        raise UnsupportedModel(f"text_cfg.hf_model_name {shown(name)}: expected one of {', '.join(ENCODERS)}")
+    written = read_json(path)
+    if not isinstance(written, dict):
+        raise CorruptCheckpoint(f"{path} is not a JSON object")
     kind = MODEL_TYPES[one_of(written.get("model_type"), tuple(MODEL_TYPES), f"{path}: model_type")]
     missing = [field.name for field in fields(kind) if field.name not in written]
     if missing:
         raise UnsupportedModel(f"{path} has no {missing[0]!r}")
-    return kind(**{field.name: written[field.name] for field in fields(kind)})
+    config = typed(kind, {field.name: written[field.name] for field in fields(kind)}, str(path))
+    if config.pad_token_id >= config.vocab_size:
+        raise CorruptCheckpoint(
+            f"{path}: pad_token_id {config.pad_token_id} is not below vocab_size {config.vocab_size}"
+        )
+    return config
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long for a file
+        return False
 
 
 def _pooler(section: Section, encoder: EncoderConfig) -> str:
@@ -119,6 +132,12 @@ def _pooler(section: Section, encoder: EncoderConfig) -> str:
 def _encoded(ids: Node, padding_mask: Node, encoder: EncoderConfig, w: Weights, context_length: int) -> Node:
     """ids int32 [B, T], padding_mask bool [B, T] → [B, T, W]."""
     if isinstance(encoder, RobertaConfig):
+        needed = encoder.pad_token_id + 1 + context_length  # the first token stands behind the padding's position
+        if needed > encoder.max_position_embeddings:
+            raise CorruptCheckpoint(
+                f"text_cfg.context_length {context_length}: that takes {needed} positions, the encoder has "
+                f"{encoder.max_position_embeddings}"
+            )
         return roberta_encoder(ids, padding_mask, encoder, w)
     return m2m_100_encoder(ids, padding_mask, encoder, w, context_length)
 

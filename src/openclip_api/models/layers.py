@@ -15,6 +15,7 @@ import openvino.opset13 as op
 from numpy.typing import NDArray
 
 from ..checkpoints.weights import Weights
+from ..errors import CorruptCheckpoint
 
 Node: TypeAlias = Any  # ov.Node: the package has no types
 Activation: TypeAlias = Callable[[Node], Node]
@@ -125,10 +126,15 @@ def merge_heads(x: Node) -> Node:
     return reshape(transpose(x, 0, 2, 1, 3), 0, 0, -1)  # [B, T, W]
 
 
-def attention(
-    q: Node, k: Node, v: Node, heads: int, head_width: int, *, causal: bool = False, mask: Node | None = None
-) -> Node:
-    """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a token may look, like [B, heads, T, S]."""
+def attention(q: Node, k: Node, v: Node, heads: int, *, causal: bool = False, mask: Node | None = None) -> Node:
+    """[B, T, W], [B, S, W], [B, S, W] → [B, T, W]; mask: bool, true where a token may look, like [B, heads, T, S].
+
+    Raises CorruptCheckpoint if the heads do not share W evenly: OpenVINO would cut other tokens then.
+    """
+    width = q.get_output_partial_shape(0)[2].get_length()
+    if heads < 1 or width % heads:
+        raise CorruptCheckpoint(f"the config's heads or head_width: {heads} heads cannot share a width of {width}")
+    head_width = width // heads
     q, k, v = (split_heads(part, heads, head_width) for part in (q, k, v))
     return merge_heads(op.scaled_dot_product_attention(q, k, v, mask, causal=causal))
 
@@ -136,7 +142,7 @@ def attention(
 def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, mask: Node | None = None) -> Node:
     """torch.nn.MultiheadAttention on itself: in_proj has the rows of the queries, keys and values."""
     q, k, v = linears(x, w.at("in_proj_"), width, width, 3)  # 3 × [B, T, W]
-    attended = attention(q, k, v, heads, width // heads, causal=causal, mask=mask)
+    attended = attention(q, k, v, heads, causal=causal, mask=mask)
     return linear(attended, w.at("out_proj."), width, width)
 
 

@@ -75,7 +75,7 @@ def _layer(x: Node, mask: Node, config: M2M100Config, w: Weights) -> Node:
     y = layers.layer_norm(x, w.at("self_attn_layer_norm."), width, EPS)
     q, k, v = (layers.linear(y, w.at(f"self_attn.{name}_proj."), width, width) for name in "qkv")
     heads = config.encoder_attention_heads
-    attended = layers.attention(q, k, v, heads, width // heads, mask=mask)
+    attended = layers.attention(q, k, v, heads, mask=mask)
     x = op.add(x, layers.linear(attended, w.at("self_attn.out_proj."), width, width))
     y = layers.layer_norm(x, w.at("final_layer_norm."), width, EPS)
     y = op.relu(layers.linear(y, w.at("fc1."), width, hidden))

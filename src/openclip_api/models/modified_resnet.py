@@ -91,5 +91,5 @@ def _attention_pool(x: Node, w: Weights, positions: int, width: int, heads: int,
         layers.linear(tokens, w.at(f"{name}_proj."), width, width)
         for name, tokens in (("q", first), ("k", x), ("v", x))
     )
-    attended = layers.attention(q, k, v, heads, width // heads)  # [B, 1, W]
+    attended = layers.attention(q, k, v, heads)  # [B, 1, W]
     return layers.linear(layers.reshape(attended, -1, width), w.at("c_proj."), width, embed_dim)

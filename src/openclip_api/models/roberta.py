@@ -67,7 +67,7 @@ def _layer(x: Node, mask: Node, config: RobertaConfig, w: Weights) -> Node:
     width, hidden, eps = config.width, config.intermediate_size, config.layer_norm_eps
     q, k, v = (layers.linear(x, w.at(f"attention.self.{name}."), width, width) for name in ("query", "key", "value"))
     heads = config.num_attention_heads
-    attended = layers.attention(q, k, v, heads, width // heads, mask=mask)
+    attended = layers.attention(q, k, v, heads, mask=mask)
     attended = layers.linear(attended, w.at("attention.output.dense."), width, width)
     x = layers.layer_norm(op.add(x, attended), w.at("attention.output.LayerNorm."), width, eps)
     y = layers.gelu(layers.linear(x, w.at("intermediate.dense."), width, hidden))

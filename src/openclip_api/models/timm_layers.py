@@ -29,7 +29,8 @@ def with_class_token(x: Node, w: Weights, width: int) -> Node:
 def attention(x: Node, w: Weights, width: int, heads: int) -> Node:
     """layers/attention.py, Attention: [B, T, W] → [B, T, W]."""
     q, k, v = layers.linears(x, w.at("qkv."), width, width, 3)  # 3 × [B, T, W]
-    attended = layers.attention(q, k, v, heads, split_evenly(width, heads))
+    split_evenly(width, heads)
+    attended = layers.attention(q, k, v, heads)
     return layers.linear(attended, w.at("proj."), width, width)
 
 
@@ -44,7 +45,7 @@ def attention_pool(x: Node, w: Weights, *, width: int, heads: int, activation: A
     q = layers.linear(constant(w.tensor("latent", 1, 1, width)), w.at("q."), width, width)  # [1, 1, W]
     q = op.tile(q, op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, W]
     k, v = layers.linears(x, w.at("kv."), width, width, 2)  # 2 × [B, T, W]
-    attended = layers.attention(q, k, v, heads, width // heads)
+    attended = layers.attention(q, k, v, heads)
     y = layers.linear(attended, w.at("proj."), width, width)  # [B, 1, W]
     y = op.add(y, mlp(layers.layer_norm(y, w.at("norm."), width, eps), w.at("mlp."), width, activation))
     return layers.reshape(y, 0, width)

@@ -33,7 +33,7 @@ class VisionConfig:
     pool_type: str = "tok"
     final_ln_after_pool: bool = False
     pos_embed_type: str = "learnable"
-    attentional_pool: bool = False
+    attentional_pool: Any = False  # open_clip also knows names here, of poolers that are not built
     attn_pooler_queries: int = 256
     attn_pooler_heads: int = 8
     act_kwargs: dict[str, Any] | None = None
@@ -116,6 +116,6 @@ def attentional_pool(x: Node, config: VisionConfig, w: Weights, embed_dim: int, 
         for y, weight, bias in zip((query, context, context), weights, biases, strict=True)
     )
     q = op.tile(layers.reshape(q, 1, 1, embed_dim), op.concat([layers.batch_size(x), integers(1, 1)], 0))  # [B, 1, E]
-    pooled = layers.attention(q, k, v, heads, embed_dim // heads, causal=False, mask=None)
+    pooled = layers.attention(q, k, v, heads)
     pooled = layers.linear(pooled, w.at("attn.out_proj."), embed_dim, embed_dim)
     return op.squeeze(pooled, integers(1))

@@ -13,6 +13,7 @@ import numpy as np
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha256_of_graphs
 from ..checkpoints.checkpoint import Checkpoint, find
 from ..checkpoints.config import ModelConfig
+from ..checkpoints.damage import refusing
 from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
 from ..checkpoints.safetensors import read_safetensors
@@ -24,7 +25,7 @@ from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
 from ..inputs.images import image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
-from ..models.architecture import image_architecture
+from ..models.architecture import image_architecture, vocab_size
 from ..models.build import build_towers
 from ..models.hf import ENCODERS
 from .embedder import Embedder
@@ -51,11 +52,17 @@ def load(
     CorruptCheckpoint, HubUnreachable, InvalidSetting, MissingExtra, FailedSelfCheck.
     """
     options = replace(options or LoadOptions(), **changes)
+    with refusing(name):
+        return _load(name, tag, options, model_id, report)
+
+
+def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None, report: Report) -> Embedder:
     report("finding", 0, 0)
     checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
-    weights = read_safetensors(checkpoint.weights)
-    tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
+    with refusing(str(checkpoint.weights)):
+        weights = read_safetensors(checkpoint.weights)
+    tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
     engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
     vectors = _first_pass(engine, checkpoint.config.image_size, tokenizer)

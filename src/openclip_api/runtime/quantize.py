@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs
 from ..checkpoints.checkpoint import find
+from ..checkpoints.damage import refusing
 from ..checkpoints.digest import file_sha256
 from ..checkpoints.safetensors import read_safetensors
 from ..engines.calibration import calibrate
@@ -26,6 +27,7 @@ from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
 from ..inputs.images import ReadImage, image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
+from ..models.architecture import vocab_size
 from ..models.build import Towers, build_towers
 from .embedding import unit_length
 
@@ -80,14 +82,15 @@ def quantize(
     """
     if importlib.util.find_spec("nncf") is None:
         raise MissingExtra("quantize needs NNCF: pip install 'openclip-api[quantize]'")
-    checkpoint = find(name, tag, cache_dir=cache_dir)
-    digest = file_sha256(checkpoint.weights)
-    checkpoint.verify(digest)
-    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+    with refusing(name):
+        checkpoint = find(name, tag, cache_dir=cache_dir)
+        digest = file_sha256(checkpoint.weights)
+        checkpoint.verify(digest)
+        towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
     read_image = image_reader(checkpoint.preprocess, max_megapixels)
     inputs: dict[str, Batch] = {"image": _read_images(images, read_image, say)}
     if texts is not None:
-        tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer)
+        tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
         inputs["text"] = _read_texts(texts, tokenizer)
     for tower, batch in inputs.items():
         if len(batch) < FEWEST:

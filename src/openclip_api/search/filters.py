@@ -1,15 +1,19 @@
 """What narrows a search: {"price": {"lt": 10}, "brand": ["a", "b"]} → an expression of LanceDB's.
 
-Only columns of the store are accepted, and only values of the column's type.
+Only columns of the store are accepted, and only values of the column's kind. Numbers compare as numbers, whatever the
+column holds: 160.5 and 2**70 have a place among the whole numbers of 32 bits. So each bound is moved to the next value
+of the column's own type before LanceDB sees it.
 """
 
 from __future__ import annotations
 
+import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 
+import numpy as np
 import pyarrow as pa
 from lancedb.expr import Expr, col, lit
 
@@ -25,6 +29,7 @@ OPERATORS: dict[str, Callable[[Expr, Expr], Expr]] = {
 }
 SYMBOLS = {"=": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 MAX_VALUES = 1000
+Value = bool | int | float | str
 _CONDITION = re.compile(r"(.+?)\s*(<=|>=|!=|=|<|>)\s*(.*)", re.DOTALL)
 
 
@@ -51,12 +56,12 @@ def _conditions(column: str, wanted: object, schema: pa.Schema) -> list[Expr]:
     if isinstance(wanted, list):
         if not 1 <= len(wanted) <= MAX_VALUES:
             raise InvalidInput(f"filter: a list holds between 1 and {MAX_VALUES} values", "filter")
-        return [col(column).isin([_literal(value, type, column) for value in wanted])]
+        return [_is_one_of(column, [_checked(value, type, column) for value in wanted], type)]
     if not isinstance(wanted, dict):
         wanted = {"eq": wanted}
-    if not wanted or not set(wanted) <= set(OPERATORS):
+    if not wanted or not wanted.keys() <= OPERATORS.keys():
         raise InvalidInput(f"filter: {column} may be compared with {', '.join(OPERATORS)}", "filter")
-    return [OPERATORS[name](col(column), _literal(value, type, column)) for name, value in wanted.items()]
+    return [_compared(column, name, _checked(value, type, column), type) for name, value in wanted.items()]
 
 
 def _type(column: str, schema: pa.Schema) -> pa.DataType:
@@ -69,31 +74,124 @@ def _type(column: str, schema: pa.Schema) -> pa.DataType:
 
 
 def _filterable(schema: pa.Schema) -> list[str]:
-    simple = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
+    simple = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
     return [field.name for field in schema if any(is_it(field.type) for is_it in simple)]
 
 
-def _parsed(text: str, type: pa.DataType) -> bool | float | str:
-    """A word of the command line as a value of the column's type. If it is none, it stays for _literal to refuse."""
+def _is_text(type: pa.DataType) -> bool:
+    if pa.types.is_dictionary(type):
+        return _is_text(type.value_type)
+    return bool(pa.types.is_string(type) or pa.types.is_large_string(type))
+
+
+def _parsed(text: str, type: pa.DataType) -> Value:
+    """A word of the command line as a value of the column's kind. If it is none, it stays for _checked to refuse."""
     if pa.types.is_boolean(type):
         return {"true": True, "false": False}.get(text.lower(), text)
-    try:
-        if pa.types.is_integer(type):
-            return int(text)
-        return float(text) if pa.types.is_floating(type) else text
-    except ValueError:
+    if _is_text(type):
         return text
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
 
 
-def _literal(value: object, type: pa.DataType, column: str) -> Expr:
-    if pa.types.is_string(type) and isinstance(value, str):
-        return lit(value)
-    if pa.types.is_boolean(type) and isinstance(value, bool):
-        return lit(value)
-    # not a NaN, nor what is beyond LanceDB's 64-bit integers
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63:
-        if pa.types.is_integer(type):
-            return lit(value)
-        if pa.types.is_floating(type):
-            return lit(value).cast(type)  # the 0.1 of a float32 column is not the 0.1 of Python
+def _checked(value: object, type: pa.DataType, column: str) -> Value:
+    """The value if it is of the column's kind. Raises InvalidInput."""
+    if isinstance(value, str) and _is_text(type):
+        if _is_unicode(value):
+            return value
+        raise InvalidInput(f"filter: the value for {column} is not valid Unicode", "filter")
+    if isinstance(value, bool):
+        if pa.types.is_boolean(type):
+            return value
+    elif isinstance(value, (int, float)) and (pa.types.is_integer(type) or pa.types.is_floating(type)):
+        if _is_finite(value):
+            return value
+        raise InvalidInput(f"filter: {column} is compared with a finite number, below 1.8e308", "filter")
     raise InvalidInput(f"filter: {column} is compared with a value of its type, {type}", "filter")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, or a word of the command line that is not UTF-8
+        return False
+    return True
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _compared(column: str, name: str, value: Value, type: pa.DataType) -> Expr:
+    x = col(column)
+    if name == "eq":
+        return _is_one_of(column, [value], type)
+    if name == "ne":
+        return reduce(operator.and_, [x != literal for literal in _equals(value, type)] or [x == x])
+    if isinstance(value, str) or pa.types.is_boolean(type):
+        return OPERATORS[name](x, lit(value))
+    return (_compared_whole if pa.types.is_integer(type) else _compared_float)(x, name, value, type)
+
+
+def _is_one_of(column: str, values: Sequence[Value], type: pa.DataType) -> Expr:
+    x = col(column)
+    literals = [literal for value in values for literal in _equals(value, type)]
+    return x.isin(literals) if literals else x != x
+
+
+def _equals(value: Value, type: pa.DataType) -> list[Expr]:
+    """What a column of this type holds that is equal to the value: none, one, or both of -0.0 and 0.0."""
+    if isinstance(value, str) or pa.types.is_boolean(type):
+        return [lit(value)]
+    if pa.types.is_integer(type):
+        low, high = _range(type)
+        return [_literal(int(value), type)] if value == int(value) and low <= value <= high else []
+    rounded = _rounded(value, type)
+    return [_literal(each, type) for each in ((-0.0, 0.0) if rounded == 0 else (rounded,)) if math.isfinite(each)]
+
+
+def _compared_whole(x: Expr, name: str, value: float, type: pa.DataType) -> Expr:
+    """x < 160.5 is x <= 160. A bound beyond the type's range holds for all, or for none."""
+    low, high = _range(type)
+    if name in ("lt", "le"):
+        most = math.ceil(value) - 1 if name == "lt" else math.floor(value)
+        return x < _literal(low, type) if most < low else x <= _literal(min(most, high), type)
+    least = math.floor(value) + 1 if name == "gt" else math.ceil(value)
+    return x > _literal(high, type) if least > high else x >= _literal(max(least, low), type)
+
+
+def _compared_float(x: Expr, name: str, value: float, type: pa.DataType) -> Expr:
+    """LanceDB puts NaN above infinity, or with a minus below it, and -0.0 below 0.0. Here NaN is on no side."""
+    bound = _rounded(value, type)
+    if math.isinf(bound):  # there is nothing between the type's last number and infinity
+        bound = math.copysign(float(np.finfo(type.to_pandas_dtype()).max), value)
+        name = ({"lt": "le", "ge": "gt"} if bound > 0 else {"le": "lt", "gt": "ge"}).get(name, name)
+    if bound == 0:
+        bound = -0.0 if name in ("lt", "ge") else 0.0
+    compared = OPERATORS[name](x, _literal(bound, type))
+    if name in ("lt", "le"):
+        return compared & (x >= _literal(-math.inf, type))
+    return compared & (x <= _literal(math.inf, type))
+
+
+def _range(type: pa.DataType) -> tuple[int, int]:
+    info = np.iinfo(type.to_pandas_dtype())
+    return int(info.min), int(info.max)
+
+
+def _rounded(value: float, type: pa.DataType) -> float:
+    """The nearest number of the column's type: the 0.1 of a float32 column is not the 0.1 of Python."""
+    with np.errstate(over="ignore"):
+        return float(np.array(float(value)).astype(type.to_pandas_dtype()))
+
+
+def _literal(value: float, type: pa.DataType) -> Expr:
+    """Of the column's own type. LanceDB takes whole numbers of 64 bits with a sign; greater ones go as digits."""
+    return lit(value if isinstance(value, float) or value < 2**63 else str(value)).cast(type)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from ..bulk.command import embed
 from ..bulk.item_embedder import LoadModel
+from ..bulk.items import printable
 from ..bulk.ledger import RecordedRun, read_run
 from ..bulk.options import EmbedOptions, SourceOptions
 from ..errors import InvalidSource, InvalidStore
@@ -33,7 +34,7 @@ def index(options: IndexOptions, settings: Settings, load: LoadModel) -> int:
     path = store_path(settings)
     if options.delete:
         store = Store(path)
-        deleted = store.delete(options.delete)
+        deleted = store.delete([printable(id) for id in options.delete])
         print(f"{deleted} of {len(options.delete)} ids removed, {len(store):,} rows left")
         return 0 if deleted == len(options.delete) else 1
     code = 0

@@ -109,7 +109,7 @@ class Store:
         if filter is not None:
             query = query.where(filter, prefilter=True)
         columns = [name for name in self.schema.names if name != "vector"]
-        rows = query.select([*columns, "_distance"]).to_list()
+        rows = _in_microseconds(query.select([*columns, "_distance"]).to_arrow()).to_pylist()
         return [{**{name: row[name] for name in columns}, "score": 1 - row["_distance"]} for row in rows]
 
     def build_index(self, exact_below: int) -> float | None:
@@ -160,6 +160,22 @@ class Store:
         vectors = rows.flatten().to_numpy().reshape(-1, self.embed_dim)
         noise = unit_length(draw.normal(size=vectors.shape).astype(np.float32))
         return list(QUERY_COSINE * vectors + math.sqrt(1 - QUERY_COSINE**2) * noise)
+
+
+def _in_microseconds(rows: pa.Table) -> pa.Table:
+    """Python's times have no nanoseconds."""
+    for number, field in enumerate(rows.schema):
+        type = field.type
+        if pa.types.is_timestamp(type):
+            coarser = pa.timestamp("us", type.tz)
+        elif pa.types.is_duration(type):
+            coarser = pa.duration("us")
+        elif pa.types.is_time64(type):
+            coarser = pa.time64("us")
+        else:
+            continue
+        rows = rows.set_column(number, field.name, rows.column(number).cast(coarser, safe=False))
+    return rows
 
 
 def _sub_vectors(dimensions: int) -> int:

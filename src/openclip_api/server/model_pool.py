@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from ..errors import DeadlineExceeded, ModelNotFound, NotReady
+from ..errors import DeadlineExceeded, ModelNotFound, NotReady, StartupError
 from ..runtime.embedder import Embedder
 from .model_slot import LoadModel, ModelSlot
 
@@ -35,15 +35,11 @@ class ModelPool:
         self._changing = asyncio.Lock()
         self._was_ready = False
         self.stopping = False
+        self.error: StartupError | None = None  # what ended the start; an error of a later load belongs to its request
 
     @property
     def default(self) -> ModelSlot:
         return next(iter(self._slots.values()))
-
-    @property
-    def error(self) -> Exception | None:
-        """The error that ended the start, if there was one."""
-        return next((slot.error for slot in self._slots.values() if slot.error is not None), None)
 
     @property
     def is_ready(self) -> bool:
@@ -61,13 +57,12 @@ class ModelPool:
             slot.expect_load()
 
         def work() -> None:
-            try:
-                for slot in first:
-                    slot.load()
-                    if slot.error is not None:
-                        break
-            finally:
-                on_end()
+            for slot in first:
+                slot.load()
+                if slot.error is not None:
+                    self.error = slot.error
+                    break
+            on_end()
 
         threading.Thread(target=work, name="loading", daemon=True).start()
 
@@ -138,7 +133,6 @@ class ModelPool:
                 raise DeadlineExceeded(f"the model was not loaded within {timeout:g} seconds") from error
             if slot.error is not None:
                 log.error("a model could not be loaded again: %s", slot.error)
-                slot.error = None
                 raise NotReady("the model could not be loaded again; the server's log says why")
 
     async def _make_room(self) -> None:

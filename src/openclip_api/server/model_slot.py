@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 from ..checkpoints.hub import Report
-from ..errors import NotReady, OpenClipApiError
+from ..errors import NotReady, StartupError, first_line
 from ..runtime.embedder import Embedder
+
+log = logging.getLogger("openclip_api")
 
 LoadModel: TypeAlias = Callable[[Report], Embedder]
 
@@ -29,7 +32,7 @@ class ModelSlot:
         self._load_model = load_model
         self._embedder: Embedder | None = None
         self._progress: Progress | None = None  # while it waits or loads
-        self.error: Exception | None = None
+        self.error: StartupError | None = None  # of the last load
         self.model_id: str | None = None  # known after the first load
         self.load_seconds = 0.0
         self.users = 0
@@ -61,20 +64,21 @@ class ModelSlot:
         self._progress = Progress("waiting")
 
     def load(self) -> None:
-        """Load the model in the calling thread. Sets `error` where that fails.
+        """Load the model in the calling thread. Raises nothing; sets `error` where that fails.
 
-        An error that is a defect of this program is raised as well.
+        Whatever ends a load must end the start too, or the server would be loading for ever: also a defect of this
+        program, and a panic in a library that is written in Rust, which is no Exception.
         """
         started = time.perf_counter()
-        self._progress = Progress("starting")
+        self.error, self._progress = None, Progress("starting")
         try:
             self._embedder = self._load_model(self._report)
             self.model_id = self._embedder.info.model_id
-        except (OpenClipApiError, MemoryError) as error:
+        except StartupError as error:
             self.error = error
-        except Exception as error:  # a defect must end the start too, or the server would never get ready
-            self.error = error
-            raise
+        except BaseException as error:
+            self.error = StartupError(f"the model could not be loaded ({type(error).__name__}: {first_line(error)})")
+            log.debug("a model could not be loaded", exc_info=error)
         finally:
             self._progress = None
             self.used_at = time.monotonic()

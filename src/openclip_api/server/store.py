@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import threading
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -52,7 +55,7 @@ class LazyStore:
             raise InvalidInput("vector: all numbers must be finite, and one not 0", "vector")
         unit = (query / np.abs(query).max()).astype(np.float32)  # float32 can hold it now, whatever its length was
         rows = self._asked(lambda: store.search(unit, k, filter_expression(filter, store.schema)))
-        return [{name: value for name, value in row.items() if name != "path"} for row in rows]
+        return [{name: _as_json(value) for name, value in row.items() if name != "path"} for row in rows]
 
     def thumbnail(self, id: str, max_megapixels: float) -> bytes:
         """A small JPEG. Raises NotFound if the id is not there, or if its image file cannot be read."""
@@ -91,3 +94,14 @@ class LazyStore:
                     log.warning("%s", error)
                     raise StoreUnavailable("the store is not there, or cannot be read") from error
             return self._open
+
+
+def _as_json(value: object) -> object:
+    """A column's value in JSON's types, and in times, which the encoder knows. Bytes become base64."""
+    if isinstance(value, dict):
+        return {str(name): _as_json(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(part) for part in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return str(value) if isinstance(value, (Decimal, timedelta)) else value
