@@ -59,7 +59,7 @@ class Connection(HttpToolsProtocol):
             return
         is_incomplete = self._in_headers or self.cycle.more_body
         if is_incomplete and self._bytes_without_body > MAX_HEADER_BYTES and not self.transport.is_closing():
-            self.send_400_response("The request's headers are too large.")
+            self._refuse_headers()
 
     def eof_received(self) -> bool:
         """The client sends no more. If it asked for something it gets the answer, unless it turns out to have left."""
@@ -131,13 +131,16 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
-        self._is_refused = True
-        too_large = max(self._parsed_bytes, self._bytes_without_body * self._in_headers) > MAX_HEADER_BYTES
-        if too_large:
-            self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
-            self.transport.close()
+        if max(self._parsed_bytes, self._bytes_without_body * self._in_headers) > MAX_HEADER_BYTES:
+            self._refuse_headers()
         else:
+            self._is_refused = True
             super().send_400_response(msg)
+
+    def _refuse_headers(self) -> None:
+        self._is_refused = True
+        self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
     def _parse(self, data: memoryview) -> None:
         """Feed the parser.

@@ -13,13 +13,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..shared.answer import error_response
 
-NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+PORT = re.compile(r":\d*$")
 
 
 class Hosts:
-    """ASGI middleware: 421 if the Host header is a name that may be a stranger's.
+    """ASGI middleware: 421 if the Host header is a name that may be a stranger's; 400 if it is none, or there are two.
 
-    None are names without a dot, which the public DNS does not have, .localhost and IP addresses. `names` are ours.
+    Never a stranger's are names without a dot, which the public DNS does not have, .localhost and IP addresses.
+    `names` are ours.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
@@ -29,26 +31,28 @@ class Hosts:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-        if all(map(self._may_be_ours, given)):  # none: no browser
+        given = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
+        names = [PORT.sub("", host).rstrip(".") for host in given]
+        if len(names) > 1 or not all(map(_is_host, names)):
+            response = error_response(scope, 400, "invalid_request", "the Host header is not one name or address")
+        elif all(map(self._is_ours, names)):  # without one it is no browser
             return await self._app(scope, receive, send)
-        message = "the server does not answer to this Host: if it is yours, add it to ALLOWED_HOSTS"
-        return await error_response(scope, 421, "misdirected_request", message)(scope, receive, send)
+        else:
+            message = "the server does not answer to this Host: if it is yours, add it to ALLOWED_HOSTS"
+            response = error_response(scope, 421, "misdirected_request", message)
+        return await response(scope, receive, send)
 
-    def _may_be_ours(self, host: str) -> bool:
-        name = without_port(host.lower()).rstrip(".")
-        if is_address(name) or name in self._names:
-            return True
-        return not name or (bool(NAME.fullmatch(name)) and ("." not in name or name.endswith(".localhost")))
-
-
-def without_port(host: str) -> str:
-    return re.sub(r":\d*$", "", host)
+    def _is_ours(self, name: str) -> bool:
+        return "." not in name or name.endswith(".localhost") or name in self._names or _is_address(name)
 
 
-def is_address(host: str) -> bool:
+def _is_host(name: str) -> bool:
+    return not name or bool(NAME.fullmatch(name)) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
     try:
-        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         return False
     return True
