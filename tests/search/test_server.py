@@ -95,6 +95,7 @@ def test_a_vector_that_is_not_finite_is_refused(server: ServerProcess):
 
 def test_thumbnails(server: ServerProcess, folder: Path):
     answer = server.http.get("/items/unseen%2Ffox.png/thumbnail")
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert answer.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).size == (160, 160)
     assert server.http.get("/items/unseen/fox.png/thumbnail").content == answer.content

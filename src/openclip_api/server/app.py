@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -148,6 +149,7 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
 
 @asynccontextmanager
 async def _lifespan(context: ServerContext, on_loaded: Callable[[], None]) -> AsyncIterator[None]:
+    await anyio.sleep(0)  # imports its backend now: at a first request there might be no descriptor for that
     context.model_pool.start(on_loaded)
     yield
     if context.in_flight.gave_up:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.unicode_escape  # noqa: F401  # else Python reads it at the first request, perhaps without a descriptor
 import logging
 import os
 import queue
