@@ -44,7 +44,12 @@ LONGEST_SHOWN = 100  # characters of a wrong value
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", protected_namespaces=(), frozen=True, allow_inf_nan=False
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        protected_namespaces=(),
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     model_name: str = Field(
@@ -63,7 +68,10 @@ class Settings(BaseSettings):
         "instead of MODEL_NAME and MODEL_PRETRAINED",
     )
     max_loaded_models: int = Field(
-        0, ge=0, le=MAX_COUNT, description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all"
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all",
     )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
@@ -77,12 +85,20 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all")
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
-    max_queue: int = Field(1024, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429")
+    max_queue: int = Field(
+        1024, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
+    )
     max_queue_mb: float = Field(
-        512, gt=0, le=MAX_MEGABYTES, description="most megabytes of request bodies, and of items in flight; beyond it requests get 429"
+        512,
+        gt=0,
+        le=MAX_MEGABYTES,
+        description="most megabytes of request bodies, and of items in flight; beyond it requests get 429",
     )
     text_cache_mb: float = Field(
-        16, ge=0, le=MAX_MEGABYTES, description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none"
+        16,
+        ge=0,
+        le=MAX_MEGABYTES,
+        description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none",
     )
     max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most texts and images in one request")
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
@@ -108,7 +124,9 @@ class Settings(BaseSettings):
         None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
     )
     request_timeout: float = Field(60, gt=0, le=MAX_SECONDS, description="seconds after which a request is given up")
-    body_timeout: float = Field(30, gt=0, le=MAX_SECONDS, description="seconds in which a request's body must have arrived")
+    body_timeout: float = Field(
+        30, gt=0, le=MAX_SECONDS, description="seconds in which a request's body must have arrived"
+    )
     grace_seconds: float = Field(
         20, gt=0, le=MAX_SECONDS, description="seconds after SIGTERM in which accepted requests are still answered"
     )

@@ -55,7 +55,7 @@ def memory(server: FakeServer) -> int:
 
 
 def descriptors(server: FakeServer) -> int:
-    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +101,6 @@ def test_each_client_reads_the_answer(server: FakeServer, path: str, megabytes: 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 @pytest.mark.parametrize(("path", "megabytes", "headers", "status"), EARLY[1:3])
 def test_node_reads_the_answer(server: FakeServer, path: str, megabytes: int, headers, status: int):
-    import json
-
     command = ["node", "-e", NODE, f"{server.http.base_url}{path}", str(megabytes)]
     for _ in range(TRIES):
         shown = json.dumps({"Authorization": "Bearer right"} | headers)
@@ -111,7 +109,9 @@ def test_node_reads_the_answer(server: FakeServer, path: str, megabytes: int, he
 
 def test_a_malformed_body_s_400_is_read(server: FakeServer):
     with connect(server) as client:
-        head = b"POST /embeddings HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer right\r\nTransfer-Encoding: chunked\r\n\r\n"
+        head = (
+            b"POST /embeddings HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer right\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         client.sendall(head + b"xyz\r\n" + bytes(10_000_000))
         assert status_of(read_all(client)) == 400
 

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -109,7 +110,7 @@ def test_without_descriptors_the_log_still_writes(format: str):
     import resource
 
     with FakeServer(LOG_FORMAT=format) as server:  # its first request comes when they are gone
-        used = max(map(int, os.listdir(f"/proc/{server.process.pid}/fd"))) + 1
+        used = max(int(open_file.name) for open_file in Path(f"/proc/{server.process.pid}/fd").iterdir()) + 1
         before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, before[1]))
         beyond = [connect(server) for _ in range(20)]

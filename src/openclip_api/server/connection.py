@@ -61,7 +61,7 @@ class Connection(HttpToolsProtocol):
         if is_incomplete and self._bytes_without_body > MAX_HEADER_BYTES and not self.transport.is_closing():
             self._refuse_headers()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more. If it asked for something it gets the answer, unless it turns out to have left."""
         waits = self.cycle is not None and not (self.cycle.response_complete or self.cycle.more_body)
         if self._linger is not None or not waits:
@@ -152,22 +152,22 @@ class Connection(HttpToolsProtocol):
         while data:
             try:
                 self.parser.feed_data(data)
-                return
             except httptools.HttpParserUpgrade as stopped:
                 data = data[stopped.args[0] :]
-                head = [b"POST / HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
-                for name, value in self.headers:
-                    if name in FRAMING:
-                        head += [name, b": ", value, b"\r\n"]
-                self.parser = self._new_parser()
-                self._repeats_framing = True
-                self.parser.feed_data(b"".join([*head, b"\r\n"]))
+                self._start_parser_anew()
+            else:
+                return
 
-    def _new_parser(self) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(self)
+    def _start_parser_anew(self) -> None:
+        head = [b"POST / HTTP/", self.parser.get_http_version().encode(), b"\r\n"]
+        for name, value in self.headers:
+            if name in FRAMING:
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
         # as uvicorn's own: a request behind one with `Connection: close` does not take the answer from that one
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._repeats_framing = True
+        self.parser.feed_data(b"".join([*head, b"\r\n"]))
 
     def _lingers(self) -> bool:
         """Whether the client still sends while its answer is complete; from here on what it sends is thrown away."""

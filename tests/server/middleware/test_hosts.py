@@ -129,7 +129,9 @@ EVIL = {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site", "Conte
 @pytest.mark.process
 def test_embeddings_stay_open_and_the_store_does_not(tmp_path: Path):
     with FakeServer(STORE=tmp_path / "none.lance") as server:
-        assert server.http.post("/embeddings", json={"text": "a"}, headers={"Origin": EVIL["Origin"]}).status_code == 200
+        assert (
+            server.http.post("/embeddings", json={"text": "a"}, headers={"Origin": EVIL["Origin"]}).status_code == 200
+        )
         for headers in (EVIL, {"Origin": EVIL["Origin"]}, {"Referer": "https://evil.example/"}):
             for answer in (
                 server.http.post("/search", content=b'{"text": "a"}', headers=headers),

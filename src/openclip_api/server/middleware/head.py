@@ -6,7 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class HeadAsGet:
-    """ASGI middleware, the innermost: the routes see a GET. The server itself leaves out the body of an answer to HEAD."""
+    """ASGI middleware, the innermost: the routes see a GET. The server itself leaves out the body of the answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

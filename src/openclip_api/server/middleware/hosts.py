@@ -1,6 +1,7 @@
-"""Names that the server answers to. A browser can be led to it under a stranger's name, and lets the stranger's page read.
+"""The names that the server answers to.
 
-The stranger's DNS says that evil.example is 127.0.0.1 (DNS rebinding): page and server then have the same origin.
+A stranger's DNS may say that evil.example is 127.0.0.1 (DNS rebinding). For a browser the stranger's page and this
+server then have the same origin, and the page may read all answers.
 """
 
 from __future__ import annotations
