@@ -80,6 +80,46 @@ def test_a_wrong_value_is_one_line_with_name_and_allowed_values(flags, parts):
         assert part in message
 
 
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is float])
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "NaN", "Infinity", "1e999", "1e300", "-1", "1" * 400, "0x10"])
+def test_a_number_that_is_none_or_absurd_is_one_line(name: str, value: str):
+    assert_refused(name, value)
+
+
+@pytest.mark.parametrize("name", [name for name, field in Settings.model_fields.items() if field.annotation is int])
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", str(10**30), "9" * 5000, "1.5", "1e3"])
+def test_a_count_that_is_none_or_absurd_is_one_line(name: str, value: str):
+    assert_refused(name, value)
+
+
+@pytest.mark.parametrize("name", ["api_key", "url_hosts", "allowed_hosts", "models"])
+@pytest.mark.parametrize("value", [",", " ", " , ,", ""])
+def test_a_list_that_names_nothing_is_no_open_door(name: str, value: str):
+    assert_refused(name, value)
+
+
+def assert_refused(name: str, value: str) -> None:
+    with pytest.raises(InvalidSetting) as caught:
+        read_settings(**{name: value})
+    assert str(caught.value).startswith(f"{name.upper()}=")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", [",", "  "])
+def test_a_key_that_names_nothing_in_the_environment_ends_the_start(monkeypatch: pytest.MonkeyPatch, value: str):
+    monkeypatch.setenv("API_KEY", value)
+    with pytest.raises(InvalidSetting, match=r"API_KEY=.*: nothing is named"):
+        read_settings()
+
+
+def test_only_origins_that_are_set_are_named(monkeypatch: pytest.MonkeyPatch):
+    assert read_settings().named_origins == []
+    assert read_settings(cors_origins="*").named_origins == ["*"]
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example")
+    assert read_settings().named_origins == ["https://a.example"]
+
+
 def test_every_setting_has_help_and_is_hidden_from_the_tests_server():
     for name, field in Settings.model_fields.items():
         assert field.description, name

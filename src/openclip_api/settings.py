@@ -5,6 +5,7 @@ A value comes from a command-line flag, else the environment, else a `.env` file
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,9 +28,28 @@ def _comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _some_comma_separated(value: object) -> object:
+    """As _comma_separated, for lists that open the server further when they are empty: that must not be by mistake."""
+    parts = _comma_separated(value)
+    if isinstance(value, str) and not parts:
+        raise ValueError("nothing is named: leave the setting out, or name at least one")
+    return parts
+
+
+MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
+MAX_SECONDS = 1e6
+MAX_COUNT = 10**9
+LONGEST_SHOWN = 100  # characters of a wrong value
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", protected_namespaces=(), frozen=True
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        protected_namespaces=(),
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     model_name: str = Field(
@@ -42,13 +62,16 @@ class Settings(BaseSettings):
         f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
     )
     model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
-    models: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    models: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
         [],
         description="several models in one server, comma-separated name:tag, the first being the default; "
         "instead of MODEL_NAME and MODEL_PRETRAINED",
     )
     max_loaded_models: int = Field(
-        0, ge=0, description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all"
+        0,
+        ge=0,
+        le=MAX_COUNT,
+        description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all",
     )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
     port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
@@ -60,30 +83,38 @@ class Settings(BaseSettings):
         "auto",
         description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
-    threads: int = Field(0, ge=0, description="cores to compute on; 0 for all")
-    max_batch: int = Field(16, ge=1, description="most items in one forward pass")
-    max_queue: int = Field(1024, ge=1, description="most items in flight at once; beyond it requests get 429")
+    threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all")
+    max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
+    max_queue: int = Field(
+        1024, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
+    )
     max_queue_mb: float = Field(
-        512, gt=0, description="most megabytes of request bodies, and of items in flight; beyond it requests get 429"
+        512,
+        gt=0,
+        le=MAX_MEGABYTES,
+        description="most megabytes of request bodies, and of items in flight; beyond it requests get 429",
     )
     text_cache_mb: float = Field(
-        16, ge=0, description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none"
+        16,
+        ge=0,
+        le=MAX_MEGABYTES,
+        description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none",
     )
-    max_items: int = Field(256, ge=1, description="most texts and images in one request")
-    max_body_mb: float = Field(32, gt=0, description="largest request body, in megabytes")
+    max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most texts and images in one request")
+    max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
         "auto",
         description="where images are decoded: thread, process (a hostile image ends only its own request), or auto: "
         "process where others than this machine reach the server, or image URLs are on",
     )
-    max_image_megapixels: float = Field(40, gt=0, description="largest image, in millions of pixels")
+    max_image_megapixels: float = Field(40, gt=0, le=MAX_MEGABYTES, description="largest image, in millions of pixels")
     allow_image_urls: bool = Field(
         False, description="fetch images that are given as http(s) URLs, from public addresses only"
     )
-    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
         [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
     )
-    url_timeout: float = Field(10, gt=0, description="seconds in which an image must have been fetched")
+    url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="seconds in which an image must have been fetched")
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
         "auto",
         description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
@@ -92,22 +123,31 @@ class Settings(BaseSettings):
     store: Path | None = Field(
         None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
     )
-    request_timeout: float = Field(60, gt=0, description="seconds after which a request is given up")
-    body_timeout: float = Field(30, gt=0, description="seconds in which a request's body must have arrived")
+    request_timeout: float = Field(60, gt=0, le=MAX_SECONDS, description="seconds after which a request is given up")
+    body_timeout: float = Field(
+        30, gt=0, le=MAX_SECONDS, description="seconds in which a request's body must have arrived"
+    )
     grace_seconds: float = Field(
-        20, gt=0, description="seconds after SIGTERM in which accepted requests are still answered"
+        20, gt=0, le=MAX_SECONDS, description="seconds after SIGTERM in which accepted requests are still answered"
     )
     self_check: bool = Field(
         True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
     )
-    api_key: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    api_key: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
         [],
         repr=False,
         description="keys of which a request must carry one as 'Authorization: Bearer KEY', comma-separated; "
         "none: open to all who reach it",
     )
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
-        ["*"], description="origins that browsers may call from, comma-separated; * for any, empty for none"
+        ["*"],
+        description="origins that browsers may call from, comma-separated; * for any, empty for none; "
+        "other pages may search the store and read its thumbnails only if this is set",
+    )
+    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
+        [],
+        description="names that clients reach the server by, comma-separated; * for any "
+        "(default: only this machine's own where HOST is loopback, else any)",
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="debug; info: when it is ready, and each request; warning; or error"
@@ -149,6 +189,18 @@ class Settings(BaseSettings):
         return self.decode == "process"
 
     @property
+    def host_names(self) -> set[str] | None:
+        """The names in a Host header, without ports, that are ours beside this machine's own; None: all are."""
+        if "*" in self.allowed_hosts or not (self.allowed_hosts or _is_loopback(self.host)):
+            return None
+        return {self.host, *self.allowed_hosts}
+
+    @property
+    def named_origins(self) -> list[str]:
+        """CORS_ORIGINS if the user has set it. Its default does not open what shows the user's files."""
+        return self.cors_origins if "cors_origins" in self.model_fields_set else []
+
+    @property
     def tag(self) -> str | None:
         """MODEL_PRETRAINED, or the default model's own tag."""
         if self.model_pretrained is None and self.model_name == DEFAULT_MODEL[0]:
@@ -171,6 +223,18 @@ def _name_and_tag(model: str) -> tuple[str, str | None]:
     return name, tag or None
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
+
+
 def read_settings(**flags: Any) -> Settings:
     """Settings from flags, environment, `.env` and defaults. Raises InvalidSetting with one line."""
     try:
@@ -178,5 +242,6 @@ def read_settings(**flags: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         name = ".".join(map(str, first["loc"][:1])).upper()
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise InvalidSetting(f"{name}={first['input']!r}: {message}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        message = message[0].lower() + message[1:]
+        raise InvalidSetting(f"{name}={_shown(first['input'])}: {message}") from error

@@ -122,6 +122,7 @@ def test_a_filter_of_any_value_has_an_answer(server: ServerProcess):
 
 def test_thumbnails(server: ServerProcess, folder: Path):
     answer = server.http.get("/items/unseen%2Ffox.png/thumbnail")
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
     assert answer.headers["content-type"] == "image/jpeg"
     assert Image.open(io.BytesIO(answer.content)).size == (160, 160)
     assert server.http.get("/items/unseen/fox.png/thumbnail").content == answer.content

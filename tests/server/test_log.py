@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -19,7 +20,7 @@ import pytest
 from openclip_api.server.log import JsonFormatter, LineQueueHandler
 
 from ..conftest import Encode
-from ..support.raw_http import exchange, http_request, wait_for
+from ..support.raw_http import connect, exchange, http_request, wait_for
 from ..support.server_process import FakeServer
 
 pytestmark = pytest.mark.process
@@ -101,6 +102,30 @@ def test_a_line_for_each_request_as_text():
         server.stop()
         pattern = r"\d{4}-\d\d-\d\dT[\d:.]+Z request method=POST route=/embeddings status=200 seconds=[\d.]+ items=1 "
         assert re.search(pattern + "request_id=mine-1", server.output)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="changes the limit of another process")
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_without_descriptors_the_log_still_writes(format: str):
+    import resource
+
+    with FakeServer(LOG_FORMAT=format) as server:  # its first request comes when they are gone
+        used = max(int(open_file.name) for open_file in Path(f"/proc/{server.process.pid}/fd").iterdir()) + 1
+        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, before[1]))
+        beyond = [connect(server) for _ in range(20)]
+        for text, status in [("a", 200), ("poison", 500), ("b", 200)]:
+            assert server.http.post("/embeddings", json={"text": text}).status_code == status
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
+        for client in beyond:
+            client.close()
+        with httpx.Client(base_url=server.http.base_url) as later:
+            wait_for(lambda: is_up(later))
+        assert server.stop() == 0
+    assert len(re.findall(r'route(?:=|":")/embeddings', server.output)) == 3
+    assert "failed: RuntimeError" in server.output
+    assert "fake_server.py" in server.output
+    assert len(server.output.splitlines()) < 60  # connections that are refused are no lines each
 
 
 def test_a_level_hides_what_is_below_it():

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import anyio
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -25,6 +26,8 @@ from .in_flight import InFlightRequests
 from .metrics import Metrics
 from .middleware.auth import Authentication
 from .middleware.body_limit import BodyLimit
+from .middleware.head import HeadAsGet, allowed_methods
+from .middleware.hosts import Hosts
 from .middleware.in_flight import TrackInFlight
 from .middleware.internal_errors import InternalErrors
 from .middleware.request_log import RequestLog
@@ -120,6 +123,7 @@ def _context(
 def _add_middleware(app: FastAPI, context: ServerContext) -> None:
     """The last one added is the first to see a request."""
     settings = context.settings
+    app.add_middleware(HeadAsGet)
     app.add_middleware(
         BodyLimit,
         max_bytes=int(settings.max_body_mb * 1e6),
@@ -134,15 +138,18 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["*"],
             expose_headers=EXPOSED_HEADERS,
         )
+    if settings.host_names is not None:
+        app.add_middleware(Hosts, names=settings.host_names)
     app.add_middleware(RequestLog, metrics=context.metrics)  # all others need the state that it creates
 
 
 @asynccontextmanager
 async def _lifespan(context: ServerContext, on_loaded: Callable[[], None]) -> AsyncIterator[None]:
+    await anyio.sleep(0)  # imports its backend now: at a first request there might be no descriptor for that
     context.model_pool.start(on_loaded)
     yield
     if context.in_flight.gave_up:
@@ -163,6 +170,8 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
     response = error_response(request.scope, error.status_code, kind, str(error.detail))
     response.headers.update(error.headers or {})
+    if "allow" in response.headers:
+        response.headers["allow"] = allowed_methods(response.headers["allow"])
     return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.unicode_escape  # noqa: F401  # else Python reads it at the first request, perhaps without a descriptor
 import logging
 import os
 import queue
@@ -19,6 +20,8 @@ import orjson
 Format = Literal["text", "json"]
 LONGEST_QUEUE = 10_000  # lines; more are dropped
 CLOSE_SECONDS = 1
+AGAIN_SECONDS = 1
+ALIKE = 40  # characters
 FRAMES = 8
 
 
@@ -30,6 +33,7 @@ def logging_to_stderr(level: str, format: Format) -> Iterator[None]:
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("openclip_api").setLevel(level.upper())
+    logging.getLogger("asyncio").addFilter(NotAgain())
     if level != "debug":
         # uvicorn warns of each malformed request, however many there are
         logging.getLogger("uvicorn").setLevel(logging.ERROR)
@@ -41,6 +45,24 @@ def logging_to_stderr(level: str, format: Format) -> Iterator[None]:
         stopping = threading.Thread(target=listener.stop, name="log-end", daemon=True)
         stopping.start()
         stopping.join(CLOSE_SECONDS)
+
+
+class NotAgain(logging.Filter):
+    """Lets messages that begin alike pass once in AGAIN_SECONDS.
+
+    asyncio's own loop tells 2,000 times a second that it has no descriptor to accept a connection with.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._message, self._until = "", 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()[:ALIKE]
+        if message == self._message and record.created < self._until:
+            return False
+        self._message, self._until = message, record.created + AGAIN_SECONDS
+        return True
 
 
 class LineQueueHandler(QueueHandler):

@@ -39,6 +39,8 @@ def app(arguments: dict[str, str]) -> Application:
     settings = read_settings(**{name: value for name, value in arguments.items() if name not in REPLICAS})
     if settings.decode == "auto":  # nobody knows here who can reach the proxies
         settings = settings.model_copy(update={"decode": "process"})
+    if not settings.allowed_hosts:  # nor by which name
+        settings = settings.model_copy(update={"allowed_hosts": ["*"]})
     threads = settings.threads or os.cpu_count() or 1
     settings = settings.model_copy(update={"threads": threads})
     deployment: Any = serve.deployment(serve.ingress()(Replica))
@@ -55,7 +57,7 @@ def app(arguments: dict[str, str]) -> Application:
 
 
 def _count(name: str, value: int | str) -> int:
-    if not str(value).isdecimal():
+    if not str(value).isdecimal() or len(str(value)) > 9:
         raise InvalidSetting(f"{name}={value!r}: a number is needed")
     return int(value)
 

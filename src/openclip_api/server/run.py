@@ -12,7 +12,7 @@ import time
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import PIL
 import uvicorn
@@ -95,7 +95,7 @@ def _run(settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None)
         port=settings.port,
         log_config=None,
         access_log=False,
-        http=_connection_class(),
+        http=_connection_class(int(settings.max_body_mb * 1e6)),
         ws="none",
         server_header=False,
     )
@@ -144,12 +144,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def _connection_class() -> type[asyncio.Protocol] | Literal["auto"]:
+def _connection_class(max_body_bytes: int) -> type[asyncio.Protocol] | Literal["auto"]:
     if sys.platform == "win32":  # httptools does not exist there
         return "auto"
+    from .client_transport import Lingering
     from .connection import Connection
 
-    return Connection
+    # a client that sends many times the limit does not wait for an answer
+    make = partial(Connection, lingering=Lingering(max(8_000_000, 16 * max_body_bytes)))
+    return cast("type[asyncio.Protocol]", make)  # uvicorn only calls it
 
 
 def _load(

@@ -74,3 +74,41 @@ def test_the_answer_is_plain_json(server: ServerProcess):
     response = server.http.post("/embeddings", json={"text": "a"})
     assert response.headers["content-type"] == "application/json"
     assert len(json.loads(response.content)["embeddings"][0]) == 16
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/docs", "/page/app.js", "/openapi.json", "/health", "/ready", "/info", "/metrics", "/ping"),
+        *("/page/none.js", "/items/a/thumbnail", "/nowhere"),
+    ],
+)
+def test_head_is_get_without_the_body(server: ServerProcess, path: str):
+    got, head = server.http.get(path), server.http.head(path)
+    assert head.status_code == got.status_code
+    assert head.content == b""
+    varying = {"x-request-id", "date", "content-length" if path == "/metrics" else ""}
+    assert {name: value for name, value in head.headers.items() if name not in varying} == {
+        name: value for name, value in got.headers.items() if name not in varying
+    }
+    assert int(head.headers["content-length"]) > 0
+
+
+def test_head_is_conditional_and_no_operation_of_its_own(server: ServerProcess):
+    etag = server.http.head("/page/app.js").headers["etag"]
+    assert server.http.head("/page/app.js", headers={"If-None-Match": etag}).status_code == 304
+    paths = server.http.get("/openapi.json").json()["paths"]
+    assert not any("head" in operations for operations in paths.values())
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/health", {"GET", "HEAD"}), ("/embeddings", {"POST"})])
+def test_405_lists_head_where_get_is(server: ServerProcess, path: str, allowed: set[str]):
+    for method in {"PUT", "POST", "HEAD", "GET"} - allowed:
+        answer = server.http.request(method, path)
+        assert answer.status_code == 405
+        assert set(answer.headers["allow"].split(", ")) == allowed
+
+
+def test_head_is_counted_under_its_route(server: ServerProcess):
+    server.http.head("/info")
+    assert 'method="HEAD",route="/info",status="200"' in server.http.get("/metrics").text

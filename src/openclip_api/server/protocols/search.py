@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from numpy.typing import NDArray
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -17,6 +17,7 @@ from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.items import image_item, text_item
+from ..shared.origin import own_origin
 
 MAX_K = 1000
 
@@ -34,7 +35,8 @@ class SearchRequest(Body):
     model: str | None = None
 
 
-router = APIRouter(tags=["search"])
+# What these routes show is the owner's: a page of another site may not read it.
+router = APIRouter(tags=["search"], dependencies=[Depends(own_origin)])
 
 
 @router.post("/search", summary="The nearest rows of the store", openapi_extra=schema_of(SearchRequest))
@@ -67,4 +69,7 @@ async def _query(request: Request, asked: SearchRequest) -> tuple[NDArray[np.flo
 async def item_thumbnail(request: Request, id: str) -> Response:
     context = context_of(request)
     picture = await run_in_threadpool(context.store.thumbnail, id, context.settings.max_image_megapixels)
-    return Response(picture, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+    headers = {"Cache-Control": "private, max-age=3600"}
+    if not context.settings.named_origins:
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"  # browsers too old to say which site asks know this
+    return Response(picture, media_type="image/jpeg", headers=headers)
