@@ -6,17 +6,14 @@ Source: open_clip/tokenizer.py, SimpleTokenizer and HFTokenizer (3.3.0).
 from __future__ import annotations
 
 import gzip
-import html
 import json
-import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-import ftfy
 import numpy as np
 import regex
 import tokenizers
@@ -25,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 
 from ..checkpoints.config import TokenizerConfig
 from ..errors import CorruptCheckpoint, UnsupportedModel
+from .text_cleaning import Clean, cleaner, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +47,21 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None) -> Tokenizer:
     folder: where tokenizer.json lies, for a model that names a tokenizer of its own.
     Raises UnsupportedModel, CorruptCheckpoint.
     """
-    clean = _cleaner(config.clean)
+    clean = cleaner(config.clean)
     if folder is None:
         return ClipTokenizer(config.context_length, clean)
     return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token)
+
+
+def _read_in_parts(
+    text: str, context_length: int, tokenize: Callable[[str], Tokens], *, from_end: bool = False
+) -> Tokens:
+    """The tokens of a text's beginning, or end, from as little of it as fills the context."""
+    for part, is_whole in parts_of(text, context_length, from_end):
+        tokens = tokenize(part)
+        if tokens.truncated or is_whole:
+            break
+    return replace(tokens, truncated=tokens.truncated or not is_whole)
 
 
 class ClipTokenizer:
@@ -63,13 +72,16 @@ class ClipTokenizer:
         rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
     )
 
-    def __init__(self, context_length: int, clean: Callable[[str], str]) -> None:
+    def __init__(self, context_length: int, clean: Clean) -> None:
         self.context_length = context_length
         self._clean = clean
         self._bpe, self._start, self._end = _clip_bpe()
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
     def __call__(self, text: str) -> Tokens:
+        return _read_in_parts(text, self.context_length, self._tokens)
+
+    def _tokens(self, text: str) -> Tokens:
         ids = [self._start]
         for match in self.WORD.finditer(self._clean(text)):
             if len(ids) >= self.context_length:
@@ -122,7 +134,7 @@ USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"),
 class FileTokenizer:
     """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer does before and after it."""
 
-    def __init__(self, folder: Path, context_length: int, clean: Callable[[str], str], strip_sep_token: bool) -> None:
+    def __init__(self, folder: Path, context_length: int, clean: Clean, strip_sep_token: bool) -> None:
         self.context_length = context_length
         self._clean = clean
         try:
@@ -133,7 +145,9 @@ class FileTokenizer:
         if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
             self._tokenizer.post_processor = self._nllb_template(config)
         pad = self._special_token("pad_token", config)
-        self._tokenizer.enable_truncation(context_length, direction=config.get("truncation_side", "right"))
+        truncation_side = config.get("truncation_side", "right")
+        self._reads_end = truncation_side == "left"
+        self._tokenizer.enable_truncation(context_length, direction=truncation_side)
         self._tokenizer.enable_padding(
             length=context_length,
             pad_token=pad,
@@ -143,6 +157,9 @@ class FileTokenizer:
         self._stripped = self._id(self._special_token("sep_token", config)) if strip_sep_token else None
 
     def __call__(self, text: str) -> Tokens:
+        return _read_in_parts(text, self.context_length, self._tokens, from_end=self._reads_end)
+
+    def _tokens(self, text: str) -> Tokens:
         encoding = self._tokenizer.encode(self._clean(text))
         ids = np.array(encoding.ids, np.int32)
         if self._stripped is not None:
@@ -175,29 +192,3 @@ class FileTokenizer:
 def _token_name(token: Any) -> str:
     """A special token is a string, or a dictionary with its content."""
     return str(token["content"] if isinstance(token, dict) else token)
-
-
-def _cleaner(name: str) -> Callable[[str], str]:
-    """open_clip/tokenizer.py, get_clean_fn."""
-    cleaners = {"lower": _clean_lower, "whitespace": _clean_whitespace, "canonicalize": _clean_canonicalize}
-    if name not in cleaners:
-        raise UnsupportedModel(f"tokenizer_kwargs.clean {name!r}: expected {', '.join(cleaners)}")
-    return cleaners[name]
-
-
-def _clean_basic(text: str) -> str:
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
-
-
-def _clean_whitespace(text: str) -> str:
-    return " ".join(_clean_basic(text).split())
-
-
-def _clean_lower(text: str) -> str:
-    return _clean_whitespace(text).lower()
-
-
-def _clean_canonicalize(text: str) -> str:
-    """As big_vision does: underscores become spaces, ASCII punctuation goes, letters become lower case."""
-    text = _clean_basic(text).replace("_", " ").translate(str.maketrans("", "", string.punctuation))
-    return " ".join(text.lower().split())
