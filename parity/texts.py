@@ -113,8 +113,8 @@ def long_texts(count: int, seed: int) -> Iterator[str]:
         yield "".join(pieces)
 
 
-# Texts that no person writes. The server bounds what such a text costs (inputs/text_cleaning.py). Most have open_clip's
-# ids all the same. Those of the others differ in a way that is known.
+# Texts that hardly a person writes. What they cost is bounded (inputs/text_cleaning.py). Most have open_clip's ids all
+# the same. "different" has an example of each kind that is known to differ.
 PATHOLOGICAL = {
     "equal": [
         "\n" * 5000,
@@ -123,7 +123,7 @@ PATHOLOGICAL = {
         "e" + "\u0301\u0327\u0334\u0345" * 300 + " and more",
         "\u0f73" * 500,
         "\u0301\uff9e" * 500,
-        "&" + "amp;" * 8,
+        "&" + "amp;" * 12,
         "&" * 5000,
         "&#" + "9" * 4300,
         "&#" + "0" * 4000 + "65; letters",
@@ -135,10 +135,11 @@ PATHOLOGICAL = {
         "\U0001f468\u200d" * 5000,
     ],
     "different": [
-        "&" + "amp;" * 50 + " x",  # more than eight levels of escapes: nine are taken off
+        "&" + "amp;" * 50 + " x",  # more than twelve levels of escapes: twelve are taken off
         "." * 100_000
         + "a cat",  # 256 characters for each token of the context without a token: what follows is not read
         "\0\n" * 5000 + "a cat",  # four lines for each token of the context without a token: the same
-        "\u00e2\u20ac\u201c " + "a " * 20 + "\0" * 20_000 + "\u4e2d",  # one line whose end says how to read its start
+        # a line of more than 64 characters for each token, damaged, where only what follows the 64th says that it is
+        "\u00c4\u2026 " + "word " * 2000 + "cr\u00c3\u00a8me",
     ],
 }

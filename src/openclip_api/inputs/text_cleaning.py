@@ -29,7 +29,7 @@ Clean = Callable[[str], str]
 # the second bound is for those who write many that a model's vocabulary lacks.
 CHARACTERS_PER_TOKEN = (64, 256)
 LINES_PER_TOKEN = 4
-ROUNDS = 10  # the first five levels of &amp;amp;amp; need six
+ROUNDS = 10  # one takes one level of &amp;amp;amp; off
 
 # what stays a blank until words are split: ftfy takes \x0b and \x1c to \x1f away, and makes three dots of \x85
 _BLANK = r"[ \t\n\f\r\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"

@@ -37,12 +37,20 @@ def _is_wider(content: bytes, most: int) -> bool:
     """Whether there are more commas, colons and opening brackets outside of strings: one stands before each value."""
     if b"\\" in content and b'\\"' in content:
         content = content.replace(b"\\\\", b"").replace(b'\\"', b"")  # from here on each quote begins or ends a string
-    quotes = 2 * most + 4
-    pieces = content.split(b'"', quotes)
-    if len(pieces) > quotes:  # too many strings, whatever stands between them
+    outside, end = [], 0
+    for _ in range(most + 2):
+        start = content.find(b'"', end)
+        if start < 0:
+            outside.append(content[end:])
+            break
+        outside.append(content[end:start])
+        end = content.find(b'"', start + 1) + 1
+        if end == 0:  # a string without an end: the parser will say so
+            break
+    else:  # more strings than there may be values
         return True
-    outside = b"".join(pieces[::2])
-    return sum(_count(outside, sign, most) for sign in (b",", b":", b"[", b"{")) > most
+    signs = b"".join(outside)
+    return sum(_count(signs, sign, most) for sign in (b",", b":", b"[", b"{")) > most
 
 
 def _count(content: bytes, sign: bytes, most: int) -> int:
