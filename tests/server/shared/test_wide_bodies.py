@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
+import openclip_api.server.app  # noqa: F401 - all protocols
 from openclip_api.server.shared.bounded_json import most_values, parse_json
 
 from ...support.server_process import FakeServer
@@ -69,6 +71,30 @@ def test_a_type_that_is_asked_for_often_is_computed_once(fake: FakeServer, path:
     answer = fake.http.post(path, json={**body, field: ["base64", "float"] * 8_000})
     assert answer.status_code == 200
     assert fake.metric("process_cpu_seconds_total") - seconds < 0.2
+
+
+def bodies(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for model in of.__subclasses__():
+        yield model
+        yield from bodies(model)
+
+
+def lists(schema: object) -> Iterator[dict]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "list" and schema["items_schema"]["type"] != "any":
+            yield schema
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else []:
+        yield from lists(part)
+
+
+def test_every_list_of_a_body_stops_at_its_first_wrong_item():
+    ours = [model for model in bodies() if model.__module__.startswith("openclip_api.server.protocols.")]
+    read = [model for model in ours if not model.__name__.endswith("Response")]
+    found = {model.__name__: list(lists(model.__pydantic_core_schema__)) for model in read}
+    assert {"ClassifyRequest", "EncodeRequest", "SearchRequest", "VectorizeRequest"} <= set(found)
+    assert sum(map(len, found.values())) > 12
+    assert [name for name, schemas in found.items() if not all(schema.get("fail_fast") for schema in schemas)] == []
 
 
 @pytest.mark.parametrize(
