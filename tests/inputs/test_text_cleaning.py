@@ -143,6 +143,7 @@ SLOW = {
     "emoji": "\U0001f600" * N,
     "C1": "\x9d" * N,
     "mojibake": "\u00c3\u00a0\u00e9" * (N // 3),
+    "mojibake in pieces": "\u0c16\xc2\x9d" * (N // 3),
     "presentation forms": "\ufb1d" * N,
     "a ligature that becomes eighteen": "\ufdfa" * N,
     "Hangul in parts": "\u1100\u1161" * (N // 2),
@@ -157,11 +158,11 @@ SLOW = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_is_slow(kind: str | None, name: str):
-    """Without bounds some take half a minute. Here the worst takes 0.06 s."""
+    """Without bounds some take half a minute. Here the worst takes 0.2 s."""
     tokenize = tokenizers(kind, "lower", 77)[0]
     started = time.thread_time()
     tokenize(SLOW[name])
-    assert time.thread_time() - started < 0.3
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.parametrize("digits", [1, 7, 8, 9, 4300, 4301, 100_000])
