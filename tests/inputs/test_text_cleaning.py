@@ -23,6 +23,7 @@ from ..golden import MODELS, TEXTS
 
 CLEANS = ["lower", "whitespace", "canonicalize"]
 KINDS = [None, "clipa", "siglip", "roberta", "nllb", "worldwide"]  # CLIP's own, and the golden models' with files
+MOSTLY_SLOW = [None, *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
 
 
 def open_clip_s(name: str) -> Callable[[str], str]:
@@ -68,7 +69,7 @@ def test_cleaned_as_open_clip_cleans(clean: str):
         assert ours(text) == theirs(text), ascii(text)
 
 
-@pytest.mark.parametrize("kind", [None, *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])])
+@pytest.mark.parametrize("kind", MOSTLY_SLOW)
 def test_long_texts_have_the_ids_that_they_have_without_bounds(kind: str | None):
     assert_same(kind, "canonicalize" if kind == "siglip" else "lower", list(long_texts(24, seed=2)))
 
@@ -155,7 +156,7 @@ SLOW = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MOSTLY_SLOW)
 @pytest.mark.parametrize("name", SLOW)
 def test_no_text_is_slow(kind: str | None, name: str):
     """Without bounds some take half a minute. Here the worst takes 0.2 s."""
