@@ -9,7 +9,7 @@ import pytest
 from openclip_api.checkpoints.config import TokenizerConfig
 from openclip_api.inputs.tokenizer import Tokenizer, build_tokenizer
 
-from .texts import ALPHABETS, NASTY, random_texts
+from .texts import ALPHABETS, NASTY, PATHOLOGICAL, long_texts, random_texts
 
 RANDOM_TEXTS = 24_000
 
@@ -37,6 +37,21 @@ def test_random_texts(clean: str, context_length: int, count: int) -> None:
     assert len(set(texts)) > 0.9 * count
     for text in texts:
         np.testing.assert_array_equal(ours(text).ids, theirs(text)[0].numpy(), repr(text))
+
+
+@pytest.mark.parametrize(("clean", "context_length"), [("lower", 77), ("whitespace", 32), ("canonicalize", 64)])
+def test_long_texts(clean: str, context_length: int) -> None:
+    """Of which only the start is read here."""
+    ours, theirs = both(context_length, clean)
+    for text in [*long_texts(300, seed=context_length), *PATHOLOGICAL["equal"]]:
+        np.testing.assert_array_equal(ours(text).ids, theirs(text)[0].numpy(), ascii(text)[:200])
+
+
+@pytest.mark.parametrize("text", PATHOLOGICAL["different"], ids=lambda text: ascii(text)[:20])
+def test_what_nobody_writes_is_read_otherwise(text: str) -> None:
+    """All that is known to differ: see parity/texts.py."""
+    ours, theirs = both(77, "canonicalize")
+    assert (ours(text).ids != theirs(text)[0].numpy()).any()
 
 
 @pytest.mark.parametrize("name", ALPHABETS)

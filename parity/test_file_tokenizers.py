@@ -14,7 +14,7 @@ from openclip_api.checkpoints.config import TokenizerConfig
 from openclip_api.inputs.tokenizer import build_tokenizer
 
 from . import random_tokenizers
-from .texts import NASTY, random_texts
+from .texts import NASTY, PATHOLOGICAL, long_texts, random_texts
 
 KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"},
          "roberta": {}, "xlm_roberta": {}, "nllb": {}}  # fmt: skip
@@ -46,6 +46,11 @@ def assert_equal_ids(folder: Path, options: dict[str, object], context_length: i
 def test_ids(kind: str, folder: Path, context_length: int, clean: str | None) -> None:
     options = KINDS[kind] if clean is None else KINDS[kind] | {"clean": clean}
     assert_equal_ids(folder, options, context_length, [*NASTY, *random_texts(500, seed=context_length)])
+
+
+def test_long_texts(kind: str, folder: Path) -> None:
+    """Of which only the start is read here."""
+    assert_equal_ids(folder, KINDS[kind], 64, [*long_texts(100, seed=7), *PATHOLOGICAL["equal"]])
 
 
 def test_ids_without_stripping(folder: Path) -> None:

@@ -95,3 +95,51 @@ def random_texts(count: int, seed: int) -> Iterator[str]:
     for i in range(count):
         length = int(generator.paretovariate(0.8) * 4)
         yield "".join(generator.choices(ALPHABETS[names[i % len(names)]], k=min(length, 400)))
+
+
+def long_texts(count: int, seed: int) -> Iterator[str]:
+    """Texts of up to 60,000 characters as people write, collect or damage them: sentences, lines and paragraphs."""
+    generator = random.Random(seed)
+    sentences = [*NASTY, *random_texts(200, seed)]
+    gaps = [" ", "  ", "\n", "\n\n", "\r\n", "\t", ". ", ", ", " " * 40, "\n" * 20, "\u3000", "<br>", "&nbsp;"]
+    for number in range(count):
+        length = generator.choice([500, 5_000, 20_000, 60_000])
+        pieces: list[str] = []
+        own = generator.sample(gaps, 3)
+        plain = number % 2 == 0  # whole sentences of one kind, as most texts are
+        kind = generator.sample(sentences, 4) if plain else sentences
+        while sum(map(len, pieces)) < length:
+            pieces += [generator.choice(kind), generator.choice(own)]
+        yield "".join(pieces)
+
+
+# Texts that hardly a person writes. What they cost is bounded (inputs/text_cleaning.py). Most have open_clip's ids all
+# the same. "different" has an example of each kind that is known to differ.
+PATHOLOGICAL = {
+    "equal": [
+        "\n" * 5000,
+        " \n\t" * 5000,
+        "e" + "\u0301" * 5000,
+        "e" + "\u0301\u0327\u0334\u0345" * 300 + " and more",
+        "\u0f73" * 500,
+        "\u0301\uff9e" * 500,
+        "&" + "amp;" * 12,
+        "&" * 5000,
+        "&#" + "9" * 4300,
+        "&#" + "0" * 4000 + "65; letters",
+        "x" * 30_000,
+        "ab" * 20_000,
+        "\U0001f600" * 10_000,
+        "\ufdfa" * 5000,
+        "<" * 10_000,
+        "\U0001f468\u200d" * 5000,
+    ],
+    "different": [
+        "&" + "amp;" * 50 + " x",  # more than twelve levels of escapes: twelve are taken off
+        "." * 100_000
+        + "a cat",  # 256 characters for each token of the context without a token: what follows is not read
+        "\0\n" * 5000 + "a cat",  # four lines for each token of the context without a token: the same
+        # a line of more than 64 characters for each token, damaged, where only what follows the 64th says that it is
+        "\u00c4\u2026 " + "word " * 2000 + "cr\u00c3\u00a8me",
+    ],
+}

@@ -6,16 +6,13 @@ Source: open_clip/tokenizer.py, SimpleTokenizer and HFTokenizer (3.3.0).
 from __future__ import annotations
 
 import gzip
-import html
-import string
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
-import ftfy
 import numpy as np
 import regex
 import tokenizers
@@ -25,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 from ..checkpoints.config import TokenizerConfig, read_json
 from ..checkpoints.damage import refusing
 from ..errors import CorruptCheckpoint, InvalidInput, UnsupportedModel, shown
+from .text_cleaning import Clean, cleaner, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: in
     vocab_size: how many ids the text tower has a vector for; None if that is not known.
     Raises UnsupportedModel, CorruptCheckpoint.
     """
-    clean = _cleaner(config.clean)
+    clean = cleaner(config.clean)
     if folder is not None:
         with refusing(str(folder)):
             return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token, vocab_size)
@@ -63,6 +61,17 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: in
     return tokenizer
 
 
+def _read_in_parts(
+    text: str, context_length: int, tokenize: Callable[[str], Tokens], *, from_end: bool = False
+) -> Tokens:
+    """The tokens of a text's beginning, or end, from as little of it as fills the context."""
+    for part, is_whole in parts_of(text, context_length, from_end):
+        tokens = tokenize(part)
+        if tokens.truncated or is_whole:
+            break
+    return replace(tokens, truncated=tokens.truncated or not is_whole)
+
+
 class ClipTokenizer:
     """CLIP's byte-pair encoding. The ids are start-of-text, the text's tokens, end-of-text, then zeros."""
 
@@ -72,13 +81,16 @@ class ClipTokenizer:
         rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
     )
 
-    def __init__(self, context_length: int, clean: Callable[[str], str]) -> None:
+    def __init__(self, context_length: int, clean: Clean) -> None:
         self.context_length = context_length
         self._clean = clean
         self._bpe, self._start, self._end = _clip_bpe()
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
     def __call__(self, text: str) -> Tokens:
+        return _read_in_parts(text, self.context_length, self._tokens)
+
+    def _tokens(self, text: str) -> Tokens:
         ids = [self._start]
         for match in self.WORD.finditer(self._clean(text)):
             if len(ids) >= self.context_length:
@@ -136,7 +148,7 @@ class FileTokenizer:
         self,
         folder: Path,
         context_length: int,
-        clean: Callable[[str], str],
+        clean: Clean,
         strip_sep_token: bool,
         vocab_size: int | None = None,
     ) -> None:
@@ -152,7 +164,9 @@ class FileTokenizer:
         if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
             self._tokenizer.post_processor = self._nllb_template(config)
         pad = self._special_token("pad_token", config)
-        self._tokenizer.enable_truncation(context_length, direction=config.get("truncation_side", "right"))
+        truncation_side = config.get("truncation_side", "right")
+        self._reads_end = truncation_side == "left"
+        self._tokenizer.enable_truncation(context_length, direction=truncation_side)
         self._tokenizer.enable_padding(
             length=context_length,
             pad_token=pad,
@@ -167,6 +181,9 @@ class FileTokenizer:
 
     def __call__(self, text: str) -> Tokens:
         """Raises InvalidInput for a text with a token that the model has no vector for."""
+        return _read_in_parts(text, self.context_length, self._tokens, from_end=self._reads_end)
+
+    def _tokens(self, text: str) -> Tokens:
         cleaned = self._clean(text)
         try:
             encoding = self._tokenizer.encode(cleaned)
@@ -235,29 +252,3 @@ def _check_vocabulary(ids: Mapping[str, int], vocab_size: int) -> None:
 def _token_name(token: Any) -> Any:
     """A special token is a string, or a dictionary with its content."""
     return token.get("content") if isinstance(token, dict) else token
-
-
-def _cleaner(name: str) -> Callable[[str], str]:
-    """open_clip/tokenizer.py, get_clean_fn."""
-    cleaners = {"lower": _clean_lower, "whitespace": _clean_whitespace, "canonicalize": _clean_canonicalize}
-    if name not in cleaners:
-        raise UnsupportedModel(f"text_cfg.tokenizer_kwargs.clean {shown(name)}: expected {', '.join(cleaners)}")
-    return cleaners[name]
-
-
-def _clean_basic(text: str) -> str:
-    return html.unescape(html.unescape(ftfy.fix_text(text))).strip()
-
-
-def _clean_whitespace(text: str) -> str:
-    return " ".join(_clean_basic(text).split())
-
-
-def _clean_lower(text: str) -> str:
-    return _clean_whitespace(text).lower()
-
-
-def _clean_canonicalize(text: str) -> str:
-    """As big_vision does: underscores become spaces, ASCII punctuation goes, letters become lower case."""
-    text = _clean_basic(text).replace("_", " ").translate(str.maketrans("", "", string.punctuation))
-    return " ".join(text.lower().split())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,23 @@ def test_a_wrong_field_is_named(server, body: dict, param: str):
     response = server.http.post("/classify", json=body)
     assert response.status_code == 422, response.text
     assert response.json()["error"]["param"] == param
+
+
+WIDE = {
+    "many places": (["a" * 100_000], ["{}" * 20_000]),
+    "many places, many labels": (["a" * 1000] * 8, ["{}" * 49_999]),
+    "many prompts": ([str(i) for i in range(1000)], [f"{i} {{}}" for i in range(1000)]),
+    "long prompts": (["a" * 90_000] * 4, ["{} " + "b" * 90_000] * 4),
+    "little labels": ([""] * 4000, ["{}" * 4000] * 4),
+}
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_prompts_are_counted_before_there_are_any(server, name: str):
+    labels, templates = WIDE[name]
+    tracemalloc.start()
+    answer = server.http.post("/classify", json={"image": "aGk=", "labels": labels, "templates": templates})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert answer.status_code == 413, answer.text
+    assert peak < 10e6  # of this process: in `make quick` the server is in it

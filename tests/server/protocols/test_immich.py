@@ -131,6 +131,37 @@ def test_forms_that_are_none(server):
     assert_error(server.http.post("/predict", content=b"", headers={"Content-Type": "multipart/form-data"}), 400)
 
 
+CHARSETS = ["idna", "undefined", "punycode", "unicode_escape", "latin-1", "utf-16", "rot13", "base64", "", "nope"]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_a_form_is_utf_8_whatever_codec_it_names(server, name: str, charset: str):
+    """In the request's header, and in the part's."""
+    text = "caf\u00e9 \U0001f600"
+    plain = predict(server, textual(name), text=text).json()
+    of_part = f"text/plain; charset={charset}"
+    parts = {"entries": (None, json.dumps(textual(name)), of_part), "text": (None, text, of_part)}
+    for of_form in (f'boundary=x; charset="{charset}"', f"charset={charset}; boundary=x"):
+        headers = {"Content-Type": f"multipart/form-data; {of_form}"}
+        answer = server.http.post("/predict", files=parts, headers=headers)
+        assert (answer.status_code, answer.json()) == (200, plain)
+
+
+@pytest.mark.parametrize("field", ["entries", "text", "other"])
+def test_what_is_no_utf_8_is_named(server, name: str, field: str):
+    parts = {"entries": json.dumps(textual(name)).encode(), "text": b"a", field: b"\xff" + CANARY.encode()}
+    answer = server.http.post("/predict", files={key: (None, content) for key, content in parts.items()})
+    assert assert_error(answer, 422).startswith("body" if field == "other" else field)
+
+
+def test_a_byte_order_mark_before_the_entries(server, name: str):
+    assert predict(server, "\ufeff" + json.dumps(textual(name)), text="a").status_code == 200
+
+
+def test_wide_entries_are_refused(server):
+    assert_error(predict(server, '{"clip":[' + "{}," * 100_000 + "{}]}", text="a"), 413)
+
+
 def test_many_parts_and_large_fields_are_refused(server, name: str):
     files = [("entries", (None, "{}"))] * 50
     assert_error(server.http.post("/predict", files=files), 400)

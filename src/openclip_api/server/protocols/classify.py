@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from ...errors import InvalidInput
+from ...errors import InvalidInput, TooLarge
 from ...runtime.embedding import unit_length
 from ..shared.answer import embeddings_response
 from ..shared.body import Body, request_body, schema_of
@@ -21,6 +21,7 @@ from ..shared.scores import Cosines, probabilities
 
 # A PNG of 8 × 8 pixels, so that the API's description has a complete request to try
 RED_SQUARE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mM4ISeHFTEMLQkAkL9BAc9woTwAAAAASUVORK5CYII="
+MAX_PROMPT_CHARACTERS = 1_000_000  # of all prompts together
 
 
 class ClassifyRequest(Body):
@@ -63,8 +64,19 @@ def _items(asked: ClassifyRequest) -> Iterator[Item]:
         if "{}" not in template:
             param = name("templates", index, asked.templates)
             raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
+    _check_length(asked)
     prompts = (template.replace("{}", label) for label in asked.labels for template in asked.templates)
     return chain(image_items("image", asked.all_images), (text_item(prompt, "labels") for prompt in prompts))
+
+
+def _check_length(asked: ClassifyRequest) -> None:
+    """Of all prompts together, before there are any: a template may have thousands of places for a label.
+    Raises TooLarge."""
+    letters, labels = sum(map(len, asked.labels)), len(asked.labels)
+    places = [template.count("{}") for template in asked.templates]
+    outside = sum(map(len, asked.templates)) - 2 * sum(places)
+    if letters * sum(places) + labels * outside > MAX_PROMPT_CHARACTERS:
+        raise TooLarge(f"labels: in the templates they are longer than {MAX_PROMPT_CHARACTERS} characters", "labels")
 
 
 def _cosines(asked: ClassifyRequest, embedded: Embedded) -> Cosines:

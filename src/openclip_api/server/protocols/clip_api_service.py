@@ -33,13 +33,16 @@ class Entry(Body):
     id: str | None = Field(None, description="a name for a candidate, to find it in the answer's ranking")
 
 
+Entries = Annotated[list[Entry], Field(min_length=1, fail_fast=True)]
+
+
 class RankRequest(Body):
-    queries: list[Entry] = Field(min_length=1)
-    candidates: list[Entry] = Field(min_length=1)
+    queries: Entries
+    candidates: Entries
     model: str | None = None
 
 
-class EncodeRequest(RootModel[Annotated[list[Entry], Field(min_length=1)]]):
+class EncodeRequest(RootModel[Entries]):
     """A bare array."""
 
 

@@ -27,6 +27,8 @@ from ..shared.fields import Strings
 from ..shared.items import Item, image_items, text_items
 from ..shared.vectors import Rows, VectorType, as_base64, as_type, first_dimensions, fused
 
+EmbeddingType = Literal[VectorType, "base64"]
+
 
 class EmbedRequest(Body):
     texts: Strings | None = Field(None, examples=[["red sofa"]])
@@ -34,7 +36,7 @@ class EmbedRequest(Body):
     inputs: Inputs | None = Field(None, description="one vector each: the mean of their parts' unit vectors")
     model: str | None = None
     input_type: str | None = None
-    embedding_types: Annotated[list[Literal[VectorType, "base64"]], Field(min_length=1)] | None = None
+    embedding_types: Annotated[list[EmbeddingType], Field(min_length=1, fail_fast=True)] | None = None
     output_dimension: int | None = None
     truncate: Literal["NONE", "START", "END"] | None = Field(
         None, description="END cuts a text that is too long; with NONE and START it is refused"
@@ -71,9 +73,10 @@ def _items(asked: EmbedRequest) -> Iterator[Item]:
 
 
 def _by_type(vectors: Rows, asked: EmbedRequest) -> dict[str, list[object]]:
+    wanted: list[EmbeddingType] = asked.embedding_types or ["float"]
     return {
         type: list(as_base64(vectors) if type == "base64" else as_type(vectors, type))
-        for type in asked.embedding_types or ["float"]
+        for type in dict.fromkeys(wanted)  # each once, however often it is asked for
     }
 
 

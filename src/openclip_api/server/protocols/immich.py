@@ -11,12 +11,13 @@ next URL.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import orjson
 from fastapi import APIRouter, Request
-from pydantic_core import from_json
-from starlette.datastructures import UploadFile
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
 
@@ -26,6 +27,7 @@ from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
 from ..shared.body import Body, media_type, validated
+from ..shared.bounded_json import most_values, parse_json
 from ..shared.embed import embed
 from ..shared.items import Item, text_item
 
@@ -45,8 +47,10 @@ class Entries(Body):
     clip: ClipTask
 
 
-Form: TypeAlias = dict[str, str | UploadFile]
+Form: TypeAlias = Mapping[str, str | bytes]  # fields are strings, files bytes
 
+FIELDS = ("entries", "image", "text")
+BOUNDARY = re.compile(r'boundary=(?:"([^"\\]{1,200})"|([^";,\s]{1,200}))', re.IGNORECASE)
 
 router = APIRouter(tags=["Immich"])
 ENVELOPE = Envelope(lambda problem: {"detail": problem.message})
@@ -84,8 +88,8 @@ async def ping(request: Request) -> Response:
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
     form = await _form(request)
-    asked = _entries(form.get("entries"))
-    item, model = await _item(asked.clip, form)
+    asked = _entries(form.get("entries"), most_values(context_of(request).settings.max_items))
+    item, model = _item(asked.clip, form)
     served = _served_name(model.modelName, context_of(request).model_pool.names())
     embedded = await embed(request, [item], served)
     [vector], [embedding] = unit_length(embedded.vectors), embedded.embeddings
@@ -96,23 +100,43 @@ async def predict(request: Request) -> Response:
 
 
 async def _form(request: Request) -> Form:
-    """Raises UnsupportedMedia, InvalidRequest, TooLarge."""
+    """Raises UnsupportedMedia, InvalidRequest, InvalidInput, TooLarge."""
     if media_type(request) != "multipart/form-data":
         raise UnsupportedMedia("send a form (Content-Type: multipart/form-data)")
-    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=3)
+    boundary = BOUNDARY.search(request.headers["content-type"])
+    if boundary is None:
+        raise InvalidRequest("the body is not a form: Content-Type has no boundary", "body")
+    # Starlette would take the codec that the client names. Latin-1 gives each byte back, to be read as UTF-8.
+    content_type = f'multipart/form-data; charset=latin-1; boundary="{boundary[1] or boundary[2]}"'
+    parser = MultiPartParser(Headers({"content-type": content_type}), request.stream(), max_files=1, max_fields=3)
     parser.spool_max_size = 0  # in memory, where the body's limit bounds it, and never on a disk
     try:
-        return dict(await parser.parse())
+        form = await parser.parse()
     except MultiPartException as error:
         raise InvalidRequest(f"the body is not a form: {error.message}", "body") from error
+    try:
+        return {name: await _content(name, value) for name, value in form.multi_items()}
+    finally:
+        await form.close()
 
 
-def _entries(given: str | UploadFile | None) -> Entries:
+async def _content(name: str, value: str | UploadFile) -> str | bytes:
     """Raises InvalidInput."""
+    if isinstance(value, UploadFile):
+        return await value.read()
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        param = name if name in FIELDS else "body"
+        raise InvalidInput(f"{param}: not valid UTF-8", param) from error
+
+
+def _entries(given: str | bytes | None, most: int) -> Entries:
+    """Raises InvalidInput, TooLarge."""
     if not isinstance(given, str):
         raise InvalidInput("entries: this field is needed", "entries")
     try:
-        content = from_json(given)
+        content = parse_json(given.encode(), most)
     except ValueError as error:
         raise InvalidInput("entries: not JSON", "entries") from error
     if not isinstance(content, dict) or content.keys() != {"clip"}:
@@ -120,7 +144,7 @@ def _entries(given: str | UploadFile | None) -> Entries:
     return validated(content, Entries)
 
 
-async def _item(clip: ClipTask, form: Form) -> tuple[Item, TaskModel]:
+def _item(clip: ClipTask, form: Form) -> tuple[Item, TaskModel]:
     """Raises InvalidInput, TooLarge."""
     if (clip.visual is None) == (clip.textual is None):
         raise InvalidInput("entries: give clip.visual or clip.textual", "entries")
@@ -131,9 +155,9 @@ async def _item(clip: ClipTask, form: Form) -> tuple[Item, TaskModel]:
         return text_item(text, "text"), clip.textual
     assert clip.visual is not None
     image = form.get("image")
-    if not isinstance(image, UploadFile):
+    if not isinstance(image, bytes):
         raise InvalidInput("image: this file is needed", "image")
-    return Item("image", await image.read(), "image"), clip.visual
+    return Item("image", image, "image"), clip.visual
 
 
 def _served_name(name: str, served: list[str]) -> str:

@@ -70,7 +70,7 @@ class EmbeddingsRequest(Body):
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
     modality: Literal["text", "image"] | None = Field(None, description="what strings in `input` are; text by default")
     encoding_format: Literal["float", "base64"] | None = None
-    embedding_type: EmbeddingType | Annotated[list[EmbeddingType], Field(min_length=1)] | None = Field(
+    embedding_type: EmbeddingType | Annotated[list[EmbeddingType], Field(min_length=1, fail_fast=True)] | None = Field(
         None, validation_alias=AliasChoices("embedding_type", "output_dtype")
     )
     dimensions: int | None = Field(None, validation_alias=AliasChoices("dimensions", "output_dimension"))
@@ -190,7 +190,7 @@ def _rows(vectors: Rows, asked: EmbeddingsRequest) -> Sequence[object]:
         return as_base64(rows) if asked.encoding_format == "base64" else list(rows)
 
     if isinstance(asked.embedding_type, list):
-        by_type = {type: of_type(type) for type in asked.embedding_type}
+        by_type = {type: of_type(type) for type in dict.fromkeys(asked.embedding_type)}
         return [dict(zip(by_type, row, strict=True)) for row in zip(*by_type.values(), strict=True)]
     return of_type(asked.embedding_type or "float")
 

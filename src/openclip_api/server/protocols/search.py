@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Request
@@ -27,7 +27,9 @@ class SearchRequest(Body):
 
     text: str | None = Field(None, description="what to look for", examples=["red sofa"])
     image: str | None = Field(None, description="look for what is like it: base64 or a data URI")
-    vector: list[float] | None = Field(None, description="a vector of the store's model, of any length but 0")
+    vector: Annotated[list[float], Field(fail_fast=True)] | None = Field(
+        None, description="a vector of the store's model, of any length but 0"
+    )
     k: int = Field(10, ge=1, le=MAX_K, description="how many results")
     filter: dict[str, Any] = Field(
         {}, description='{"price": {"lt": 10}, "brand": ["a", "b"]}: all must hold; eq, ne, lt, le, gt, ge'

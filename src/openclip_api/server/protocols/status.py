@@ -12,6 +12,7 @@ from ...settings import Settings
 from ..context import context_of
 from ..metrics import CONTENT_TYPE
 from ..shared.answer import NOT_READY_HEADERS, json_response
+from ..shared.bounded_json import most_values
 from ..shared.image_urls import MAX_IMAGE_URLS
 from ..shared.items import MAX_TEXT_CHARACTERS
 from ..web_page import page_response
@@ -68,6 +69,7 @@ def _limits(settings: Settings) -> dict[str, object]:
     return {
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
+        "max_values": most_values(settings.max_items),
         "max_queue": settings.max_queue,
         "max_queue_mb": settings.max_queue_mb,
         "max_batch": settings.max_batch,

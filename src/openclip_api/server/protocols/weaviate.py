@@ -17,12 +17,13 @@ from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
+from ..shared.fields import ManyStrings
 from ..shared.items import image_items, text_items
 
 
 class VectorizeRequest(Body):
-    texts: list[str] | None = Field(None, examples=[["red sofa"]])
-    images: list[str] | None = Field(None, description="base64")
+    texts: ManyStrings | None = Field(None, examples=[["red sofa"]])
+    images: ManyStrings | None = Field(None, description="base64")
 
 
 router = APIRouter(tags=["Weaviate"])

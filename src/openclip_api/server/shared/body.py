@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import from_json
 
 from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
+from ..context import context_of
+from .bounded_json import most_values, parse_json
 
 
 class Body(BaseModel):
@@ -42,7 +43,7 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return from_json(content)
+        return parse_json(content, most_values(context_of(request).settings.max_items))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
 

@@ -34,7 +34,7 @@ def _parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-Parts = Annotated[list[Part], Field(min_length=1)]
+Parts = Annotated[list[Part], Field(min_length=1, fail_fast=True)]
 
 
 class Input(Body):
@@ -43,7 +43,7 @@ class Input(Body):
     content: Annotated[Parts, BeforeValidator(_parts, json_schema_input_type=str | Parts)]
 
 
-Inputs = Annotated[list[Input], Field(min_length=1)]
+Inputs = Annotated[list[Input], Field(min_length=1, fail_fast=True)]
 
 
 def part_items(field: str, inputs: Sequence[Input]) -> Iterator[Item]:

@@ -14,7 +14,9 @@ def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Strings = Annotated[list[str], Field(min_length=1)]
+# The first wrong item of a list is told. To look for more of them would only cost time and memory.
+ManyStrings = Annotated[list[str], Field(fail_fast=True)]
+Strings = Annotated[ManyStrings, Field(min_length=1)]
 StringOrList = Annotated[
     Strings,
     BeforeValidator(_one_or_many),

@@ -1,0 +1,135 @@
+"""Bodies of millions of values: refused before they become objects, on every route, and cheap to refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from pydantic import BaseModel
+
+import openclip_api.server.app  # noqa: F401 - all protocols
+from openclip_api.server.shared.bounded_json import most_values, parse_json
+
+from ...support.server_process import FakeServer
+
+MEGABYTES = 3
+MAX_ITEMS = 8
+WIDE = most_values(MAX_ITEMS)
+
+
+def filled(start: str, item: str, end: str) -> bytes:
+    return (start + item * int(MEGABYTES * 1e6 / len(item)) + end).encode()
+
+
+BODIES = {
+    "numbers for texts": ("/embeddings", filled('{"text":[', "1,", "1]}")),
+    "objects for images": ("/embeddings", filled('{"image":[', "{},", "{}]}")),
+    "token ids": ("/v1/embeddings", filled('{"input":[', "[1],", "1]}")),
+    "messages": ("/v1/embeddings", filled('{"messages":[', "1,", "1]}")),
+    "parts": ("/v1/embeddings", filled('{"messages":[{"content":[', "{},", "{}]}]}")),
+    "types": ("/v1/embeddings", filled('{"input":"a","embedding_type":[', '"x",', '"x"]}')),
+    "inputs": ("/v2/embed", filled('{"inputs":[', "{},", "{}]}")),
+    "Cohere's types": ("/v2/embed", filled('{"texts":["a"],"embedding_types":[', "1,", "1]}")),
+    "Voyage's inputs": ("/v1/multimodalembeddings", filled('{"inputs":[', "0,", "0]}")),
+    "Weaviate's texts": ("/vectorize", filled('{"texts":[', "0,", "0]}")),
+    "wrong entries": ("/encode", filled("[", "0,", "0]")),
+    "empty entries": ("/encode", filled("[", "{},", "{}]")),
+    "candidates": ("/rank", filled('{"queries":[{"text":"a"}],"candidates":[', "0,", "0]}")),
+    "labels": ("/classify", filled('{"image":"aGk=","labels":[', "0,", "0]}")),
+    "a vector": ("/search", filled('{"vector":[', '"",', '""]}')),
+    "a filter": ("/search", filled('{"text":"a","filter":{"x":[', "0,", "0]}}")),
+    "keys": ("/embeddings", filled('{"text":"a"', ',"":0', "}")),
+    "spaces between": ("/embeddings", filled('{"text":[', " 1 , ", "1]}")),
+}
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeServer]:
+    with FakeServer(MAX_ITEMS=MAX_ITEMS, MAX_BODY_MB=8) as server:
+        yield server
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("name", BODIES)
+def test_a_wide_body_is_413_and_cheap(fake: FakeServer, name: str):
+    path, body = BODIES[name]
+    seconds, bytes = fake.metric("process_cpu_seconds_total"), fake.metric("process_resident_memory_bytes")
+    answer = fake.http.post(path, content=body)
+    assert answer.status_code == 413, answer.text[:300]
+    assert fake.metric("process_cpu_seconds_total") - seconds < 0.5
+    assert fake.metric("process_resident_memory_bytes") - bytes < 40e6
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("path", ["/v2/embed", "/v1/embeddings"])
+def test_a_type_that_is_asked_for_often_is_computed_once(fake: FakeServer, path: str):
+    field = {"/v2/embed": "embedding_types", "/v1/embeddings": "embedding_type"}[path]
+    seconds = fake.metric("process_cpu_seconds_total")
+    body = {"input": "a"} if path == "/v1/embeddings" else {"texts": ["a"]}
+    answer = fake.http.post(path, json={**body, field: ["base64", "float"] * 8_000})
+    assert answer.status_code == 200
+    assert fake.metric("process_cpu_seconds_total") - seconds < 0.2
+
+
+def bodies(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for model in of.__subclasses__():
+        yield model
+        yield from bodies(model)
+
+
+def lists(schema: object) -> Iterator[dict]:
+    if isinstance(schema, dict):
+        if schema.get("type") == "list" and schema["items_schema"]["type"] != "any":
+            yield schema
+        schema = list(schema.values())
+    for part in schema if isinstance(schema, list) else []:
+        yield from lists(part)
+
+
+def test_every_list_of_a_body_stops_at_its_first_wrong_item():
+    ours = [model for model in bodies() if model.__module__.startswith("openclip_api.server.protocols.")]
+    read = [model for model in ours if not model.__name__.endswith("Response")]
+    found = {model.__name__: list(lists(model.__pydantic_core_schema__)) for model in read}
+    assert {"ClassifyRequest", "EncodeRequest", "SearchRequest", "VectorizeRequest"} <= set(found)
+    assert sum(map(len, found.values())) > 12
+    assert [name for name, schemas in found.items() if not all(schema.get("fail_fast") for schema in schemas)] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"text": ["[{,:" * 20_000, '"' * 50_000, "\\" * 50_001, '\\"' * 20_000, "\n, \u00e9" * 9_000]},
+        {"text": "a", "vector": [0.5] * 4096, "filter": {f"column{i}": list(range(900)) for i in range(13)}},
+        {"text": "a", "own": [{}] * 8_000},
+    ],
+)
+def test_what_looks_wide_but_is_not_is_read(body: dict):
+    assert parse_json(json.dumps(body).encode(), WIDE) == body
+
+
+def test_values_are_counted_to_the_last_one():
+    random = np.random.default_rng(0)
+    strings = ["", "a,b", '"', "\\", '\\"', "[{:", "\u00e9"]
+
+    def made(depth: int) -> object:
+        kind = random.integers(4) if depth < 5 else 0
+        if kind == 3:
+            return {f"{random.choice(strings)}{i}": made(depth + 1) for i in range(random.integers(1, 5))}
+        if kind:
+            return [made(depth + 1) for _ in range(random.integers(1, 5))]
+        return random.choice([*strings, 1, True, None]) if random.integers(2) else str(random.choice(strings))
+
+    def count(value: object) -> int:
+        if isinstance(value, dict):
+            return 1 + sum(1 + count(part) for part in value.values())
+        return 1 + sum(map(count, value)) if isinstance(value, list) else 1
+
+    for _ in range(2000):
+        value = json.loads(json.dumps(made(0), default=str))
+        content, values = json.dumps(value).encode(), count(value)
+        assert parse_json(content, values - 1) == value  # the outermost has no comma before it
+        if values > 1:
+            with pytest.raises(Exception, match="values"):
+                parse_json(content, values - 2)
