@@ -93,6 +93,8 @@ PARTS: list[tuple[str, int, Callable[[int], bytes]]] = [
     ("JPEG, Photoshop's", 128, lambda n: jpeg(segment(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4" + bytes(6) * 5000) * n)),
     ("JPEG, fill bytes", 99_000, lambda n: JPEG[:2] + b"\xff" * n + JPEG[2:]),
     ("JPEG, other bytes", 99_000, lambda n: jpeg(segment(0xE0) + bytes(n))),
+    ("JPEG, other bytes to the end", 99_000, lambda n: JPEG[:20] + bytes(n)),
+    ("JPEG, fill bytes to the end", 99_000, lambda n: JPEG[:20] + b"\xff" * n),
     ("JPEG, entries of EXIF", 21_000, lambda n: jpeg(exif_segments(exif_directory(min(n, 65_535))))),
     ("GIF, a comment's blocks", 99_000, lambda n: gif(b"!\xfe" + b"\1a" * n + b"\0")),
     ("GIF, extensions", 49_000, lambda n: gif(b"!\1\1a\0" * n)),

@@ -97,6 +97,7 @@ def _check_jpeg_header(data: bytes) -> None:
         _refuse_over(MAX_TABLE_SEGMENTS, tables, "segments of quantisation tables")
         _refuse_over(MAX_PHOTOSHOP_SEGMENTS, photoshop, "segments of Photoshop's data")
         _refuse_over(MAX_EXIF_BYTES, exif, "bytes of EXIF data")
+    _refuse_over(MAX_FILLER, filler + len(data) - at, "bytes between its segments")
 
 
 def _check_jpeg_scans(data: bytes) -> None:
