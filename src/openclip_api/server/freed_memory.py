@@ -16,7 +16,7 @@ from collections.abc import Callable
 from .byte_budget import ByteBudget
 
 SECONDS = 2
-WORTH_IT = 50_000_000  # bytes of bodies since the last time: a few texts change nothing
+WORTH_IT = 10_000_000  # bytes of bodies since the last time: texts and small images change little
 
 
 async def give_back_freed_memory(byte_budget: ByteBudget) -> None:
