@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from ..support.bad_images import JPEG, PNG, chunk
+from ..support.raw_http import wait_for
 from ..support.server_process import FakeServer
 
 pytestmark = [
@@ -72,6 +73,7 @@ def health_watched(url: httpx.URL) -> Iterator[list[float]]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
+        wait_for(lambda: took)  # it is at work when the block begins
         yield took
     finally:
         ended.set()
