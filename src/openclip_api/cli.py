@@ -36,6 +36,11 @@ def load_model(settings: Settings) -> Embedder:
     return load(settings.model_name, settings.tag, settings.load_options, model_id=settings.served_model_id)
 
 
+def _load_for_one_item(settings: Settings) -> Embedder:
+    """As load_model, for a command that reads one image at most: no process is started for that."""
+    return load_model(settings.model_copy(update={"decode": "thread"}))
+
+
 def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
     from .server.run import run
 
@@ -43,7 +48,7 @@ def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
 
 
 def _info(settings: Settings, _: argparse.Namespace) -> int:
-    embedder = load_model(settings)
+    embedder = _load_for_one_item(settings)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
     return 0
@@ -90,7 +95,7 @@ def _index(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
 def _search(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     with _extra("search", "search"):
         from .search.command import search
-    _exit(_exit_code(lambda: search(options_of(SearchOptions, arguments), settings, load_model)))
+    _exit(_exit_code(lambda: search(options_of(SearchOptions, arguments), settings, _load_for_one_item)))
 
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:

@@ -29,13 +29,17 @@ OpenClipApiError
     ├── TooLarge            over a limit of bytes, items, characters or pixels
     ├── UnsupportedMedia    a media type that is not served here
     ├── QueueFull           too much is waiting already
+    ├── Overloaded          the machine has no memory, process or file descriptor left for it
     ├── BodyTimeout         the request's body did not arrive in time
     ├── DeadlineExceeded    the answer did not come in time
     └── NotReady            the model is still loading, or the server is stopping
 """
 
+from __future__ import annotations
+
 import reprlib
 
+SHORTAGE = "the server has no memory, process or file descriptor left: send the request again shortly"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
 
@@ -120,6 +124,14 @@ class RequestError(OpenClipApiError):
         self.message = message
         self.param = param
 
+    def renewed(self, param: str | None = None) -> RequestError:
+        """An equal error, about `param` if that is given, without traceback and cause.
+
+        These hold the frames that the error went through, and with them the request's bytes. An error that is kept,
+        such as by a future, must be a renewed one: where a frame also holds the future, nothing is ever freed.
+        """
+        return type(self)(f"{param}: {self.message}" if param else self.message, param or self.param)
+
 
 class InvalidRequest(RequestError):
     pass
@@ -162,6 +174,10 @@ class UnsupportedMedia(RequestError):
 
 
 class QueueFull(RequestError):
+    pass
+
+
+class Overloaded(RequestError):
     pass
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,8 +105,8 @@ class Settings(BaseSettings):
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
         "auto",
-        description="where images are decoded: thread, process (a hostile image ends only its own request), or auto: "
-        "process where others than this machine reach the server, or image URLs are on",
+        description="where images are decoded: process (a hostile image ends only its own request), thread, or auto: "
+        "process wherever that works, thread on Windows",
     )
     max_image_megapixels: float = Field(40, gt=0, le=MAX_MEGABYTES, description="largest image, in millions of pixels")
     allow_image_urls: bool = Field(
@@ -185,7 +186,7 @@ class Settings(BaseSettings):
     @property
     def isolates_decoding(self) -> bool:
         if self.decode == "auto":
-            return self.allow_image_urls or self.host not in ("127.0.0.1", "::1", "localhost")
+            return sys.platform != "win32"
         return self.decode == "process"
 
     @property

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from openclip_api.checkpoints.config import PreprocessConfig
-from openclip_api.errors import InvalidImage, TooLarge
+from openclip_api.errors import InvalidImage, Overloaded, TooLarge
 from openclip_api.inputs.decoder_processes import DecoderProcesses
 from openclip_api.inputs.images import image_reader
 
@@ -72,21 +78,120 @@ def test_errors_are_the_same(processes: DecoderProcesses, photo: Encode):
         processes(photo(size=(2000, 1500)))
 
 
+@contextlib.contextmanager
+def every_child_gets(sent: signal.Signals) -> Iterator[None]:
+    """No child lives long enough to decode an image."""
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(0.02):
+            for pid in children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, sent)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    time.sleep(0.3)  # those that were idle are gone
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 @needs_proc
-def test_a_crash_fails_its_own_image_and_the_child_is_replaced(processes: DecoderProcesses, photo: Encode):
+def test_an_image_that_crashes_two_children_is_at_fault(processes: DecoderProcesses, photo: Encode):
     image = photo()
     expected = processes(image)
     before = set(children())
-    (pid,) = before
-    os.kill(pid, signal.SIGSTOP)  # it will be at work on this image when the signal comes
-    threading.Timer(0.5, os.kill, (pid, signal.SIGSEGV)).start()
-    threading.Timer(0.6, os.kill, (pid, signal.SIGCONT)).start()
-    with pytest.raises(InvalidImage, match="decoder crashed"):
+    with every_child_gets(signal.SIGSEGV), pytest.raises(InvalidImage, match="decoder crashed"):
         processes(image)
     started = time.monotonic()
     np.testing.assert_array_equal(processes(image).pixels, expected.pixels)
     assert time.monotonic() - started < 3
     assert not before & set(children())
+
+
+@needs_proc
+def test_who_kills_children_from_outside_is_at_fault_and_not_the_image(processes: DecoderProcesses, photo: Encode):
+    expected = processes(photo())
+    with every_child_gets(signal.SIGKILL), pytest.raises(Overloaded, match="send the request again"):
+        processes(photo())
+    np.testing.assert_array_equal(processes(photo()).pixels, expected.pixels)
+
+
+@needs_proc
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_an_image_whose_child_was_ended_once_is_decoded_by_another(
+    processes: DecoderProcesses, photo: Encode, sent: signal.Signals
+):
+    image = photo()
+    expected = processes(image)
+    before = set(children())
+    (pid,) = before
+    os.kill(pid, signal.SIGSTOP)  # it will be at work on this image when the signal comes
+    threading.Timer(0.5, os.kill, (pid, sent)).start()
+    if sent != signal.SIGKILL:  # which a stopped one gets at once
+        threading.Timer(0.6, os.kill, (pid, signal.SIGCONT)).start()
+    np.testing.assert_array_equal(processes(image).pixels, expected.pixels)
+    assert not before & set(children())
+
+
+@contextlib.contextmanager
+def limited(resource_: int, soft: int) -> Iterator[None]:
+    before = resource.getrlimit(resource_)
+    resource.setrlimit(resource_, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource_, before)
+
+
+@needs_proc
+def test_without_file_descriptors_nobody_blames_the_image(processes: DecoderProcesses, photo: Encode):
+    processes(photo())
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    with limited(resource.RLIMIT_NOFILE, len(list(Path("/proc/self/fd").iterdir()))), pytest.raises(Overloaded):
+        processes(photo())
+    assert processes(photo()).pixels.shape == (64, 64, 3)
+
+
+@needs_proc
+def test_without_memory_for_a_child_nobody_blames_the_image(processes: DecoderProcesses, photo: Encode):
+    processes(photo())
+    (pid,) = children()
+    resource.prlimit(pid, resource.RLIMIT_AS, (1_000_000, 1_000_000))  # it can allocate nothing any more
+    assert processes(photo()).pixels.shape == (64, 64, 3)  # its successor can
+    (pid,) = children()
+    os.kill(pid, signal.SIGKILL)
+    with limited(resource.RLIMIT_AS, 1_000_000), pytest.raises(Overloaded):
+        processes(photo())
+    assert processes(photo()).pixels.shape == (64, 64, 3)
+
+
+READ_WITH_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from openclip_api.checkpoints.config import PreprocessConfig
+from openclip_api.inputs.images import image_reader
+
+read, image = image_reader(PreprocessConfig(size=64)), Path(sys.argv[1]).read_bytes()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 20_000_000, -1))
+try:
+    read(image)
+except Exception as error:
+    print(type(error).__name__)
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("options", [{"format": "PNG"}, {"format": "GIF"}, {"format": "JPEG", "progressive": True}])
+def test_without_memory_for_the_pixels_nobody_blames_the_image(tmp_path: Path, options: dict[str, Any]):
+    Image.new("RGB", (6000, 6000)).save(tmp_path / "image", **options)
+    command = [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(tmp_path / "image")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "MemoryError\n"
 
 
 @needs_proc

@@ -35,8 +35,8 @@ def test_settings_say_all_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert settings.load_options == options
     usual = LoadOptions()
     assert all(getattr(options, field.name) != getattr(usual, field.name) for field in fields(LoadOptions))
-    # One difference between the server's defaults and the library's: the server keeps texts' vectors.
-    assert replace(read_settings().load_options, text_cache_bytes=0) == usual
+    # The server's defaults differ from the library's: it keeps texts' vectors, and decodes images in processes.
+    assert replace(read_settings().load_options, text_cache_bytes=0, decode_processes=0) == usual
 
 
 @pytest.mark.process

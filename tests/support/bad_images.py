@@ -100,6 +100,7 @@ SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'
 LAUGHS = b"<!DOCTYPE a [<!ENTITY a 'ha'><!ENTITY b '&a;&a;&a;&a;'>]><svg>&b;</svg>"
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n(/tmp/x) (w) file\n"
 
+MEGABYTE = zlib.compress(bytes(1 << 20), 9)
 ZEROS = zlib.compress(bytes(20_000_000), 9)
 THIN = [(1, 1), (1, 2), (2, 1), (1, 100)]
 TOO_THIN = [(1, 101), (1, 50_000), (50_000, 1)]
@@ -111,6 +112,7 @@ IMAGES: list[tuple[str, bytes, set[int]]] = [
     ("text", b"not an image at all", WRONG),
     *[(f"JPEG cut at byte {n}", JPEG[:n], WRONG) for n in range(1, 200, 7)],
     *[(f"JPEG cut at {share} %", JPEG[: len(JPEG) * share // 100], WRONG) for share in (50, 90, 99)],
+    ("JPEG cut in its pixels, with an end marker", JPEG[: len(JPEG) * 9 // 10] + b"\xff\xd9", GOOD),  # as in open_clip
     ("PNG with a bad checksum", png(8, 8, chunk(b"tEXt", b"a\0b", crc=1)), WRONG),
     ("PNG whose data has a bad checksum", PNG[:60] + bytes([PNG[60] ^ 1]) + PNG[61:], WRONG),
     ("PNG without an end", PNG[:-12], EITHER),
@@ -131,6 +133,8 @@ IMAGES: list[tuple[str, bytes, set[int]]] = [
     ("a bomb of 900 megapixels", png(30_000, 30_000), LARGE),
     ("20 MB of compressed text", png(8, 8, chunk(b"zTXt", b"a\0\0" + ZEROS)), EITHER),
     ("20 MB of colour profile", png(8, 8, chunk(b"iCCP", b"a\0\0" + ZEROS)), EITHER),
+    ("PNG of 2,000 colour profiles", png(8, 8, chunk(b"iCCP", b"a\0\0" + MEGABYTE) * 2000), WRONG),
+    ("JPEG of 2 million empty segments", JPEG[:2] + b"\xff\xe0\0\2" * 2_000_000 + JPEG[2:], WRONG),
     ("a colour profile of nonsense", encoded(photo(), "JPEG", icc_profile=b"nonsense" * 100), GOOD),
     ("GIF of 500 frames", frames(500, "GIF"), GOOD),
     ("WebP of 100 frames", frames(100, "WEBP"), GOOD),

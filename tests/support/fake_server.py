@@ -23,11 +23,11 @@ import numpy as np
 from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
-from openclip_api.inputs.images import image_reader
 from openclip_api.inputs.tokenizer import build_tokenizer
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.runtime.embedding import ModelInfo
 from openclip_api.runtime.load_options import LoadOptions
+from openclip_api.runtime.loader import image_decoders
 from openclip_api.server.run import run
 from openclip_api.settings import Settings, read_settings
 
@@ -97,10 +97,10 @@ def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | No
     info = ModelInfo(
         "fake", name, tag, "f" * 16, DIM, SIZE, LENGTH, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
     )
-    preprocess = image_reader(PreprocessConfig(size=SIZE), options.max_megapixels)
+    decoders = image_decoders(PreprocessConfig(size=SIZE), options)
     bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}
     make = BlockingEmbedder if os.environ.get("FAKE_FAULT") == "block" else Embedder
-    return make(info, FakeEngine(), preprocess, tokenize, **bounds)
+    return make(info, FakeEngine(), decoders, tokenize, **bounds, on_close=decoders.close)
 
 
 def fetcher(settings: Settings) -> ImageFetcher | None:

@@ -32,7 +32,7 @@ def build_app(*protocols: Any, **settings: Any) -> FastAPI:
     with pytest.MonkeyPatch.context() as patch:
         for name in filter(OURS.match, os.environ):
             patch.delenv(name)
-        read = read_settings(**{name.lower(): value for name, value in settings.items()})
+        read = read_settings(**{"decode": "thread"} | {name.lower(): value for name, value in settings.items()})
     return create_app(read, model_pool_of(read), InFlightRequests())
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from ..errors import RequestError
+from ..errors import Overloaded, RequestError, RunError
 from ..runtime.embedder import UnusableVectors
 from ..runtime.embedding import Embedding, unit_length
 from .durable import write_file
@@ -132,6 +132,9 @@ def _row(index: int, item: SourceItem, started: Future[Future[Embedding]], norma
     id, path = printable(item.id), printable(item.path)
     try:
         embedding = started.result().result()
+    except Overloaded as error:
+        message = "this machine has no memory, process or file descriptor left: start the command again to go on"
+        raise RunError(message) from error
     except ITEMS_FAULT as error:
         return index, Row(id, path, error=printable(reason(error)), extra=extra)
     vector = unit_length(embedding.vector) if normalize else embedding.vector

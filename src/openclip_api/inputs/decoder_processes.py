@@ -12,6 +12,7 @@ import logging
 import os
 import queue
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -22,28 +23,38 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from ..checkpoints.config import PreprocessConfig
-from ..errors import InvalidImage, RequestError, TooLarge
-from .images import Decoded, image_reader
+from ..errors import SHORTAGE, InvalidImage, Overloaded, RequestError, TooLarge
+from .images import BYTES_PER_PIXEL, Decoded, image_reader, memory_left
 
 log = logging.getLogger("openclip_api")
 
 Child: TypeAlias = "subprocess.Popen[bytes]"
 
 SECONDS = 10  # for one image; 40 megapixels of progressive JPEG, all noise, took 2.5 on a busy core
-BYTES_PER_PIXEL = 16  # an image may be decoded, resized and converted in memory at the same time
 BASE_BYTES = 1_000_000_000  # address space of a child without an image; most of it is never touched
 LENGTH = struct.Struct("<I")
 IMAGE_SIZE = struct.Struct("<II")
-OK = 0
 PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: a pipe of the usual 64 KB wakes both sides for each part of them
-ERRORS: list[type[RequestError]] = [InvalidImage, TooLarge]
+OK, INVALID, LARGE, SHORT, CRASHED = range(5)  # how a try ended
+ERRORS: dict[int, type[RequestError]] = {
+    INVALID: InvalidImage,
+    LARGE: TooLarge,
+    SHORT: Overloaded,
+    CRASHED: InvalidImage,
+}
 GAVE_UP = "the image cannot be decoded: its decoder crashed, ran out of memory or took too long"
+
+# What the decoder's own code can end with. SIGKILL comes from outside, as when the machine has no memory left.
+CRASHES = {f"SIG{name}" for name in ("SEGV", "ABRT", "BUS", "ILL", "FPE", "SYS")}
+WHY = {INVALID: "too slow", SHORT: "no resources", CRASHED: "crashed"}
+TRIES = 2
 
 
 class DecoderProcesses:
     """Does what image_reader's function does, in up to `count` child processes. Safe to call from several threads.
 
-    Raises the same errors, and InvalidImage for an image that takes longer than `seconds` or ends its child.
+    Raises the same errors, and InvalidImage for an image that takes longer than `seconds` or crashes TRIES children.
+    Raises Overloaded where it is not the image's fault: no child can be started, or something else ends them.
     """
 
     def __init__(
@@ -67,25 +78,39 @@ class DecoderProcesses:
     def __call__(self, data: bytes) -> Decoded:
         child = self._idle.get()
         try:
+            for _ in range(TRIES):
+                child, status, payload = self._try(child, data)
+                if status not in (SHORT, CRASHED):
+                    break
+        finally:
+            self._idle.put(child)
+        if status != OK:
+            raise ERRORS[status](str(payload, "utf-8"))
+        width, height = IMAGE_SIZE.unpack_from(payload)
+        pixels = np.frombuffer(payload, np.uint8, offset=IMAGE_SIZE.size).reshape(self._shape)
+        return Decoded(pixels, width, height)
+
+    def _try(self, child: Child | None, data: bytes) -> tuple[Child | None, int, bytes]:
+        """The child that goes on, how it ended, and the answer or an error's message."""
+        try:
             if child is not None and child.poll() is not None:  # ended while it was idle
                 _end(child)
                 child = None
             child = child or self._start()
             answer = _exchange(child, data, time.monotonic() + self._seconds)
-        except OSError as error:  # TimeoutError too
-            log.warning("a decoder process was given up: %s", type(error).__name__)
-            if child is not None:
-                _end(child)
-                child = None
-            raise InvalidImage(GAVE_UP) from error
-        finally:
-            self._idle.put(child)
-        status, payload = answer[0], answer[1:]
-        if status != OK:
-            raise ERRORS[status - 1](payload.decode())
-        width, height = IMAGE_SIZE.unpack_from(payload)
-        pixels = np.frombuffer(payload, np.uint8, offset=IMAGE_SIZE.size).reshape(self._shape)
-        return Decoded(pixels, width, height)
+        except TimeoutError:
+            status, message = INVALID, GAVE_UP
+        except (OSError, MemoryError):
+            crashed = child is not None and _ended_by(child) in CRASHES
+            status, message = (CRASHED, GAVE_UP) if crashed else (SHORT, SHORTAGE)
+        else:
+            if answer[0] != SHORT:
+                return child, answer[0], answer[1:]
+            status, message = SHORT, SHORTAGE
+        log.warning("a decoder process was given up: %s", WHY[status])
+        if child is not None:
+            _end(child)
+        return None, status, message.encode()
 
     def close(self) -> None:
         for _ in range(self._count):
@@ -154,6 +179,13 @@ def _wait(pipe: IO[bytes], what: str, deadline: float) -> None:
         raise TimeoutError
 
 
+def _ended_by(child: Child) -> str | None:
+    """The name of the signal that ended a child whose pipe broke; None if it ended otherwise, or not at all."""
+    with contextlib.suppress(subprocess.TimeoutExpired, ValueError):
+        return signal.Signals(-child.wait(1)).name
+    return None
+
+
 def _end(child: Child) -> None:
     child.kill()
     child.wait()
@@ -179,7 +211,9 @@ def main(options: str) -> None:
             image = read(data)
             answer = bytes([OK]) + IMAGE_SIZE.pack(image.width, image.height) + image.pixels.tobytes()
         except RequestError as error:
-            answer = bytes([1 + ERRORS.index(type(error))]) + error.message.encode()
+            answer = bytes([LARGE if isinstance(error, TooLarge) else INVALID]) + error.message.encode()
+        except MemoryError:  # the image's own fault, if the largest one could have what it needs
+            answer = bytes([INVALID if memory_left(given["max_megapixels"] * 1e6) else SHORT]) + GAVE_UP.encode()
         sink.write(LENGTH.pack(len(answer)) + answer)
         sink.flush()
 
@@ -192,6 +226,8 @@ def _bound_memory(count: int) -> None:
     with contextlib.suppress(ImportError):  # no such bound on Windows
         import resource
 
+        bounds = [bound for bound in resource.getrlimit(resource.RLIMIT_AS) if bound != resource.RLIM_INFINITY]
+        count = min([count, *bounds])  # what was bounded already cannot be raised
         resource.setrlimit(resource.RLIMIT_AS, (count, count))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import math
-import re
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +24,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, TooLarge
+from .image_structure import check_structure
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 NOT_AN_IMAGE = "not a JPEG, PNG, WebP, GIF or BMP image"
@@ -35,10 +36,7 @@ MAX_ASPECT_RATIO = 100
 # If at least twice the wanted size is left for the resize that follows, vectors stay within a cosine of 0.9999.
 SCALING_MARGIN = 2
 
-# A progressive JPEG may refine its coefficients in any number of scans: 30 KB can cost a minute. Encoders use some ten.
-MAX_JPEG_SCANS = 64
-JPEG_SEGMENT = re.compile(rb"\xff[\xc0-\xcf\xd9-\xfe]")  # markers that compressed data cannot contain
-START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+BYTES_PER_PIXEL = 16  # an image may be decoded, resized and converted in memory at the same time
 
 Pixels = NDArray[np.uint8]  # [size, size, 3]
 Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
@@ -61,33 +59,41 @@ def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpe
 
     scale_jpegs: decode large JPEGs to a fraction of their size. Everything else is exact.
 
-    The function raises InvalidImage (unreadable, cut short, too long and thin) and TooLarge (more pixels than
-    max_megapixels; the header tells, before anything is decoded).
+    The function raises InvalidImage (unreadable, cut short, too long and thin), TooLarge (more pixels than
+    max_megapixels; the header tells, before anything is decoded), and MemoryError where the memory that the image may
+    take is not there.
     """
     resampling = Image.Resampling.BILINEAR if config.interpolation == "bilinear" else Image.Resampling.BICUBIC
     resize = partial(_resize, resampling=resampling, scale_jpegs=scale_jpegs)
     fit = {"shortest": _shortest, "squash": _squash, "longest": _longest}[config.resize_mode]
 
     def read(data: bytes) -> Decoded:
-        image = _open(data, max_megapixels)
+        image = open_image(data, max_megapixels)
         width, height = image.size  # of the file: decoding to a fraction changes the image's own
         try:
             fitted = fit(image, config, resize).convert("RGB")
+        except MemoryError:
+            raise
         except Exception as error:  # a damaged file can fail anywhere inside a decoder, with any error
+            if not memory_left(width * height):  # libjpeg tells a lack of memory as a damaged file
+                raise MemoryError from error
             raise InvalidImage(_reason(error)) from error
         return Decoded(np.asarray(fitted), width, height)
 
     return read
 
 
-def _open(data: bytes, max_megapixels: float) -> Image.Image:
-    """Read the header only, and check the size it declares."""
+def open_image(data: bytes, max_megapixels: float = math.inf) -> Image.Image:
+    """Read the header only, and check what it declares. Raises InvalidImage, TooLarge."""
+    check_structure(data)
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"the image has more than {max_megapixels:g} megapixels") from error
     except UnidentifiedImageError as error:
         raise InvalidImage(NOT_AN_IMAGE) from error
+    except MemoryError:
+        raise
     except Exception as error:
         raise InvalidImage(_reason(error)) from error
     width, height = image.size
@@ -95,23 +101,21 @@ def _open(data: bytes, max_megapixels: float) -> Image.Image:
         raise TooLarge(f"the image has {width} x {height} pixels, more than {max_megapixels:g} megapixels")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise InvalidImage(f"the image is {width} x {height}: one side is over {MAX_ASPECT_RATIO} times the other")
-    if image.format in ("JPEG", "MPO") and _has_more_scans(data, MAX_JPEG_SCANS):
-        raise InvalidImage(f"the image is drawn over more than {MAX_JPEG_SCANS} times")
     return image
 
 
-def _has_more_scans(data: bytes, limit: int) -> bool:
-    """Counts a JPEG's start-of-scan markers (ITU-T T.81, B.1.1), from segment to segment up to the image's end."""
-    at, scans = 2, 0
-    while (marker := JPEG_SEGMENT.search(data, at)) is not None and marker[0] != END_OF_IMAGE and scans <= limit:
-        scans += marker[0] == START_OF_SCAN
-        at = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
-    return scans > limit
+def memory_left(pixels: float) -> bool:
+    """Whether the memory that an image of so many pixels may take can be had. None of it is touched."""
+    try:
+        mmap.mmap(-1, max(1, int(pixels * BYTES_PER_PIXEL))).close()
+    except (OSError, MemoryError):
+        return False
+    return True
 
 
 def image_size(data: bytes) -> tuple[int, int]:
     """Width and height from an image's header. Raises InvalidImage."""
-    return _open(data, max_megapixels=math.inf).size
+    return open_image(data).size
 
 
 def _shortest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.base import Engine
+from ..errors import SHORTAGE, Overloaded, RequestError
 from ..inputs.images import ReadImage
 from ..inputs.tokenizer import Tokenizer, Tokens
 from .batching import Batcher, Computed, Job
@@ -148,7 +149,7 @@ class Embedder:
             prepared = self._read(content)
         except Exception as error:
             self._batcher.withdraw(ticket)
-            self._coalescer.fail(shared, error)
+            self._coalescer.fail(shared, _kept(error))
             return
         begin = partial(self._coalescer.run, shared)
         job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin)
@@ -191,6 +192,13 @@ class Embedder:
         if vectors.shape[1:] != (self.info.embed_dim,) or not np.isfinite(vectors).all():
             raise UnusableVectors(f"the engine gave vectors of shape {vectors.shape}, some perhaps not finite")
         return list(vectors)
+
+
+def _kept(error: Exception) -> Exception:
+    """The error for the futures that wait. A RequestError is renewed: 60 refused images of 20 MB kept 1 GB."""
+    if isinstance(error, MemoryError):
+        return Overloaded(SHORTAGE)
+    return error.renewed() if isinstance(error, RequestError) else error
 
 
 class _Prepared(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha256_of_graphs
 from ..checkpoints.checkpoint import Checkpoint, find
-from ..checkpoints.config import ModelConfig
+from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
 from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
@@ -23,6 +24,7 @@ from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
 from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
+from ..inputs.decoder_threads import DecoderThreads
 from ..inputs.images import image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.architecture import image_architecture, vocab_size
@@ -195,19 +197,24 @@ def _embedder(
     options: LoadOptions,
     scale_jpegs: bool,
 ) -> Embedder:
-    children = None
-    if options.decode_processes:
-        children = DecoderProcesses(
-            checkpoint.preprocess, options.max_megapixels, options.decode_processes, scale_jpegs=scale_jpegs
-        )
+    decoders = image_decoders(checkpoint.preprocess, options, scale_jpegs)
     return Embedder(
         info,
         engine,
-        children or image_reader(checkpoint.preprocess, options.max_megapixels, scale_jpegs),
+        decoders,
         tokenizer,
         max_batch=options.max_batch,
         max_queue=options.max_queue,
         max_queue_bytes=options.max_queue_bytes,
         text_cache_bytes=options.text_cache_bytes,
-        on_close=children.close if children else lambda: None,
+        on_close=decoders.close,
     )
+
+
+def image_decoders(
+    config: PreprocessConfig, options: LoadOptions, scale_jpegs: bool = False
+) -> DecoderProcesses | DecoderThreads:
+    """What reads images as `options` say. Close it at the end."""
+    if options.decode_processes:
+        return DecoderProcesses(config, options.max_megapixels, options.decode_processes, scale_jpegs=scale_jpegs)
+    return DecoderThreads(image_reader(config, options.max_megapixels, scale_jpegs), os.cpu_count() or 1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from ..bulk.items import read_file
-from ..inputs.images import FORMATS, image_size
+from ..inputs.image_structure import MAX_EXIF_BYTES
+from ..inputs.images import open_image
 
 SIDE = 256
 LARGEST_FILE = 64_000_000  # bytes
@@ -19,13 +20,15 @@ def file_thumbnail(path: str, max_megapixels: float) -> bytes:
 
 
 def thumbnail(data: bytes, max_megapixels: float, side: int = SIDE) -> bytes:
-    """Upright, the longer side at most `side` pixels. Raises InvalidImage; OSError or ValueError if it is damaged."""
-    width, height = image_size(data)
-    if width * height > max_megapixels * 1e6:
-        raise ValueError("too many pixels")
-    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    """Upright, the longer side at most `side` pixels.
+
+    Raises InvalidImage, TooLarge; OSError or ValueError if it is damaged. It costs what `open_image` bounds.
+    """
+    image = open_image(data, max_megapixels)
     image.draft("RGB", (side, side))
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    if len(image.info.get("exif", b"")) <= MAX_EXIF_BYTES:  # a PNG or WebP may have any number of bytes
+        image = ImageOps.exif_transpose(image)
+    image = image.convert("RGB")
     image.thumbnail((side, side))
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from ..settings import Settings
 from .byte_budget import ByteBudget
 from .context import ServerContext
 from .envelope import NATIVE, Envelope
+from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
 from .metrics import Metrics
 from .middleware.auth import Authentication
@@ -151,7 +153,9 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
 async def _lifespan(context: ServerContext, on_loaded: Callable[[], None]) -> AsyncIterator[None]:
     await anyio.sleep(0)  # imports its backend now: at a first request there might be no descriptor for that
     context.model_pool.start(on_loaded)
+    giving_back = asyncio.create_task(give_back_freed_memory(context.byte_budget))
     yield
+    giving_back.cancel()
     if context.in_flight.gave_up:
         return
     # an engine that hangs must not keep the process alive

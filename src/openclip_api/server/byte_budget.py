@@ -9,11 +9,14 @@ from ..errors import QueueFull
 
 
 class ByteBudget:
-    """At most `max_bytes` are held at once. `held` tells how many are held now. Use it from one event loop."""
+    """At most `max_bytes` are held at once. Use it from one event loop.
+
+    held: how many are held now. freed: how many were held before, since somebody set it to 0.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.held = 0
+        self.held = self.freed = 0
 
     def check(self, count: int) -> None:
         """Raises QueueFull if `count` more bytes do not fit."""
@@ -35,3 +38,4 @@ class ByteBudget:
             yield reserve
         finally:
             self.held -= reserved
+            self.freed += reserved

@@ -20,6 +20,7 @@ from ...errors import (
     ModelNotFound,
     NotFound,
     NotReady,
+    Overloaded,
     QueueFull,
     RequestError,
     StoreUnavailable,
@@ -44,6 +45,7 @@ STATUSES: dict[type[RequestError], tuple[int, str]] = {
     QueueFull: (429, "queue_full"),
     ImageUnreachable: (502, "image_unreachable"),
     StoreUnavailable: (503, "store_unavailable"),
+    Overloaded: (503, "overloaded"),
     NotReady: (503, "not_ready"),
     DeadlineExceeded: (504, "deadline_exceeded"),
 }

@@ -39,7 +39,7 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
 
     Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more items than
     MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
-    DeadlineExceeded.
+    Overloaded, DeadlineExceeded.
     """
     context = context_of(request)
     settings = context.settings
@@ -93,7 +93,7 @@ async def _results(futures: Sequence[Future[Embedding]], items: Sequence[Item], 
     embeddings = []
     for item, result in zip(items, results, strict=True):
         if isinstance(result, RequestError):
-            raise type(result)(f"{item.param}: {result.message}", item.param) from result
+            raise result.renewed(item.param)
         if isinstance(result, BaseException):
             raise result
         embeddings.append(result)
