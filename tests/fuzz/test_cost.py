@@ -1,0 +1,48 @@
+"""No request of S bytes costs more than a + b·S of processor time and memory, and /health answers meanwhile.
+
+Each hostile request of the catalogue, small; `make chaos` sends the largest that the server reads.
+
+FUZZ_ALL=1 python -m pytest -m fuzz tests/fuzz/test_cost.py    # each item on each route, each file on each route
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..support.cost import Target
+from ..support.cost_table import Table
+from ..support.hostile import KINDS, SHORT_KINDS
+from ..support.hostile.request import Case
+from ..support.hostile.target import hostile_target
+
+pytestmark = [
+    pytest.mark.fuzz,
+    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
+]
+
+SIZE = int(os.environ.get("FUZZ_SIZE", 1_000_000))  # bytes of a request
+CHOSEN = KINDS if os.environ.get("FUZZ_ALL") else SHORT_KINDS
+CASES = [("process", kind, case) for kind, cases in CHOSEN.items() for case in cases]
+CASES += [("thread", "images", case) for case in CHOSEN["images"]]
+
+
+@pytest.fixture(scope="module")
+def target(tiny: Path, store: Path, request: pytest.FixtureRequest) -> Iterator[Target]:
+    with hostile_target(tiny, store, decode=request.param) as target:
+        yield target
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "case"),
+    CASES,
+    ids=[f"{decode}, {kind}, {case.name}" for decode, kind, case in CASES],
+    indirect=["target"],
+)
+def test_cost_is_in_proportion(target: Target, table: Table, kind: str, case: Case):
+    cost, complaints = target.verdict(case.make, SIZE)
+    table.add(kind, cost)
+    assert not complaints, "; ".join(complaints)
