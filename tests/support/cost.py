@@ -142,6 +142,7 @@ class Target:
         process = self.server.process
         assert self._health is not None
         self._health.forget()
+        del self.server.stderr[:-100]  # an hour has many lines
         forget_peaks(process.pid)
         started, cpu, resident = time.monotonic(), cpu_seconds(process.pid), resident_mb(process.pid)
         highest, answer = resident, b""

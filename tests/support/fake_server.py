@@ -94,7 +94,7 @@ class BlockingEmbedder(Embedder):
 
 
 def tokenize_badly(text: str) -> Tokens:
-    """As FAKE_FAULT wants it. "slow" takes 30 seconds for 100,000 characters, and a quarter of that for half of them."""
+    """As FAKE_FAULT wants it. "slow" takes 30 seconds for 100,000 characters, a quarter of that for half of them."""
     match os.environ["FAKE_FAULT"]:
         case "slow":
             started = time.thread_time()

@@ -29,6 +29,6 @@ def write_store(folder: Path, tiny: Path) -> Path:
 
 def hostile_target(tiny: Path, store: Path, decode: str) -> Target:
     settings = {"MODEL_NAME": f"local-dir:{tiny}", "PRECISION": "fp32", "STORE": store, "DECODE": decode}
-    settings |= {"MAX_IMAGE_MEGAPIXELS": MEGAPIXELS, "BODY_TIMEOUT": 5, "LOG_LEVEL": "warning"}
+    settings |= {"MAX_IMAGE_MEGAPIXELS": MEGAPIXELS, "BODY_TIMEOUT": 5}
     start: Callable[[], ServerProcess] = lambda: ServerProcess(**settings)  # noqa: E731
     return Target(start, BOUND)

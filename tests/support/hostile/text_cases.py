@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Callable
 
@@ -93,7 +94,7 @@ def several(writing: Callable[[int], str], size: int) -> list[str]:
     while left > 0 and len(texts) < MOST:
         start = f"{len(texts)}-{size} "
         sample = writing(1000)
-        per_character = len(sample.encode()) / len(sample)
+        per_character = len(json.dumps(sample, ensure_ascii=False).encode()) / len(sample)
         length = min(LONGEST - len(start), max(10, int(left / per_character)))
         texts.append(start + writing(length))
         left -= int(length * per_character)
@@ -118,16 +119,15 @@ def many_short(name: str) -> Case:
     return Case(f"/embeddings, {MOST} texts: {name}", make)
 
 
+MANY_SHORT = ["newlines", "combining marks in falling class", "emoji joined"]
 SHORT_TEXTS = [
     *(_text_case(name, "/embeddings", lambda texts: post_json("/embeddings", {"text": texts})) for name in WRITINGS),
-    many_short("newlines"),
-    many_short("combining marks in falling class"),
-    many_short("emoji joined"),
+    *map(many_short, MANY_SHORT),
 ]
 TEXTS = [
     *SHORT_TEXTS,
     *(_text_case(name, "/predict", by_form) for name in WRITINGS),
-    *map(many_short, WRITINGS),
+    *(many_short(name) for name in WRITINGS if name not in MANY_SHORT),
 ]
 
 

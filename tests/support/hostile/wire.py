@@ -89,7 +89,7 @@ def _drip(size: int) -> Request:
     body = _long_text(min(size, 50_000))
     start = head("/embeddings", f"Content-Length: {len(body)}\r\nContent-Type: application/json\r\n")
     step = len(body) // 20 + 1
-    return Request((start, *(body[i : i + step] for i in range(0, len(body), step))), pause=0.1)
+    return Request((start, *(body[i : i + step] for i in range(0, len(body), step))), pause=0.03)
 
 
 HTTP = [
