@@ -27,14 +27,14 @@ RUNS = [("process", kind) for kind in LARGEST_KINDS] + [("thread", "images")]
 
 
 @pytest.fixture(scope="module")
-def store(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_store(tmp_path_factory.mktemp("store"), tiny)
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.mark.parametrize(("decode", "kind"), RUNS)
-def test_the_largest_hostile_requests(tiny: Path, store: Path, report: Report, decode: str, kind: str):
+def test_the_largest_hostile_requests(store: Path, report: Report, decode: str, kind: str):
     row, found = Row(), []
-    with hostile_target(tiny, store, decode) as target:
+    with hostile_target(store, decode) as target:
         _warm_up(target)
         process = target.server.process
         before = resident_mb(process.pid)

@@ -31,9 +31,9 @@ CASES += [("thread", "images", case) for case in CHOSEN["images"]]
 
 
 @pytest.fixture(scope="module")
-def targets(tiny: Path, store: Path) -> Iterator[dict[str, Target]]:
+def targets(store: Path) -> Iterator[dict[str, Target]]:
     """A server for each way to decode images; each starts with its first request."""
-    with hostile_target(tiny, store, "process") as process, hostile_target(tiny, store, "thread") as thread:
+    with hostile_target(store, "process") as process, hostile_target(store, "thread") as thread:
         yield {"process": process, "thread": thread}
 
 
@@ -42,5 +42,5 @@ def targets(tiny: Path, store: Path) -> Iterator[dict[str, Target]]:
 )
 def test_cost_is_in_proportion(targets: dict[str, Target], table: Table, decode: str, kind: str, case: Case):
     cost, complaints = targets[decode].verdict(case.make, SIZE)
-    table.add(kind, cost)
+    table.add(kind, cost, f"{case.name} ({decode})")
     assert not complaints, "; ".join(complaints)

@@ -203,7 +203,7 @@ class Target:
         request = make(size)
         cost = self.measure(request)
         told = self.complaints(cost)
-        if told and not cost.ended:
+        if told and not cost.ended and cost.status != NO_ANSWER:
             again = self.measure(request)
             cost, told = least(cost, again), [*self.complaints(least(cost, again))]
         if not told and cost.cpu > 0.2:

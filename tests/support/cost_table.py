@@ -57,9 +57,13 @@ class Row:
 class Table:
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
+        self.lines: list[str] = []  # of the requests that have a name
 
-    def add(self, kind: str, cost: Cost) -> None:
+    def add(self, kind: str, cost: Cost, name: str | None = None) -> None:
         self._rows.setdefault(kind, Row()).add(cost)
+        if name is not None:
+            figures = f"{cost.status}\t{cost.cpu:.2f} s\t{cost.memory:.0f} MB\t{cost.health * 1000:.0f} ms"
+            self.lines.append(f"{kind}\t{name}\t{cost.size}\t{figures}\n")
 
     def __str__(self) -> str:
         return HEAD + "".join(f"| {' | '.join([kind, *row.cells()])} |\n" for kind, row in self._rows.items())

@@ -75,7 +75,12 @@ LARGEST = {
         "/embeddings, raw: GIF of frames",
     ],
     "forms": ["a text said to be idna", "many fields", "almost boundaries", "line ends"],
-    "HTTP": ["chunks of one byte", "a body to a route that is not there", "many trailers"],
+    "HTTP": [
+        "chunks of one byte",
+        "a body to a route that is not there",
+        "a body larger than is read",
+        "many trailers",
+    ],
 }
 LARGEST_KINDS = {
     kind: [case for name in names for case in KINDS[kind] if case.name == name] for kind, names in LARGEST.items()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..cost import Request
 
 BOUNDARY = b"frontier"
+MODEL = "emoji"  # built in, so that /predict can name it
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def field(name: bytes, value: bytes, headers: bytes = b"") -> bytes:
 
 
 def entries(task: str) -> bytes:
-    return field(b"entries", json.dumps({"clip": {task: {"modelName": "any"}}}).encode())
+    return field(b"entries", json.dumps({"clip": {task: {"modelName": MODEL}}}).encode())
 
 
 def file(data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""The real server as hostile requests meet it: a tiny model, a store, the limits at their defaults but for pixels."""
+"""The real server as hostile requests meet it: the built-in model, a store, all limits but the pixels' as they are."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..cost import Bound, Target
 from ..server_process import OURS, ServerProcess
+from .request import MODEL
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 MEGAPIXELS = 4  # an image of as many pixels as are allowed is dear; with fewer of them the constant can be small
@@ -18,17 +19,17 @@ MEGAPIXELS = 4  # an image of as many pixels as are allowed is dear; with fewer 
 BOUND = Bound(seconds=0.6, seconds_per_mb=0.1, mb=150, mb_per_mb=10)
 
 
-def write_store(folder: Path, tiny: Path) -> Path:
+def write_store(folder: Path) -> Path:
     """A store of the samples' pictures, for POST /search."""
     environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
-    environment |= {"MODEL_NAME": f"local-dir:{tiny}", "PRECISION": "fp32", "STORE": str(folder / "s.lance")}
+    environment |= {"MODEL_NAME": MODEL, "PRECISION": "fp32", "STORE": str(folder / "s.lance")}
     command = [sys.executable, "-m", "openclip_api", "index", str(SAMPLES), "--progress", "quiet"]
     subprocess.run(command, env=environment, check=True, capture_output=True)
     return folder / "s.lance"
 
 
-def hostile_target(tiny: Path, store: Path, decode: str) -> Target:
-    settings = {"MODEL_NAME": f"local-dir:{tiny}", "PRECISION": "fp32", "STORE": store, "DECODE": decode}
+def hostile_target(store: Path, decode: str) -> Target:
+    settings = {"MODEL_NAME": MODEL, "PRECISION": "fp32", "STORE": store, "DECODE": decode}
     settings |= {"MAX_IMAGE_MEGAPIXELS": MEGAPIXELS, "BODY_TIMEOUT": 5}
     start: Callable[[], ServerProcess] = lambda: ServerProcess(**settings)  # noqa: E731
     return Target(start, BOUND)

@@ -9,6 +9,7 @@ from ..cost import Request
 from .request import BOUNDARY, Case, entries, field, file, form, head, post
 
 MOST_OF_HEADERS = 60_000  # bytes; the server takes 64 KB
+TOO_LARGE = 40_000_000  # bytes; MAX_BODY_MB is 32
 TEXT = json.dumps({"text": "a"}).encode()
 PART_HEADERS = b"X-A: b\r\n"
 
@@ -27,7 +28,7 @@ def _typed(charset: bytes) -> Callable[[int], Request]:
 
 def _form_charset(charset: str) -> Callable[[int], Request]:
     def make(size: int) -> Request:
-        made = form(entries("textual"), field(b"text", b"a" * size))
+        made = form(entries("textual"), field(b"text", b"xn--" + b"9" * size))
         start = made.pieces[0].replace(b"boundary=", f"charset={charset}; boundary=".encode())
         return Request((start, *made.pieces[1:]))
 
