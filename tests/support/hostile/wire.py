@@ -108,6 +108,8 @@ HTTP = [
     Case(
         "a body that is said to be packed", lambda size: post("/embeddings", b"a" * size, "Content-Encoding: gzip\r\n")
     ),
+    Case("a body larger than is read", lambda _: post("/embeddings", b"a" * TOO_LARGE)),
+    Case("a body larger than is read, in chunks", lambda _: _chunked(bytes(TOO_LARGE), 65_536)),
     Case("a body of no type", lambda size: post("/embeddings", _long_text(size), "")),
     Case("a body in twenty pieces", _drip),
     Case("many headers", _headers(lambda size: "A: b\r\n" * (size // 6))),
