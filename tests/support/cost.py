@@ -23,7 +23,7 @@ from .process_tree import cpu_seconds, forget_peaks, peak_mb, resident_mb
 from .raw_http import read_all, status_of
 from .server_process import ServerProcess
 
-ADDRESS_SPACE = 3_000_000_000  # bytes
+ADDRESS_SPACE = 6_000_000_000  # bytes; LanceDB alone reserves 1.7 GB of it, and touches little
 HEALTH_EVERY = 0.02  # seconds
 RESET, NO_ANSWER = 0, -1  # in place of a status
 
@@ -182,7 +182,10 @@ class Target:
         bound, size = self.bound, f"{cost.size / 1e6:.2f} MB"
         told = []
         if cost.ended:
-            told.append("the server ended")
+            server = self._server
+            told.append(
+                f"the server ended with {server.process.returncode}: {server.stderr[-1:]}" if server else "ended"
+            )
         elif cost.status == RESET:
             told.append("reset without an answer")
         elif cost.status == NO_ANSWER:
