@@ -48,10 +48,10 @@ ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
 
 FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_connection.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
-chaos: .venv/test ## faults and overload, in some six minutes; writes benchmarks/CHAOS.md
+chaos: .venv/test ## faults, overload and hostile requests, in some eight minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
 
-fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SEED
+fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated and hostile requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SECONDS, FUZZ_ALL, FUZZ_SEED
 	$(BIN)/python -m pytest -m 'not chaos' -s tests/fuzz
 
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request

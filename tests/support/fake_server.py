@@ -7,8 +7,10 @@ an image's first pixels. Some texts make the engine misbehave: see FakeEngine.
 FAKE_BATCH_SECONDS, FAKE_ITEM_SECONDS   what a forward pass costs (default 0)
 FAKE_LOAD_SECONDS                       what loading costs (default 0)
 FAKE_UPSTREAM                           ok.test=PORT: where images by URL are found
-FAKE_FAULT                              "leak" keeps memory for every item, "block" blocks the event loop for each
-                                        request: what `make chaos` must be able to see
+FAKE_FAULT                              what `make chaos` and `make fuzz` must be able to see: "leak" keeps memory for
+                                        every item, "block" blocks the event loop for each request, "slow" computes for
+                                        a time that grows with the square of a text's length, "hoard" takes five
+                                        thousand times a text's length in memory, "fail" fails at each text
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
-from openclip_api.inputs.tokenizer import build_tokenizer
+from openclip_api.inputs.tokenizer import Tokens, build_tokenizer
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.runtime.embedding import ModelInfo
 from openclip_api.runtime.load_options import LoadOptions
@@ -87,8 +89,22 @@ class FakeEngine:
 
 class BlockingEmbedder(Embedder):
     def submit_all(self, *args: Any) -> Any:
-        time.sleep(0.1)
+        time.sleep(0.2)
         return super().submit_all(*args)
+
+
+def tokenize_badly(text: str) -> Tokens:
+    """As FAKE_FAULT wants it. "slow" takes 30 seconds for 100,000 characters, a quarter of that for half of them."""
+    match os.environ["FAKE_FAULT"]:
+        case "slow":
+            started = time.thread_time()
+            while time.thread_time() - started < 30 * (len(text) / 100_000) ** 2:
+                pass
+        case "hoard":
+            len(b"x" * (5000 * len(text)))
+        case "fail":
+            raise RuntimeError("planted")
+    return tokenize(text)
 
 
 def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | None, report: Any) -> Embedder:
@@ -99,8 +115,10 @@ def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | No
     )
     decoders = image_decoders(PreprocessConfig(size=SIZE), options)
     bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}
-    make = BlockingEmbedder if os.environ.get("FAKE_FAULT") == "block" else Embedder
-    return make(info, FakeEngine(), decoders, tokenize, **bounds, on_close=decoders.close)
+    fault = os.environ.get("FAKE_FAULT")
+    make = BlockingEmbedder if fault == "block" else Embedder
+    tokenizer = tokenize_badly if fault else tokenize
+    return make(info, FakeEngine(), decoders, tokenizer, **bounds, on_close=decoders.close)
 
 
 def fetcher(settings: Settings) -> ImageFetcher | None:

@@ -1,0 +1,44 @@
+"""What the cost check must be able to see, planted: without these it might be green whatever the server does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ..support.cost import Request, Target
+from ..support.hostile.request import post_json
+from ..support.hostile.target import BOUND
+from ..support.server_process import FakeServer
+
+pytestmark = [
+    pytest.mark.fuzz,
+    pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
+]
+
+
+def a_text(size: int) -> Request:
+    return post_json("/embeddings", {"text": "a" * size})
+
+
+def complaints(fault: str, size: int) -> str:
+    with Target(lambda: FakeServer(FAKE_FAULT=fault), BOUND) as target:
+        return "; ".join(target.verdict(a_text, size)[1])
+
+
+def test_a_good_server_passes():
+    assert complaints("", 99_000) == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "size", "told"),
+    [
+        ("slow", 40_000, "s of CPU for 0.04 MB, more than"),
+        ("slow", 10_000, "s of CPU for 10"),  # 0.3 s are within the bound, but twice the size takes 1.2
+        ("block", 10_000, "/health took"),
+        ("hoard", 99_000, "MB of memory"),
+        ("fail", 10, "status 500"),
+    ],
+)
+def test_a_planted_fault_is_seen(fault: str, size: int, told: str):
+    assert told in complaints(fault, size)

@@ -1,0 +1,255 @@
+"""What one request costs the server that answers it: processor time, memory, and what others notice of it.
+
+    with Target(lambda: ServerProcess(...), BOUND) as target:
+        cost = target.measure(request)
+        assert not target.complaints(cost)
+
+The server is a real process with a bound on its address space, so that an explosion ends it and not the machine. While
+a request is answered, another client asks /health every 20 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from .process_tree import cpu_seconds, forget_peaks, peak_mb, resident_mb
+from .raw_http import read_all, status_of
+from .server_process import ServerProcess
+
+ADDRESS_SPACE = 6_000_000_000  # bytes; LanceDB alone reserves 1.7 GB of it, and touches little
+HEALTH_EVERY = 0.02  # seconds
+RESET, NO_ANSWER = 0, -1  # in place of a status
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a request of S bytes may cost: a constant, for the model and the largest image, and a share of S."""
+
+    seconds: float  # of processor time
+    seconds_per_mb: float
+    mb: float  # of memory, at its highest
+    mb_per_mb: float
+    health: float = 0.1  # seconds: the median of the worst tenth of /health's answers
+    growth: float = 3  # of processor time, where the size doubles; a quadratic one has 4
+    longest: float = 45  # seconds until there must be an answer
+
+    def cpu(self, size: int) -> float:
+        return self.seconds + self.seconds_per_mb * size / 1e6
+
+    def memory(self, size: int) -> float:
+        return self.mb + self.mb_per_mb * size / 1e6
+
+
+@dataclass(frozen=True)
+class Request:
+    """Bytes as they go over the wire, in pieces with a pause before each. size: what the client sends in all."""
+
+    pieces: tuple[bytes, ...]
+    pause: float = 0
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.pieces))
+
+
+@dataclass(frozen=True)
+class Cost:
+    size: int  # bytes of the request
+    status: int  # RESET where the connection broke without an answer, NO_ANSWER where it was given up
+    retry_after: bool
+    cpu: float  # seconds, of the server and its decoders, until they are quiet again
+    memory: float  # MB above what it had before, at the highest
+    health: float  # seconds: the median of the worst tenth
+    ended: bool  # the server's process did
+
+
+class Health:
+    """A client that asks /health again and again, and notes when it asked and when it was answered."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address, self._stop = address, threading.Event()
+        self._answers: list[tuple[float, float]] = []  # asked, answered
+        self._asked: float | None = None
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+
+    def worst_tenth(self, since: float) -> float:
+        """The median of the slowest tenth of the answers since then; one that is still awaited counts as it stands."""
+        now, asked = time.monotonic(), self._asked
+        took = [answered - at for at, answered in self._answers if answered >= since]
+        if asked is not None:
+            took.append(now - asked)
+        took.sort(reverse=True)
+        worst = took[: max(1, len(took) // 10)]
+        return worst[len(worst) // 2] if worst else 0.0
+
+    def forget(self) -> None:
+        self._answers.clear()
+
+    def _watch(self) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=120) as client:
+                while not self._stop.wait(HEALTH_EVERY):
+                    self._asked = asked = time.monotonic()
+                    client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    received = b""
+                    while not received.endswith(b"}"):
+                        if not (part := client.recv(4096)):
+                            raise ConnectionResetError
+                        received += part
+                    self._asked = None
+                    self._answers.append((asked, time.monotonic()))
+            self._asked = None
+
+
+class Target:
+    """A server under measurement; one that ended, or was given up, is replaced before the next request."""
+
+    def __init__(self, start: Callable[[], ServerProcess], bound: Bound) -> None:
+        self._start, self.bound = start, bound
+        self._server: ServerProcess | None = None
+        self._health: Health | None = None
+
+    def __enter__(self) -> Target:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    @property
+    def server(self) -> ServerProcess:
+        if self._server is None or self._server.process.poll() is not None:
+            self._end()
+            self._server = self._start()
+            url = urlsplit(str(self._server.http.base_url))
+            self._address = (str(url.hostname), int(url.port or 0))
+            resource.prlimit(self._server.process.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
+            self._health = Health(self._address)
+        return self._server
+
+    def measure(self, request: Request, *, settle: bool = True) -> Cost:
+        """settle: wait until the server is quiet, since work may go on after the answer."""
+        process = self.server.process
+        assert self._health is not None
+        self._health.forget()
+        del self.server.stderr[:-100]  # an hour has many lines
+        forget_peaks(process.pid)
+        started, cpu, resident = time.monotonic(), cpu_seconds(process.pid), resident_mb(process.pid)
+        highest, answer = resident, b""
+
+        def exchange() -> None:
+            nonlocal answer
+            answer = send(self._address, request, self.bound.longest)
+
+        client = threading.Thread(target=exchange, daemon=True)
+        client.start()
+        status: int | None = None
+        spent = 0.0
+        while status is None:
+            client.join(0.02)
+            spent = cpu_seconds(process.pid) - cpu if process.poll() is None else spent
+            highest = max(highest, peak_mb(process.pid))
+            if not client.is_alive():
+                status = status_of(answer)
+            elif spent > 3 * self.bound.cpu(request.size) + 1 or time.monotonic() - started > self.bound.longest:
+                status = NO_ANSWER
+        health = self._health.worst_tenth(started)
+        if status != NO_ANSWER and settle:
+            self._wait_until_quiet(process.pid, started)
+            health = max(health, self._health.worst_tenth(started))
+        if process.poll() is None:
+            spent = cpu_seconds(process.pid) - cpu
+            highest = max(highest, peak_mb(process.pid))
+        ended = process.poll() is not None
+        if status == NO_ANSWER:
+            process.kill()
+            process.wait()
+        retry_after = b"\r\nretry-after:" in answer.partition(b"\r\n\r\n")[0].lower()
+        return Cost(request.size, status, retry_after, spent, highest - resident, health, ended)
+
+    def complaints(self, cost: Cost) -> list[str]:
+        """What is wrong with it, one line each; none where it is as it should be."""
+        bound, size = self.bound, f"{cost.size / 1e6:.2f} MB"
+        told = []
+        if cost.ended:
+            server = self._server
+            told.append(
+                f"the server ended with {server.process.returncode}: {server.stderr[-1:]}" if server else "ended"
+            )
+        elif cost.status == RESET:
+            told.append("reset without an answer")
+        elif cost.status == NO_ANSWER:
+            told.append(f"given up after {cost.cpu:.1f} s of CPU")
+        elif cost.status >= 500 and cost.status != 504 and not (cost.status == 503 and cost.retry_after):
+            told.append(f"status {cost.status}")
+        if cost.cpu > bound.cpu(cost.size):
+            told.append(f"{cost.cpu:.2f} s of CPU for {size}, more than {bound.cpu(cost.size):.2f}")
+        if cost.memory > bound.memory(cost.size):
+            told.append(f"{cost.memory:.0f} MB of memory for {size}, more than {bound.memory(cost.size):.0f}")
+        if cost.health > bound.health:
+            told.append(f"/health took {cost.health * 1000:.0f} ms, more than {bound.health * 1000:.0f}")
+        return told
+
+    def verdict(self, make: Callable[[int], Request], size: int) -> tuple[Cost, list[str]]:
+        """One request of about `size` bytes, measured again if it is over a bound: a busy machine is so only once.
+        Where it costs more than a busy machine's noise, one of twice the size must not cost much more than twice."""
+        request = make(size)
+        cost = self.measure(request)
+        told = self.complaints(cost)
+        if told and not cost.ended and cost.status != NO_ANSWER:
+            again = self.measure(request)
+            cost, told = least(cost, again), [*self.complaints(least(cost, again))]
+        if not told and cost.cpu > 0.2:
+            double = self.measure(make(2 * size))
+            if double.size > 1.5 * cost.size and double.cpu > self.bound.growth * cost.cpu:
+                told.append(f"{cost.cpu:.2f} s of CPU for {cost.size} bytes, {double.cpu:.2f} s for {double.size}")
+        return cost, told
+
+    def _wait_until_quiet(self, pid: int, started: float) -> None:
+        before = cpu_seconds(pid)
+        while time.monotonic() - started < 2 * self.bound.longest:
+            time.sleep(0.06)
+            now = cpu_seconds(pid)
+            if now - before <= 0.011:  # a tick of the clock: /health's own
+                return
+            before = now
+
+    def _end(self) -> None:
+        if self._health is not None:
+            self._health.close()
+        if self._server is not None:
+            self._server.__exit__()
+        self._server = self._health = None
+
+
+def least(one: Cost, other: Cost) -> Cost:
+    """The better of two measurements of the same request in each figure; what is not a figure from the second."""
+    return replace(
+        other,
+        cpu=min(one.cpu, other.cpu),
+        memory=min(one.memory, other.memory),
+        health=min(one.health, other.health),
+    )
+
+
+def send(address: tuple[str, int], request: Request, seconds: float) -> bytes:
+    """All that comes back, as a simple client finds it: it sends everything first, and then reads."""
+    try:
+        with socket.create_connection(address, timeout=seconds) as client:
+            for piece in request.pieces:
+                if request.pause:
+                    time.sleep(request.pause)
+                client.sendall(piece)
+            return read_all(client)
+    except OSError:
+        return b""

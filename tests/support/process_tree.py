@@ -1,0 +1,53 @@
+"""Processor time and memory of a process and its children, from Linux's /proc."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Of the process, its children, and those of its children that have ended."""
+    return sum(map(_cpu_seconds, (pid, *children(pid))))
+
+
+def resident_mb(pid: int) -> float:
+    return sum(_memory(process, "VmRSS:") for process in (pid, *children(pid)))
+
+
+def peak_mb(pid: int) -> float:
+    """The most since forget_peaks: of each process its own, whenever it was."""
+    return sum(_memory(process, "VmHWM:") for process in (pid, *children(pid)))
+
+
+def forget_peaks(pid: int) -> None:
+    for process in (pid, *children(pid)):
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return sum(map(int, fields[11:15])) / TICKS  # utime, stime, cutime, cstime
+
+
+def _memory(pid: int, field: str) -> float:
+    try:
+        _, _, found = Path(f"/proc/{pid}/status").read_text().partition(field)
+    except OSError:
+        return 0.0
+    return int(found.split()[0]) / 1024 if found else 0.0
