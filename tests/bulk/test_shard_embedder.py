@@ -21,7 +21,7 @@ from openclip_api.settings import read_settings
 
 from .conftest import GOLDEN, Embed, rows_of, vectors_of
 
-EMOJI = read_settings(model_name="emoji", precision="fp32")
+EMOJI = read_settings(model_name="emoji", precision="fp32", decode="thread")
 
 
 @pytest.fixture

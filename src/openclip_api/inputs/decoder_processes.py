@@ -121,7 +121,8 @@ class DecoderProcesses:
         # A child needs little of the environment, and should find no secrets there.
         environment = {key: os.environ[key] for key in ("PATH", "PYTHONPATH", "SYSTEMROOT") if key in os.environ}
         child = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", __name__, self._options],
+            # -B: it writes no files. With a bound on their size Python would leave half a compiled module behind.
+            [sys.executable, "-B", "-m", __name__, self._options],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
