@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve quick test clients page recipes recall ray check package chaos fuzz parity golden data lock clean
+.PHONY: help demo serve quick test clients page recipes recall ray check package chaos fuzz cost parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -48,11 +48,14 @@ ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
 
 FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_connection.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
-chaos: .venv/test ## faults, overload and hostile requests, in some eight minutes; writes benchmarks/CHAOS.md
-	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz' tests/chaos $(FAULTS)
+chaos: .venv/test ## faults and overload, in some eight minutes; writes benchmarks/CHAOS.md
+	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz and not cost' tests/chaos $(FAULTS)
 
-fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated and hostile requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SECONDS, FUZZ_ALL, FUZZ_SEED
-	$(BIN)/python -m pytest -m 'not chaos' -s tests/fuzz
+fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SEED
+	$(BIN)/python -m pytest -m 'not chaos and not cost' -s tests/fuzz
+
+cost: .venv/test ## what hostile requests cost, against a bound; FUZZ_SECONDS, FUZZ_ALL, FUZZ_SIZE, FUZZ_SEED
+	$(BIN)/python -m pytest -m cost -s tests/fuzz tests/chaos/test_hostile.py
 
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package

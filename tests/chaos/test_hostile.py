@@ -17,7 +17,7 @@ from ..support.process_tree import resident_mb
 from .conftest import Report
 
 pytestmark = [
-    pytest.mark.chaos,
+    pytest.mark.cost,
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
 ]
 

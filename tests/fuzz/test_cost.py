@@ -2,7 +2,7 @@
 
 Each hostile request of the catalogue, small; `make chaos` sends the largest that the server reads.
 
-FUZZ_ALL=1 python -m pytest -m fuzz tests/fuzz/test_cost.py    # each item on each route, each file on each route
+FUZZ_ALL=1 python -m pytest -m cost tests/fuzz/test_cost.py    # each item on each route, each file on each route
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..support.hostile.request import Case
 from ..support.hostile.target import hostile_target
 
 pytestmark = [
-    pytest.mark.fuzz,
+    pytest.mark.cost,
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
 ]
 

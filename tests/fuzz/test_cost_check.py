@@ -12,7 +12,7 @@ from ..support.hostile.target import BOUND
 from ..support.server_process import FakeServer
 
 pytestmark = [
-    pytest.mark.fuzz,
+    pytest.mark.cost,
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
 ]
 

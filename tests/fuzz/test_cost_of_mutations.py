@@ -1,6 +1,6 @@
 """Mutated requests over each route and format: none costs more than the bound, none gets a 500 or a reset.
 
-FUZZ_SECONDS=3600 CHAOS_WRITE=1 python -m pytest -m fuzz -s tests/fuzz/test_cost_of_mutations.py    # an hour
+FUZZ_SECONDS=3600 CHAOS_WRITE=1 python -m pytest -m cost -s tests/fuzz/test_cost_of_mutations.py    # an hour
 
 A request that is over a bound is measured again, alone. One that is over it twice is kept in build/fuzz.
 """
@@ -20,7 +20,7 @@ from ..support.hostile.target import hostile_target
 from .conftest import KEPT, SECONDS, SEED
 
 pytestmark = [
-    pytest.mark.fuzz,
+    pytest.mark.cost,
     pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="measures on Linux only"),
 ]
 MOST_FOUND = 20

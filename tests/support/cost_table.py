@@ -11,7 +11,7 @@ from pathlib import Path
 from .cost import NO_ANSWER, RESET, Cost
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "CHAOS.md"
-START, END = "<!-- written by make fuzz -->\n", "<!-- end of what make fuzz writes -->\n"
+START, END = "<!-- written by make cost -->\n", "<!-- end of what make cost writes -->\n"
 HEAD = (
     "| kind | inputs | answers by status | other 5xx | resets | given up, ended | most CPU | per MB | most memory "
     "| /health, worst |\n|---|---|---|---|---|---|---|---|---|---|\n"
