@@ -13,7 +13,7 @@ import pytest
 
 from openclip_api.server import connection
 
-from ..support.raw_http import connect, exchange, http_request, read_all, status_of, wait_for
+from ..support.raw_http import assert_still_serving, connect, exchange, http_request, read_all, status_of, wait_for
 from ..support.server_process import FakeServer
 
 pytestmark = pytest.mark.process
@@ -31,11 +31,8 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture(autouse=True)
 def still_serving(server: FakeServer) -> Iterator[None]:
-    """After each, and beside each, a good request gets its answer, and nothing stays behind."""
     yield
-    assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
-    wait_for(lambda: server.metric("openclip_bodies_bytes") == 0)
-    wait_for(lambda: server.metric("openclip_requests_under_way") == 1)
+    assert_still_serving(server)
 
 
 def test_slow_headers_are_cut_off(server: FakeServer):

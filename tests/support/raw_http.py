@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from .server_process import ServerProcess
+from .server_process import FakeServer, ServerProcess
 
 
 def connect(server: ServerProcess, timeout: float = 20) -> socket.socket:
@@ -46,3 +46,10 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def assert_still_serving(server: FakeServer) -> None:
+    """A good request gets its answer, and nothing of earlier ones stays behind."""
+    assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
+    wait_for(lambda: server.metric("openclip_bodies_bytes") == 0)
+    wait_for(lambda: server.metric("openclip_requests_under_way") == 1)

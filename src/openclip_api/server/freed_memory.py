@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import ctypes
 from collections.abc import Callable
+from functools import partial
 
 from .byte_budget import ByteBudget
 
@@ -21,15 +22,16 @@ WORTH_IT = 10_000_000  # bytes of bodies since the last time: texts and small im
 
 async def give_back_freed_memory(byte_budget: ByteBudget) -> None:
     """Goes on until it is cancelled. Does nothing where the C library is not glibc."""
-    trim = _malloc_trim()
+    trim = malloc_trim()
     while trim is not None:
         await asyncio.sleep(SECONDS)
         if byte_budget.freed >= WORTH_IT:
             byte_budget.freed = 0
-            await asyncio.to_thread(trim, 0)
+            await asyncio.to_thread(trim)
 
 
-def _malloc_trim() -> Callable[[int], int] | None:
+def malloc_trim() -> Callable[[], object] | None:
+    """What gives all freed memory back at once; None where the C library is not glibc."""
     with contextlib.suppress(AttributeError, OSError, TypeError):  # musl, macOS, Windows
-        return ctypes.CDLL(None).malloc_trim
+        return partial(ctypes.CDLL(None).malloc_trim, 0)
     return None

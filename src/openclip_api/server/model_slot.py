@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import logging
-import sys
 import time
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -13,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 from ..checkpoints.hub import Report
 from ..errors import NotReady, StartupError, first_line
 from ..runtime.embedder import Embedder
+from .freed_memory import malloc_trim
 
 log = logging.getLogger("openclip_api")
 
@@ -99,15 +98,8 @@ class ModelSlot:
             embedder.close()
             del embedder
             gc.collect()  # a tokenizer and its cache refer to each other
-            _trim_heap()
+            if (trim := malloc_trim()) is not None:  # a whole model is too much to keep
+                trim()
 
     def _report(self, stage: str, done: int, total: int) -> None:
         self._progress = Progress(stage, done, total)
-
-
-def _trim_heap() -> None:
-    """glibc keeps freed memory for later use. A whole model is too much to keep."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)

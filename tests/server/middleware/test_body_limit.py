@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ...support.raw_http import connect, http_request, read_all, status_of, wait_for
+from ...support.raw_http import assert_still_serving, connect, http_request, read_all, status_of, wait_for
 from ...support.server_process import FakeServer
 
 pytestmark = pytest.mark.process
@@ -26,11 +26,8 @@ def server() -> Iterator[FakeServer]:
 
 @pytest.fixture(autouse=True)
 def still_serving(server: FakeServer) -> Iterator[None]:
-    """After each, and beside each, a good request gets its answer, and nothing stays behind."""
     yield
-    assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200
-    wait_for(lambda: server.metric("openclip_bodies_bytes") == 0)
-    wait_for(lambda: server.metric("openclip_requests_under_way") == 1)
+    assert_still_serving(server)
 
 
 def test_a_slow_body_is_408(server: FakeServer):
