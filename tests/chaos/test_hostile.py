@@ -39,8 +39,8 @@ def test_the_largest_hostile_requests(store: Path, report: Report, decode: str, 
         process = target.server.process
         before = resident_mb(process.pid)
         for case in LARGEST_KINDS[kind]:
-            cost = target.measure(case.make(SIZE))
-            if complaints := target.complaints(cost):
+            cost, complaints = target.judge(case.make(SIZE))
+            if complaints:
                 found.append(f"{case.name}: {'; '.join(complaints)}")
             row.add(cost)
         kept = resident_mb(process.pid) - before if process is target.server.process else 0
