@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from openclip_api.checkpoints.config import PreprocessConfig
-from openclip_api.errors import InvalidImage, Overloaded, TooLarge
+from openclip_api.errors import InvalidImage, Overloaded, StartupError, TooLarge
 from openclip_api.inputs.decoder_processes import DecoderProcesses
 from openclip_api.inputs.images import image_reader
 
@@ -158,6 +158,13 @@ def test_without_file_descriptors_nobody_blames_the_image(processes: DecoderProc
 
 
 @needs_proc
+def test_a_start_without_file_descriptors_ends_with_one_line():
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    with limited(resource.RLIMIT_NOFILE, used), pytest.raises(StartupError, match="no process to decode images"):
+        DecoderProcesses(CONFIG, 1, 1)
+
+
+@needs_proc
 def test_without_memory_for_a_child_nobody_blames_the_image(processes: DecoderProcesses, photo: Encode):
     processes(photo())
     (pid,) = children()
@@ -187,7 +194,9 @@ except Exception as error:
 
 
 @needs_proc
-@pytest.mark.parametrize("options", [{"format": "PNG"}, {"format": "GIF"}, {"format": "JPEG", "progressive": True}])
+@pytest.mark.parametrize(
+    "options", [{"format": "PNG"}, {"format": "GIF"}, {"format": "WEBP"}, {"format": "JPEG", "progressive": True}]
+)
 def test_without_memory_for_the_pixels_nobody_blames_the_image(tmp_path: Path, options: dict[str, Any]):
     Image.new("RGB", (6000, 6000)).save(tmp_path / "image", **options)
     command = [sys.executable, "-c", READ_WITH_LITTLE_MEMORY, str(tmp_path / "image")]

@@ -23,7 +23,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 
 from ..checkpoints.config import PreprocessConfig
-from ..errors import SHORTAGE, InvalidImage, Overloaded, RequestError, TooLarge
+from ..errors import SHORTAGE, InvalidImage, Overloaded, RequestError, StartupError, TooLarge
 from .images import BYTES_PER_PIXEL, Decoded, image_reader, memory_left
 
 log = logging.getLogger("openclip_api")
@@ -55,6 +55,7 @@ class DecoderProcesses:
 
     Raises the same errors, and InvalidImage for an image that takes longer than `seconds` or crashes TRIES children.
     Raises Overloaded where it is not the image's fault: no child can be started, or something else ends them.
+    The first child starts here: raises StartupError where it cannot.
     """
 
     def __init__(
@@ -72,7 +73,11 @@ class DecoderProcesses:
         self._seconds = seconds
         self._count = count
         self._idle: queue.Queue[Child | None] = queue.LifoQueue()  # None: not started yet
-        for child in [*[None] * (count - 1), self._start()]:
+        try:
+            first = self._start()
+        except OSError as error:
+            raise StartupError(f"no process to decode images can be started ({error.strerror or error})") from error
+        for child in [*[None] * (count - 1), first]:
             self._idle.put(child)
 
     def __call__(self, data: bytes) -> Decoded:

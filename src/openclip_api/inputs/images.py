@@ -38,6 +38,9 @@ SCALING_MARGIN = 2
 
 BYTES_PER_PIXEL = 16  # an image may be decoded, resized and converted in memory at the same time
 
+# Pillow loads its formats with the first image that needs them. Later there may be no file descriptor left for it.
+Image.init()
+
 Pixels = NDArray[np.uint8]  # [size, size, 3]
 Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
 
@@ -95,6 +98,8 @@ def open_image(data: bytes, max_megapixels: float = math.inf) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:
+        if math.isfinite(max_megapixels) and not memory_left(max_megapixels * 1e6):  # WebP is decoded here
+            raise MemoryError from error
         raise InvalidImage(_reason(error)) from error
     width, height = image.size
     if width * height > max_megapixels * 1e6:

@@ -100,7 +100,7 @@ class ModelPool:
 
     def loaded(self) -> dict[str, Embedder]:
         """The embedders in memory by their models' names."""
-        return {name: slot.embedder for name, slot in self._slots.items() if slot.is_loaded}
+        return {name: embedder for name, slot in self._slots.items() if (embedder := slot.loaded) is not None}
 
     def close(self) -> None:
         for slot in self._slots.values():

@@ -51,8 +51,9 @@ class ModelSlot:
         return self._embedder is None and self._progress is None
 
     @property
-    def is_loaded(self) -> bool:
-        return self._embedder is not None
+    def loaded(self) -> Embedder | None:
+        """The embedder if the model is in memory."""
+        return self._embedder
 
     @property
     def is_idle(self) -> bool:

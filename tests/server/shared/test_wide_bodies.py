@@ -63,6 +63,22 @@ def test_a_wide_body_is_413_and_cheap(fake: FakeServer, name: str):
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("number", ["9" * 4000, "0." + "9" * 4000, " 9" + "9" * 1000 + " "])
+def test_long_numbers_are_413_and_cheap(fake: FakeServer, number: str):
+    seconds = fake.metric("process_cpu_seconds_total")
+    answer = fake.http.post("/embeddings", content=filled('{"text":"a","x":[', f"{number},", "1]}"))
+    assert answer.status_code == 413, answer.text[:300]
+    assert "number" in answer.json()["error"]["message"]
+    assert fake.metric("process_cpu_seconds_total") - seconds < 0.2
+
+
+def test_numbers_may_stand_among_blanks():
+    number = "9" * 1000
+    content = f'{{"x": [ {" " * 2000}{number}{" " * 2000}\n , 1 ], "a": {" " * 2000}1.5{" " * 2000}}}'
+    assert parse_json(content.encode(), WIDE) == {"x": [int(number), 1], "a": 1.5}
+
+
+@pytest.mark.process
 @pytest.mark.parametrize("path", ["/v2/embed", "/v1/embeddings"])
 def test_a_type_that_is_asked_for_often_is_computed_once(fake: FakeServer, path: str):
     field = {"/v2/embed": "embedding_types", "/v1/embeddings": "embedding_type"}[path]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import numpy as np
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Request
 from numpy.typing import NDArray
 from pydantic import Field
@@ -20,6 +22,9 @@ from ..shared.items import image_item, text_item
 from ..shared.origin import own_origin
 
 MAX_K = 1000
+
+# A thumbnail may decode the largest image: no more at a time than there are cores.
+THUMBNAILS = CapacityLimiter(os.cpu_count() or 1)
 
 
 class SearchRequest(Body):
@@ -70,7 +75,9 @@ async def _query(request: Request, asked: SearchRequest) -> tuple[NDArray[np.flo
 )
 async def item_thumbnail(request: Request, id: str) -> Response:
     context = context_of(request)
-    picture = await run_in_threadpool(context.store.thumbnail, id, context.settings.max_image_megapixels)
+    picture = await to_thread.run_sync(
+        context.store.thumbnail, id, context.settings.max_image_megapixels, limiter=THUMBNAILS
+    )
     headers = {"Cache-Control": "private, max-age=3600"}
     if not context.settings.named_origins:
         headers["Cross-Origin-Resource-Policy"] = "same-origin"  # browsers too old to say which site asks know this

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
 from ..context import context_of
-from .bounded_json import most_values, parse_json
+from .bounded_json import most_values, parsed_json
 
 
 class Body(BaseModel):
@@ -43,7 +43,7 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return parse_json(content, most_values(context_of(request).settings.max_items))
+        return await parsed_json(content, most_values(context_of(request).settings.max_items))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
 

@@ -1,12 +1,13 @@
-"""JSON from a client, parsed only if it is no wider than a request of this server can be.
+"""JSON from a client, parsed only if it is no wider than a request of this server can be, and has no endless numbers.
 
 Each value costs a Python object of some 50 to 250 bytes, and most need two bytes of JSON: 30 MB of `{},{},{},..` would
 be 2 GB. So values are counted first, in the bytes, at the speed of memchr. Depth needs no counting: the parser itself
-stops at 200.
+stops at 200. To read an integer takes the square of its digits, so these have a bound too.
 """
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pydantic_core import from_json
@@ -15,8 +16,11 @@ from ...errors import TooLarge
 
 VALUES_PER_ITEM = 32  # the wordiest protocol has 15 in an item
 OTHER_VALUES = 16_384  # a vector to search with, lists of a filter, fields that only others read
+LONGEST_NUMBER = 1000  # characters
+BLANKS_AND_SIGNS = b" \t\r\n[]{}:"
 MARK = b"\xef\xbb\xbf"  # a byte order mark in UTF-8, which some editors and libraries write: RFC 8259, section 8.1
-START = 65_536
+START = 65_536  # bytes
+LARGE = 1_000_000  # bytes: to parse fewer takes a few milliseconds
 
 
 def most_values(max_items: int) -> int:
@@ -24,33 +28,49 @@ def most_values(max_items: int) -> int:
     return OTHER_VALUES + VALUES_PER_ITEM * max_items
 
 
+async def parsed_json(content: bytes, most: int) -> Any:
+    """As parse_json. A large body is parsed in a thread: other requests are answered between the steps."""
+    if len(content) < LARGE:
+        return parse_json(content, most)
+    return await asyncio.to_thread(parse_json, content, most)
+
+
 def parse_json(content: bytes, most: int) -> Any:
     """most: how many keys and values there may be. Raises ValueError for what is no JSON, TooLarge."""
     content = content.removeprefix(MARK)
-    if _is_wider(content, most):
+    outside = _outside_of_strings(content, most)
+    if outside is None or sum(_count(outside, sign, most) for sign in (b",", b":", b"[", b"{")) > most:
         from_json(content[:START], allow_partial=True)  # what is no JSON at all is told so
         raise TooLarge(f"the body has more than {most} values: send fewer at once", "body")
+    if any(len(part) > LONGEST_NUMBER and _is_long(part) for part in outside.split(b",")):
+        from_json(content[:START], allow_partial=True)
+        raise TooLarge(f"the body has a number of more than {LONGEST_NUMBER} characters", "body")
     return from_json(content)
 
 
-def _is_wider(content: bytes, most: int) -> bool:
-    """Whether there are more commas, colons and opening brackets outside of strings: one stands before each value."""
+def _outside_of_strings(content: bytes, most: int) -> bytes | None:
+    """The content without its strings, or None where there are more strings than `most`.
+
+    A comma, a colon or an opening bracket in what is left stands before each value.
+    """
     if b"\\" in content and b'\\"' in content:
         content = content.replace(b"\\\\", b"").replace(b'\\"', b"")  # from here on each quote begins or ends a string
-    outside, end = [], 0
+    outside: list[bytes] = []
+    end = 0
     for _ in range(most + 2):
         start = content.find(b'"', end)
         if start < 0:
-            outside.append(content[end:])
-            break
+            return b"".join((*outside, content[end:]))
         outside.append(content[end:start])
         end = content.find(b'"', start + 1) + 1
         if end == 0:  # a string without an end: the parser will say so
-            break
-    else:  # more strings than there may be values
-        return True
-    signs = b"".join(outside)
-    return sum(_count(signs, sign, most) for sign in (b",", b":", b"[", b"{")) > most
+            return b"".join(outside)
+    return None
+
+
+def _is_long(part: bytes) -> bool:
+    """What stands between two commas is one value at most, with blanks and brackets around it."""
+    return len(part.strip(BLANKS_AND_SIGNS)) > LONGEST_NUMBER
 
 
 def _count(content: bytes, sign: bytes, most: int) -> int:
