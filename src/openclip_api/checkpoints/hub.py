@@ -35,13 +35,8 @@ from ..errors import (
     InvalidSetting,
     StartupError,
     UnknownModel,
-    UnsupportedModel,
     first_line,
 )
-from .safetensors import check_whole
-
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
-PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
 
 # Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
@@ -78,49 +73,18 @@ def download(
     CorruptCheckpoint, InvalidSetting.
     """
     cache = cache_folder(cache_dir)
-    with _clear_errors(repo, revision, cache):
-        path = _cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
+    with clear_errors(repo, revision, cache):
+        path = cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
     try:
         check(path)
     except CorruptCheckpoint as damage:
         try:
-            with _clear_errors(repo, revision, cache):
-                path = _fetch(repo, path.name, commit(path), cache, report, force=True)
+            with clear_errors(repo, revision, cache):
+                path = _fetch(repo, name_in_repository(path), commit(path), cache, report, force=True)
         except StartupError as error:
             raise CorruptCheckpoint(f"{damage}; fetching it anew failed: {error}") from error
         check(path)
     return path
-
-
-def download_weights(
-    repo: str,
-    filename: str | None,
-    *,
-    revision: str | None = None,
-    cache_dir: Path | None = None,
-    report: Report = lambda stage, done, total: None,
-) -> Path:
-    """The safetensors weights of a repository, whole.
-
-    Raises also UnsupportedModel for a repository that has its weights only as a pickle.
-    """
-    wanted = _weight_files(filename)
-    try:
-        return download(repo, wanted, revision=revision, cache_dir=cache_dir, report=report, check=check_whole)
-    except NoSuchFile:
-        pass
-    pickle = _first_pickle(repo, PICKLE_FILES, revision)
-    if pickle:
-        raise UnsupportedModel(
-            f"{repo} has its weights only as {pickle}, a pickle, which can run code when it is read; convert it "
-            "once where you trust it (docs/models.md, 'From a pickle') and use MODEL_NAME=local-dir:/path"
-        )
-    raise UnknownModel(f"{repo} has no safetensors weights ({', '.join(wanted)})")
-
-
-def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = None) -> Path | None:
-    """The weights of a repository where the cache has them; asks no network."""
-    return _cached(repo, _weight_files(filename), None, cache_folder(cache_dir))
 
 
 def promised_sha256(path: Path) -> str | None:
@@ -134,19 +98,24 @@ def promised_sha256(path: Path) -> str | None:
 
 def commit(path: Path) -> str:
     """The commit that a file of the cache belongs to. Files that go together are taken from one commit."""
-    return path.parent.name
+    return _snapshot(path).name
 
 
-def _weight_files(filename: str | None) -> tuple[str, ...]:
-    """A file that open_clip's table names comes first, as safetensors."""
-    return (str(Path(filename).with_suffix(".safetensors")), *WEIGHT_FILES) if filename else WEIGHT_FILES
+def name_in_repository(path: Path) -> str:
+    """A file of the cache → its name in the repository, such as "0_CLIPModel/config.json"."""
+    return path.relative_to(_snapshot(path)).as_posix()
 
 
-def _cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
+def _snapshot(path: Path) -> Path:
+    return next(folder for folder in path.parents if folder.parent.name == "snapshots")
+
+
+def cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
+    """The first of `filenames` that the cache has. Asks no network."""
     for filename in filenames:
-        cached = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached)
+        path = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
+        if isinstance(path, str):
+            return Path(path)
     return None
 
 
@@ -181,16 +150,6 @@ def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: 
     raise AssertionError("the last try returns or raises")
 
 
-def _first_pickle(repo: str, filenames: Sequence[str], revision: str | None) -> str | None:
-    for filename in filenames:
-        try:
-            get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
-        except (httpx2.HTTPError, OSError):
-            continue
-        return filename
-    return None
-
-
 def _progress_bar(report: Report) -> type[Any]:
     class ReportingBar(tqdm):
         """Counts by itself, as tqdm does not count for a bar that is hidden (without a terminal)."""
@@ -219,7 +178,7 @@ def cache_folder(cache_dir: Path | None) -> Path:
 
 
 @contextmanager
-def _clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
+def clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
     """Turn whatever huggingface_hub raises into one line that says what to do."""
     try:
         yield

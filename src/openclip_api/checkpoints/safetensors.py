@@ -54,6 +54,13 @@ def read_safetensors(path: Path) -> Weights:
     return Weights(tensors)
 
 
+def tensor_names(path: Path) -> list[str]:
+    """The names that the header has. Raises CorruptCheckpoint."""
+    check_whole(path)
+    with safe_open(path, framework="numpy") as file:
+        return list(file.keys())
+
+
 def check_whole(path: Path) -> None:
     """Raises CorruptCheckpoint unless the header is sound and the file has the size that it asks for.
 

@@ -36,6 +36,10 @@ class Weights:
     def at(self, prefix: str) -> Weights:
         return Weights(self._tensors, self._prefix + prefix, self._used)
 
+    def names(self) -> list[str]:
+        """The keys below the prefix."""
+        return [name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix)]
+
     def __contains__(self, key: str) -> bool:
         return self._prefix + key in self._tensors
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..checkpoints.config import ModelConfig
-from ..checkpoints.hub import cached_weights
+from ..checkpoints.hub_weights import cached_weights
 from ..checkpoints.registry import all_pretrained
 from ..errors import UnsupportedModel
 from ..models.architecture import describe_towers

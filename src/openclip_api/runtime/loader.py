@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +16,13 @@ from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha25
 from ..checkpoints.checkpoint import Checkpoint, find
 from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
-from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
-from ..checkpoints.safetensors import read_safetensors
+from ..checkpoints import weight_files
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
-from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
+from ..errors import CorruptCheckpoint, FailedSelfCheck, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
 from ..inputs.decoder_threads import DecoderThreads
 from ..inputs.images import image_reader
@@ -33,6 +33,8 @@ from ..models.hf import ENCODERS
 from .embedder import Embedder
 from .embedding import Kind, ModelInfo
 from .load_options import LoadOptions
+
+log = logging.getLogger("openclip_api")
 
 
 def load(
@@ -62,8 +64,10 @@ def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None
     report("finding", 0, 0)
     checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
+    if checkpoint.warning:
+        log.warning("openclip-api: %s", checkpoint.warning)
     with refusing(str(checkpoint.weights)):
-        weights = read_safetensors(checkpoint.weights)
+        weights = checkpoint.read()
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
     engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
@@ -82,7 +86,7 @@ def _compiled(checkpoint: Checkpoint, weights: Weights, options: LoadOptions) ->
     """The engine, the weights' SHA-256, and the calibrated graphs that the engine runs, by tower."""
     # To hash some hundred megabytes takes as long as to compile: do both at once.
     with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(file_sha256, checkpoint.weights)
+        digest = hashing.submit(weight_files.weights_sha256, checkpoint.weights)
         calibrated: dict[str, Path] = {}
         if options.precision == "int8":
             calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
@@ -101,6 +105,8 @@ def _choose_engine(
     check_precision(options.precision)
     try:
         towers = build_towers(checkpoint.config, checkpoint.preprocess, weights)
+    except CorruptCheckpoint as error:
+        raise CorruptCheckpoint(f"{checkpoint.weights}: {error}") from error
     except UnsupportedModel as error:
         if not is_installed():
             raise MissingExtra(
@@ -176,6 +182,7 @@ def _describe(
         fingerprint=fingerprint,
         embed_dim=checkpoint.config.embed_dim,
         image_size=checkpoint.preprocess.size,
+        activation="quick_gelu" if checkpoint.config.quick_gelu else "gelu",
         context_length=context_length,
         mean=checkpoint.preprocess.mean,
         std=checkpoint.preprocess.std,
