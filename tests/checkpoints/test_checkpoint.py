@@ -89,10 +89,6 @@ def remove(name: str):
     return lambda folder: (folder / name).unlink()
 
 
-def only(name: str):
-    return lambda folder: (folder / "open_clip_model.safetensors").rename(folder / name)
-
-
 def write(name: str, text: str):
     return lambda folder: (folder / name).write_text(text)
 
@@ -103,8 +99,6 @@ def write(name: str, text: str):
         (remove("open_clip_config.json"), UnknownModel, "open_clip_config.json: no such file"),
         (write("open_clip_config.json", "{"), CorruptCheckpoint, "open_clip_config.json is not JSON"),
         (remove("open_clip_model.safetensors"), UnknownModel, "has no .safetensors file"),
-        (only("open_clip_pytorch_model.bin"), UnsupportedModel, "only as open_clip_pytorch_model.bin, a pickle"),
-        (only("epoch_32.pt"), UnsupportedModel, "only as epoch_32.pt, a pickle"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_refused(folder: Path, spoil, error: type[OpenClipApiError], message: str):
@@ -145,7 +139,6 @@ def test_a_file_for_a_known_name(folder: Path):
     ("name", "tag", "error", "message"),
     [
         ("ViT-B-32", "/nowhere/x.safetensors", UnknownModel, "MODEL_PRETRAINED /nowhere/x.safetensors: no such file"),
-        ("ViT-B-32", __file__, UnsupportedModel, "only .safetensors files are read"),
         ("ViT-Q-7", "/nowhere/x.safetensors", UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
         ("ViT-Q-7", None, UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
         ("ViT-B-32", None, UnknownModel, "MODEL_PRETRAINED is not set and ViT-B-32 has several tags: openai, "),

@@ -12,6 +12,7 @@ from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
+from .other_files import folder_refusal
 
 BUILTIN = ("emoji",)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -60,7 +61,7 @@ def find(
     """Find a checkpoint, downloading what is missing.
 
     name: a name of open_clip's table, "emoji" (built in), "hf-hub:org/repo[@revision]" or "local-dir:/path".
-    tag: for a name of the table, one of its tags or the path of a .safetensors file; may be left out
+    tag: for a name of the table, one of its tags or the path of a file with weights; may be left out
     where the name has one tag.
 
     Raises InvalidSetting, UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
@@ -108,11 +109,6 @@ def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.
 
 def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     config = registry.architecture(name)
-    if path.suffix != ".safetensors":
-        raise UnsupportedModel(
-            f"MODEL_PRETRAINED {path}: only .safetensors files are read, as a pickle can run code; "
-            "convert it once where you trust it (docs/models.md, 'From a pickle')"
-        )
     if not path.is_file():
         raise UnknownModel(f"MODEL_PRETRAINED {path}: no such file")
     return Checkpoint(
@@ -178,16 +174,13 @@ def _weights_in(folder: Path) -> Path:
     for known in hub.WEIGHT_FILES:
         if (folder / known).is_file():
             return folder / known
-    found = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    if found:
-        return found[0]
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-    if pickles:
-        raise UnsupportedModel(
-            f"{folder} has its weights only as {pickles[0]}, a pickle, which can run code when it is read; "
-            "convert it once where you trust it (docs/models.md, 'From a pickle')"
-        )
-    raise UnknownModel(f"{folder} has no .safetensors file")
+    for kind in ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", *(f"*{end}" for end in PICKLES)):
+        found = sorted(path for path in folder.glob(kind) if path.is_file())
+        if found:
+            return found[0]
+    if error := folder_refusal(folder):
+        raise error
+    raise UnknownModel(f"{folder} has no .safetensors file, nor any of {', '.join(PICKLES)} or *.index.json")
 
 
 def _hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Report) -> Path | None:
