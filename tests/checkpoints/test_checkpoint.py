@@ -10,7 +10,7 @@ import pytest
 
 from openclip_api.checkpoints.checkpoint import Checkpoint, default_tag, find
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel, UnsupportedModel
+from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel
 
 from .conftest import CONFIG, weights
 
