@@ -19,7 +19,7 @@ import transformers
 
 from tests.golden.shrunk import SHRUNK
 
-from . import images, random_tokenizers
+from . import images, random_tokenizers, torch_forms
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
@@ -37,6 +37,9 @@ TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layer
 MT5 = {"hf_tokenizer_name": "google/mt5-base"}
 HALVES = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+SMALL = (
+    "t5", {"quick_gelu": True}, {"width": 16, "head_width": 8, "layers": 1}, MT5 | {"layers": 1}, {},
+)  # fmt: skip
 MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
     "openai": (
@@ -187,6 +190,11 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
         {"sizes": {"img_size": 48, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
     ),
+    # The same kind of model in each of torch's forms.
+    "training": (*SMALL, {"form": torch_forms.save_training_checkpoint}),
+    "torchscript": (*SMALL, {"form": torch_forms.save_torchscript, "dtype": torch.float16}),
+    "legacy": (*SMALL, {"form": torch_forms.save_legacy, "dtype": torch.bfloat16}),
+    "sharded": (*SMALL, {"form": torch_forms.save_shards}),
 }  # fmt: skip
 
 # The encoders that text_cfg names by their path from this repository's root.
@@ -257,12 +265,17 @@ def write_model(name: str, files: dict[str, bytes]) -> None:
     folder = GOLDEN / "models" / name
     if name in ENCODERS:
         ENCODERS[name].save_pretrained(folder / "encoder")
-    sizes, saving = saving.get("sizes", {}), {key: saving[key] for key in saving if key != "sizes"}
+    saving = dict(saving)
+    sizes, form = saving.pop("sizes", {}), saving.pop("form", None)
     with tempfile.TemporaryDirectory() as trained, timm_sizes(timm_name, **sizes) if sizes else nullcontext():
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
         tokenizer = make(Path(trained)) if make else None
         save_random_model(folder, config, preprocess_cfg=preprocess, tokenizer=tokenizer, **saving)
         reference = Reference(folder)
+    if form is not None:
+        (folder / "open_clip_model.safetensors").unlink()
+        form(reference.model.to(saving.get("dtype")), folder)
+        reference.model.float()
     np.savez_compressed(
         folder / "expected.npz",
         ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),

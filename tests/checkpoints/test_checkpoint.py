@@ -107,10 +107,6 @@ def remove(name: str):
     return lambda folder: (folder / name).unlink()
 
 
-def only(name: str):
-    return lambda folder: (folder / "open_clip_model.safetensors").rename(folder / name)
-
-
 def write(name: str, text: str):
     return lambda folder: (folder / name).write_text(text)
 

@@ -8,7 +8,7 @@ import openvino as ov
 import pytest
 
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.engines.openvino import OpenVinoEngine, check_precision, native_precision
 from openclip_api.errors import InvalidSetting
 from openclip_api.models.build import build_towers
@@ -18,7 +18,7 @@ from ..golden import MODELS, TEXTS, arrays
 
 def engine(folder: Path, precision: str = "fp32") -> OpenVinoEngine:
     checkpoint = find(f"local-dir:{folder}")
-    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_weights(checkpoint.weights))
     return OpenVinoEngine(towers, precision)
 
 

@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.engines.calibration import text_inputs
 from openclip_api.engines.openvino import OpenVinoEngine
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
@@ -56,7 +56,7 @@ def test_position_ids_of_older_transformers_are_known(tmp_path: Path) -> None:
     position_ids = {"text.transformer.embeddings.position_ids": np.arange(90)[None]}
     save_file({**tensors_of("roberta"), **position_ids}, path)
     config = model_config(config_of("roberta"))
-    build_towers(config, PreprocessConfig(size=config.image_size), read_safetensors(path))
+    build_towers(config, PreprocessConfig(size=config.image_size), read_weights(path))
 
 
 @pytest.mark.parametrize(

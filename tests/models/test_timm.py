@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
+from openclip_api.errors import UnsupportedModel
 
 from ..support.model_folders import built, changed, tensors_of
 
@@ -21,9 +21,11 @@ def test_what_is_not_built_is_refused_by_name(name: str, flag: str, value: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_positions_are_of_the_image_s_own_size(name: str) -> None:
-    with pytest.raises(CorruptCheckpoint, match=r"pos_embed' has shape"):
-        built(changed("vision_cfg.image_size", 80, name), tensors_of(name))
+def test_positions_are_resized_for_another_image_size(name: str) -> None:
+    """parity/test_positions.py compares the vectors with open_clip's."""
+    towers = built(changed("vision_cfg.image_size", 80, name), tensors_of(name))
+
+    assert list(towers.image.get_parameters()[0].get_partial_shape())[1:] == [80, 80, 3]
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import UnknownModel
 from .forms import form_of_file
 from .hub_weights import ANYBODYS, SHARDED
+from .other_files import folder_refusal
 
 # open_clip/factory.py, _find_checkpoint_in_dir (3.3.0): these first, else the first .safetensors, .bin or .pth by name
 IN_ORDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
@@ -20,11 +21,13 @@ ALONE = ("optimizer", "scheduler", "training_args", "rng_state")  # what trainer
 def open_clips_weights(folder: Path) -> Path:
     """open_clip's order, but a file in its form comes before any that is not, whatever the names.
 
-    Raises UnknownModel for a folder without weights.
+    Raises UnknownModel for a folder without weights, UnsupportedModel for one of another kind.
     """
     found = candidates(folder)
     if not found:
-        raise UnknownModel(f"{folder} has no weights: a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file")
+        raise folder_refusal(folder) or UnknownModel(
+            f"{folder} has no weights: a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
+        )
     if found[0].suffix in NOT_OPEN_CLIPS and len(found) > 1:
         raise UnknownModel(f"{folder} has several: {', '.join(path.name for path in found[:5])}; keep one there")
     # Most folders have one file. Where the name says what is in it, nothing needs to be opened.

@@ -32,7 +32,7 @@ def form_of_names(names: Collection[str]) -> Form:
 def form_of_file(path: Path) -> Form:
     """The form of a file; "other" also for one that cannot be read. Reads a header, and no tensor."""
     try:
-        names = tensor_names(path) if path.suffix == ".safetensors" else read_weights(path).names()
+        names = tensor_names(path) if path.suffix == ".safetensors" else read_weights(path).tensors().keys()
     except StartupError:
         return "other"
     return form_of_names(names)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from huggingface_hub import get_session, hf_hub_url
 from huggingface_hub.errors import RemoteEntryNotFoundError
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from ..errors import CorruptCheckpoint, UnknownModel
 from . import hub

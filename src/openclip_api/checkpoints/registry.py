@@ -17,7 +17,6 @@ from ..errors import UnknownModel
 from .config import ModelConfig, Section, model_config
 from .hints import hint
 
-
 # What open_clip takes where a name says nothing: open_clip/transform.py, PreprocessCfg.
 DEFAULT_PREPROCESS: Section = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
                                "interpolation": "bicubic", "resize_mode": "shortest"}  # fmt: skip

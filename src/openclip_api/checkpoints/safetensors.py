@@ -11,13 +11,14 @@ from safetensors import SafetensorError, safe_open
 
 from ..errors import CorruptCheckpoint
 from .damage import LONGEST
-from .weights import Weights, tower_key
+from .weights import Weights, as_float32, by_tower_key
 
 # NumPy has no bfloat16: its bits are kept as uint16, and the graph gives them their type again.
 DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype(np.float32),
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(np.uint16),
+    "F64": np.dtype(np.float64),
 }
 
 # What a file with a .safetensors name really is when a download or a rename went wrong, by its first bytes.
@@ -29,29 +30,61 @@ OTHER_FORMATS = {
 }
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether it starts as one: with the length of a JSON object, and its brace. Raises CorruptCheckpoint."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
+
+
 def read_safetensors(path: Path) -> Weights:
     """Map a safetensors file.
 
     Raises CorruptCheckpoint for a file that is cut, is no safetensors file or holds a type that no tower uses.
+    """
+    return Weights(map_safetensors(path), str(path))
+
+
+def map_safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The file's tensors by key in Weights. float64 becomes float32: a copy with half the bytes of the tensor.
+
+    Raises as read_safetensors does.
     """
     check_whole(path)
     # Copy-on-write: OpenVINO asks for writable memory and never writes.
     data = np.memmap(path, dtype=np.uint8, mode="c")
     start = 8 + int(data[:8].view(np.uint64)[0])
     header = json.loads(bytes(data[8:start]))
+    header.pop("__metadata__", None)
     tensors: dict[str, NDArray[np.generic]] = {}
-    for name, entry in header.items():
-        key = tower_key(name)
-        if key is None or name == "__metadata__":
-            continue
+    for key, entry in by_tower_key(str(path), header).items():
         if entry["dtype"] not in DTYPES:
             raise CorruptCheckpoint(
                 f"{path}: tensor {key!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}"
             )
         begin, end = entry["data_offsets"]
         array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        tensors[key] = np.require(array, requirements="A")  # copies a tensor at an odd offset
-    return Weights(tensors)
+        # The requirement copies a tensor at an odd offset.
+        tensors[key] = as_float32(array) if entry["dtype"] == "F64" else np.require(array, requirements="A")
+    return tensors
+
+
+def write_safetensors(weights: Weights, path: Path) -> None:
+    """All tensors of `weights`, by their keys there, as one file; the memory is that of one tensor. Raises OSError."""
+    names = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.uint16): "BF16"}
+    header, end = {}, 0
+    for key, array in weights.tensors().items():
+        begin, end = end, end + array.nbytes
+        header[key] = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # so that the numbers are aligned
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in weights.tensors().values():
+            file.write(np.ascontiguousarray(array).data)
 
 
 def tensor_names(path: Path) -> list[str]:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.config import CONFIG_FILE
+from ..checkpoints.safetensors import is_safetensors, write_safetensors
+from ..checkpoints.weight_files import read_weights
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
 
@@ -93,7 +95,14 @@ def _device(torch: Any, wanted: str) -> str:
 
 
 def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The checkpoint as a folder that open_clip reads: its config as it was written, and a link to its weights."""
+    """The checkpoint as a folder that open_clip reads: its config as it was written, and its weights.
+
+    One safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code of none.
+    """
     (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.config.as_written}))
-    (folder / "open_clip_model.safetensors").symlink_to(checkpoint.weights.resolve())
+    path = folder / "open_clip_model.safetensors"
+    if is_safetensors(checkpoint.weights):
+        path.symlink_to(checkpoint.weights.resolve())
+    else:
+        write_safetensors(read_weights(checkpoint.weights), path)
     return folder

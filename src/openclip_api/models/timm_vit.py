@@ -15,6 +15,7 @@ from . import layers
 from .convolutions import BATCH_NORM_EPS, to_tokens
 from .flags import one_of
 from .layers import Activation, Node, constant, gelu, gelu_tanh
+from .positions import image_positions
 from .timm import TimmConfig
 from .timm_layers import attention, attention_pool, first_token, head, mlp, patch_embed, with_class_token
 
@@ -80,13 +81,13 @@ def _embed(pixels: Node, w: Weights, variant: TimmVitVariant, size: int, width: 
     """[B, 3, size, size] → [B, T, W], with positions. After a conv stem the class token has none."""
     if variant.conv_stem:
         x, grid = _conv_stem(pixels, w.at("patch_embed.backbone."), size, width)
-        x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
+        x = op.add(x, image_positions(w, "pos_embed", grid, width, tokens_before=0))
         return with_class_token(x, w, width)
     x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not variant.pre_norm)
-    tokens = grid * grid
-    if variant.pool == "token":
-        x, tokens = with_class_token(x, w, width), tokens + 1
-    return op.add(x, constant(w.tensor("pos_embed", 1, tokens, width)))
+    tokens_before = int(variant.pool == "token")
+    if tokens_before:
+        x = with_class_token(x, w, width)
+    return op.add(x, image_positions(w, "pos_embed", grid, width, tokens_before=tokens_before))
 
 
 def _conv_stem(x: Node, w: Weights, size: int, width: int) -> tuple[Node, int]:

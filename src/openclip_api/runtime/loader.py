@@ -17,12 +17,12 @@ from ..checkpoints.checkpoint import Checkpoint, find
 from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
 from ..checkpoints.hub import Report
-from ..checkpoints import weight_files
+from ..checkpoints.weight_files import weights_sha256
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
-from ..errors import CorruptCheckpoint, FailedSelfCheck, MissingExtra, UnsupportedModel
+from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
 from ..inputs.decoder_threads import DecoderThreads
 from ..inputs.images import image_reader
@@ -70,13 +70,13 @@ def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None
         weights = checkpoint.read()
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
-    engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
+    engine, digest, calibrated = _compiled(checkpoint, weights, options)
     vectors = _first_pass(engine, checkpoint.config.image_size, tokenizer)
     if options.self_check:
         for tower in vectors:
             check_vectors(tower, vectors[tower], checkpoint.config.embed_dim, engine.precision)
     scale_jpegs = _scales_jpegs(options.jpeg_scaling, engine.precision, checkpoint.config)
-    fingerprint = checkpoint.fingerprint(weights_sha256, _numbers(engine.precision, calibrated, scale_jpegs))
+    fingerprint = checkpoint.fingerprint(digest, _numbers(engine.precision, calibrated, scale_jpegs))
     info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint)
     weights.release()
     return _embedder(info, engine, checkpoint, tokenizer, options, scale_jpegs)
@@ -86,14 +86,14 @@ def _compiled(checkpoint: Checkpoint, weights: Weights, options: LoadOptions) ->
     """The engine, the weights' SHA-256, and the calibrated graphs that the engine runs, by tower."""
     # To hash some hundred megabytes takes as long as to compile: do both at once.
     with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(weight_files.weights_sha256, checkpoint.weights)
+        hashed = hashing.submit(weights_sha256, checkpoint.weights)
         calibrated: dict[str, Path] = {}
         if options.precision == "int8":
-            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
+            calibrated = calibrated_graphs(calibrated_folder(checkpoint, hashed.result(), options.cache_dir))
         engine = _choose_engine(checkpoint, weights, options, calibrated)
-        weights_sha256 = digest.result()
-    checkpoint.verify(weights_sha256)
-    return engine, weights_sha256, calibrated
+        digest = hashed.result()
+    checkpoint.verify(digest)
+    return engine, digest, calibrated
 
 
 def _choose_engine(
@@ -105,8 +105,6 @@ def _choose_engine(
     check_precision(options.precision)
     try:
         towers = build_towers(checkpoint.config, checkpoint.preprocess, weights)
-    except CorruptCheckpoint as error:
-        raise CorruptCheckpoint(f"{checkpoint.weights}: {error}") from error
     except UnsupportedModel as error:
         if not is_installed():
             raise MissingExtra(
