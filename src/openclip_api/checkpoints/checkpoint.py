@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -12,6 +12,11 @@ from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
+from .safetensors import read_safetensors
+from .transformers_keys import open_clip_tensors
+from .transformers_layout import is_transformers_folder, model_folder, read_transformers_folder
+from .transformers_texts import tokenizer_form
+from .weights import Weights
 
 BUILTIN = ("emoji",)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -34,6 +39,10 @@ class Checkpoint:
     tokenizer: Path | None
     sha256: str | None = None
 
+    def read(self) -> Weights:
+        """Map the weights, by open_clip's names. Raises CorruptCheckpoint."""
+        return open_clip_tensors(read_safetensors(self.weights), self.config)
+
     def verify(self, weights_sha256: str) -> None:
         """Raises CorruptCheckpoint where the weights are not what the hub promised."""
         if self.sha256 not in (None, weights_sha256):
@@ -45,13 +54,16 @@ class Checkpoint:
 
     def fingerprint(self, weights_sha256: str, precision: str) -> str:
         """16 hex digits over everything that can change a vector. Its bytes must never change for the same model."""
-        facts = [weights_sha256, self.config.as_written, asdict(self.preprocess), self._tokenizer_sha256(), precision]
+        facts = [weights_sha256, self.config.as_written, self.preprocess.facts(), self._tokenizer_sha256(), precision]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _tokenizer_sha256(self) -> list[str]:
         if self.tokenizer is None:
             return []
-        return [file_sha256(self.tokenizer / name) for name in TOKENIZER_FILES]
+        files = [self.tokenizer / name for name in TOKENIZER_FILES]
+        if not files[0].is_file():
+            files = [self.tokenizer / name for name in (*tokenizer_form(self.tokenizer), *TOKENIZER_FILES[1:])]
+        return [file_sha256(path) for path in files if path.is_file()]
 
 
 def find(
@@ -129,9 +141,12 @@ def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report
 def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise UnknownModel(f"MODEL_NAME {name}: no such folder")
+    model_id = f"OpenCLIP-{folder.resolve().name}"
+    if is_transformers_folder(folder):
+        return _from_transformers(model_folder(folder), name, model_id)
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
-        model_id=f"OpenCLIP-{folder.resolve().name}",
+        model_id=model_id,
         name=name,
         tag=None,
         config=config,
@@ -139,6 +154,19 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
         weights=_weights_in(folder),
         # open_clip/factory.py, get_tokenizer: a local folder brings its own tokenizer, whatever the config calls it
         tokenizer=_checked_tokenizer(folder) if config.tokenizer.hf_tokenizer_name else None,
+    )
+
+
+def _from_transformers(folder: Path, name: str, model_id: str) -> Checkpoint:
+    config, preprocess = read_transformers_folder(folder)
+    return Checkpoint(
+        model_id=model_id,
+        name=name,
+        tag=None,
+        config=config,
+        preprocess=preprocess,
+        weights=_weights_in(folder),
+        tokenizer=folder,
     )
 
 

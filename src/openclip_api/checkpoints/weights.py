@@ -15,8 +15,9 @@ from ..errors import CorruptCheckpoint
 LOGITS = {"logit_scale", "logit_bias"}
 
 # Some checkpoints also hold these. Nothing reads them.
-NEVER_READ = {"input_resolution", "context_length", "vocab_size",
-              "text.transformer.embeddings.position_ids"}  # fmt: skip # 0, 1, 2 …: of transformers before 4.31
+NEVER_READ = {"input_resolution", "context_length", "vocab_size"}
+# BatchNorm counts an integer in training; transformers before 4.31 stored 0, 1, 2 …, and types that are all 0.
+NEVER_READ_ENDS = (".num_batches_tracked", "embeddings.position_ids", "embeddings.token_type_ids")
 
 
 class Weights:
@@ -35,6 +36,10 @@ class Weights:
 
     def at(self, prefix: str) -> Weights:
         return Weights(self._tensors, self._prefix + prefix, self._used)
+
+    def names(self) -> list[str]:
+        """The keys below the prefix."""
+        return [name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix)]
 
     def __contains__(self, key: str) -> bool:
         return self._prefix + key in self._tensors
@@ -89,8 +94,7 @@ class Weights:
 def tower_key(name: str) -> str | None:
     """A stored tensor's name → its key in Weights, or None for a tensor that nothing reads."""
     key = name.removeprefix("module.")  # left by torch's DataParallel
-    # num_batches_tracked is an integer that BatchNorm counts in training.
-    return None if key in NEVER_READ or key.endswith(".num_batches_tracked") else key
+    return None if key in NEVER_READ or key.endswith(NEVER_READ_ENDS) else key
 
 
 def _mapping(tensor: NDArray[np.generic]) -> mmap.mmap | None:

@@ -17,7 +17,6 @@ from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
 from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
-from ..checkpoints.safetensors import read_safetensors
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
@@ -63,7 +62,7 @@ def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None
     checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
     with refusing(str(checkpoint.weights)):
-        weights = read_safetensors(checkpoint.weights)
+        weights = checkpoint.read()
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
     engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
