@@ -47,7 +47,7 @@ SIZES = {"larger": 7, "smaller": 3}
 
 
 def compare(agree: Agree, label: str, precision: str, folder: Path, pixels: int, context: int) -> None:
-    """`folder` asks for the weights' own sizes while open_clip reads it, and for the new ones when this project does."""
+    """`folder` asks for the weights' own sizes while open_clip reads it, and for the new ones when we do."""
     forced = {"force_image_size": pixels, "force_context_length": context}
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{folder}", **forced)
     tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}", context_length=context)

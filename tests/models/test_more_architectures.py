@@ -62,7 +62,7 @@ def test_position_ids_of_older_transformers_are_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
-        ("hf_model_name", "bert-base-uncased"),
+        ("hf_model_name", "distilbert-base-uncased"),
         ("hf_pooler_type", "max_pooler"),
         ("hf_proj_type", "none"),
         ("hf_proj_type", None),  # but for an embedding as wide as the encoder
@@ -79,7 +79,7 @@ def test_flags_that_are_not_built_are_refused_by_name(flag: str, value: Any) -> 
     [
         ("roberta", "hidden_act", "relu"),
         ("nllb", "activation_function", "gelu"),
-        ("nllb", "model_type", "bert"),
+        ("nllb", "model_type", "distilbert"),
         ("nllb", "pad_token_id", None),
     ],
 )

@@ -13,7 +13,7 @@ NAMES = ("siglip", "mobileclip_b", "eva02", "eva02_post_norm", "pe_core")
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("flag", "value"), [("timm_model_name", "vit_base_patch16_224"), ("timm_pool", "avg"), ("timm_proj", "linear")]
+    ("flag", "value"), [("timm_model_name", "vit_base_patch8_224"), ("timm_pool", "avg"), ("timm_proj", "linear")]
 )
 def test_what_is_not_built_is_refused_by_name(name: str, flag: str, value: str) -> None:
     with pytest.raises(UnsupportedModel, match=rf"vision_cfg\.{flag} '{value}'"):

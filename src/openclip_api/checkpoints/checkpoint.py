@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..errors import CorruptCheckpoint, UnknownModel
+from ..errors import CorruptCheckpoint, HubUnreachable, UnknownModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
-from .folder_weights import open_clips_weights
+from .folder_weights import weights_in
 from .hints import is_family
-from .hub_weights import download_weights
+from .hub_weights import Where, download_weights
 from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
+from .transformers_hub import download_transformers_folder
+from .transformers_keys import open_clip_tensors
+from .transformers_layout import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
+from .transformers_texts import tokenizer_form
 from .weight_files import read_weights
 from .weights import Weights
 
@@ -42,8 +46,8 @@ class Checkpoint:
     warning: str | None = None
 
     def read(self) -> Weights:
-        """Map the weights. Raises CorruptCheckpoint, UnsupportedModel."""
-        return read_weights(self.weights)
+        """Map the weights, by open_clip's names. Raises CorruptCheckpoint, UnsupportedModel."""
+        return open_clip_tensors(read_weights(self.weights), self.config)
 
     def verify(self, weights_sha256: str) -> None:
         """Raises CorruptCheckpoint where the weights are not what the hub promised."""
@@ -56,13 +60,16 @@ class Checkpoint:
 
     def fingerprint(self, weights_sha256: str, precision: str) -> str:
         """16 hex digits over everything that can change a vector. Its bytes must never change for the same model."""
-        facts = [weights_sha256, self.config.as_written, asdict(self.preprocess), self._tokenizer_sha256(), precision]
+        facts = [weights_sha256, self.config.as_written, self.preprocess.facts(), self._tokenizer_sha256(), precision]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _tokenizer_sha256(self) -> list[str]:
         if self.tokenizer is None:
             return []
-        return [file_sha256(self.tokenizer / name) for name in TOKENIZER_FILES]
+        files = [self.tokenizer / name for name in TOKENIZER_FILES]
+        if not files[0].is_file():
+            files = [self.tokenizer / name for name in (*tokenizer_form(self.tokenizer), *TOKENIZER_FILES[1:])]
+        return [file_sha256(path) for path in files if path.is_file()]
 
 
 def find(
@@ -179,32 +186,53 @@ def _a_folder(path: Path) -> Path:
 def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise UnknownModel(f"MODEL_NAME {name}: no such folder")
+    model_id = f"OpenCLIP-{folder.resolve().name}"
+    if is_transformers_folder(folder):
+        inner = model_folder(folder)
+        return _from_transformers(inner, weights_in(inner), name, None, model_id)
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
-        model_id=f"OpenCLIP-{folder.resolve().name}",
+        model_id=model_id,
         name=name,
         tag=None,
         config=config,
         preprocess=preprocess,
-        weights=open_clips_weights(folder),
+        weights=weights_in(folder),
         tokenizer=folders_tokenizer(config, folder),
+    )
+
+
+def _from_transformers(folder: Path, weights: Path, name: str, tag: str | None, model_id: str) -> Checkpoint:
+    config, preprocess = read_transformers_folder(folder)
+    return Checkpoint(
+        model_id=model_id,
+        name=name,
+        tag=tag,
+        config=config,
+        preprocess=preprocess,
+        weights=weights,
+        tokenizer=folder,
+        sha256=hub.promised_sha256(weights),
     )
 
 
 def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     repo, _, revision = name.removeprefix("hf-hub:").partition("@")
-    try:
-        path = hub.download(
-            repo, [CONFIG_FILE], revision=revision or None, cache_dir=cache_dir, report=report, check=read_config
-        )
-    except hub.NoSuchFile as error:
-        raise UnknownModel(
-            f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository{_pair_hint(repo)}"
-        ) from error
+    where: Where = {"revision": revision or None, "cache_dir": cache_dir, "report": report}
+    model_id = f"OpenCLIP-{repo.rpartition('/')[2]}"
+    path = _open_clip_config(repo, where)
+    if path is None:
+        try:
+            weights = download_transformers_folder(repo, where)
+        except hub.NoSuchFile as error:
+            raise UnknownModel(
+                f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository, and {error}{_pair_hint(repo)}"
+            ) from error
+        return _from_transformers(weights.parent, weights, name, revision or None, model_id)
     config, preprocess = read_config(path)
     weights = download_weights(repo, None, revision=hub.commit(path), cache_dir=cache_dir, report=report)
     return Checkpoint(
-        model_id=f"OpenCLIP-{repo.rpartition('/')[2]}",
+        model_id=model_id,
         name=name,
         tag=revision or None,
         config=config,
@@ -213,6 +241,16 @@ def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpo
         tokenizer=hub_tokenizer(config, cache_dir, report),
         sha256=hub.promised_sha256(weights),
     )
+
+
+def _open_clip_config(repo: str, where: Where) -> Path | None:
+    """None for a repository in another layout; that without a network the cache's config.json tells."""
+    try:
+        return hub.download_if_there(repo, CONFIG_FILE, **where, check=read_config)
+    except HubUnreachable:
+        if hub.cached(repo, [CONFIG, MODULES], where["revision"], hub.cache_folder(where["cache_dir"])):
+            return None
+        raise
 
 
 def _pair_hint(repo: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ..errors import UnknownModel
 from .forms import form_of_file
-from .hub_weights import ANYBODYS, SHARDED
 from .other_files import folder_refusal
 
 # open_clip/factory.py, _find_checkpoint_in_dir (3.3.0): these first, else the first .safetensors, .bin or .pth by name
@@ -18,7 +17,7 @@ NOT_OPEN_CLIPS = (".pt", ".ckpt")  # open_clip looks for none of these: a run of
 ALONE = ("optimizer", "scheduler", "training_args", "rng_state")  # what trainers write beside the weights
 
 
-def open_clips_weights(folder: Path) -> Path:
+def weights_in(folder: Path) -> Path:
     """open_clip's order, but a file in its form comes before any that is not, whatever the names.
 
     Raises UnknownModel for a folder without weights, UnsupportedModel for one of another kind.
@@ -33,16 +32,8 @@ def open_clips_weights(folder: Path) -> Path:
     # Most folders have one file. Where the name says what is in it, nothing needs to be opened.
     if len(found) == 1 or found[0].name.startswith("open_clip_"):
         return found[0]
-    return next((path for path in found if form_of_file(path) == "open_clip"), found[0])
-
-
-def transformers_weights(folder: Path) -> Path | None:
-    """The file, or the index of the shards, that transformers saved; None where there is none in its form."""
-    for name, index in zip(ANYBODYS, SHARDED, strict=True):
-        for path in (folder / name, folder / index):
-            if path.is_file() and form_of_file(path) == "transformers":
-                return path
-    return None
+    forms = [form_of_file(path) for path in found]
+    return next((found[forms.index(form)] for form in ("open_clip", "transformers") if form in forms), found[0])
 
 
 def candidates(folder: Path) -> list[Path]:

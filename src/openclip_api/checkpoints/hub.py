@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from huggingface_hub import (
+    _CACHED_NO_EXIST,
     constants,
     get_hf_file_metadata,
     hf_hub_download,
@@ -85,6 +86,28 @@ def download(
             raise CorruptCheckpoint(f"{damage}; fetching it anew failed: {error}") from error
         check(path)
     return path
+
+
+def download_if_there(
+    repo: str,
+    filename: str,
+    *,
+    revision: str | None = None,
+    cache_dir: Path | None = None,
+    report: Report = lambda stage, done, total: None,
+    check: Callable[[Path], object] = lambda path: None,
+) -> Path | None:
+    """As download; None where the repository has no such file. The cache remembers that: the next start asks no hub."""
+    cache = cache_folder(cache_dir)
+    with clear_errors(repo, revision, cache):
+        if try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision) is _CACHED_NO_EXIST:
+            return None
+    try:
+        return download(repo, [filename], revision=revision, cache_dir=cache_dir, report=report, check=check)
+    except NoSuchFile:
+        with suppress(httpx2.HTTPError, OSError):  # asked a second time so, huggingface_hub notes it down
+            hf_hub_download(repo, filename, revision=revision, cache_dir=cache)
+        return None
 
 
 def promised_sha256(path: Path) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypedDict
 
 from huggingface_hub import get_session, hf_hub_url
 from huggingface_hub.errors import RemoteEntryNotFoundError
@@ -18,7 +19,7 @@ from ..errors import CorruptCheckpoint, UnknownModel
 from . import hub
 from .forms import Form, form_of_file, form_of_names
 from .safetensors import check_whole
-from .weight_files import read_weights
+from .weight_files import read_weights, shards_of
 
 # open_clip's own names: open_clip/constants.py (3.3.0). Nobody else writes them.
 OPEN_CLIPS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -26,17 +27,14 @@ ANYBODYS = ("model.safetensors", "pytorch_model.bin")
 SHARDED = tuple(f"{name}.index.json" for name in ANYBODYS)
 
 MAX_HEADER_BYTES = 25_000_000  # of a safetensors file on the hub; huggingface_hub has the same bound
-MAX_SHARDS = 1000
 
 
-class NotOpenClips(UnknownModel):
-    """The repository has weights, but of another library's form."""
+class Where(TypedDict):
+    """What all downloads of a checkpoint share."""
 
-    def __init__(self, repo: str, name: str, form: Form) -> None:
-        self.form = form
-        what = "transformers' copy" if form == "transformers" else "another library's, such as timm's image tower alone"
-        hint = f": MODEL_NAME=hf-hub:{repo} serves that" if form == "transformers" else ""
-        super().__init__(f"{repo} has no weights of open_clip's; its {name} is {what}{hint}")
+    revision: str | None
+    cache_dir: Path | None
+    report: hub.Report
 
 
 def download_weights(
@@ -49,25 +47,27 @@ def download_weights(
 ) -> Path:
     """The file with open_clip's weights, whole. `filename`: what open_clip's table names, if it names one.
 
-    Of transformers' or timm's copies no more than a header is fetched.
-    Raises UnknownModel where the repository has no such file, and what hub.download raises.
+    transformers' copy is fetched where the repository has no other; of timm's no more than the header.
+    Raises UnknownModel where the repository has neither, and what hub.download raises.
     """
-    certain = certain_names(filename)
+    where: Where = {"revision": revision, "cache_dir": cache_dir, "report": report}
+    names = certain_names(filename)
     if path := cached_weights(repo, filename, cache_dir, revision):
-        certain = (path.name,)
-    try:
-        return hub.download(repo, certain, revision=revision, cache_dir=cache_dir, report=report, check=check_weights)
-    except hub.NoSuchFile:
-        pass
+        names = (path.name,)
+    for name in names:
+        if path := hub.download_if_there(repo, name, **where, check=check_weights):
+            return path
+    found = ""
     for name in ANYBODYS:
-        form = _form_on_hub(repo, name, revision, cache_dir, report)
+        form = _form_there(repo, name, where)
         if form == "open_clip":
-            return hub.download(
-                repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=check_weights
-            )
-        if form is not None:  # beside it, pytorch_model.bin is the same library's
-            raise NotOpenClips(repo, name, form)
-    raise UnknownModel(f"{repo} has no weights of open_clip's ({', '.join(certain)}, {', '.join(ANYBODYS)})")
+            return hub.download(repo, [name], **where, check=check_weights)
+        if form == "transformers":
+            return download_transformers_weights(repo, "", **where)
+        found += f"; its {name} is another library's, such as timm's image tower alone" if form else ""
+        if found:  # beside it, pytorch_model.bin is the same library's
+            break
+    raise UnknownModel(f"{repo} has no weights of open_clip's ({', '.join((*names, *ANYBODYS))}){found}")
 
 
 def download_transformers_weights(
@@ -79,12 +79,11 @@ def download_transformers_weights(
     Raises UnknownModel, and what hub.download raises.
     """
     names = [f"{folder}{name}" for pair in zip(ANYBODYS, SHARDED, strict=True) for name in pair]
-    path = hub.download(repo, names, revision=revision, cache_dir=cache_dir, report=report, check=_check_unless_index)
-    for shard in shards(path) if path.name in SHARDED else ():
-        hub.download(
-            repo, [f"{folder}{shard}"], revision=hub.commit(path), cache_dir=cache_dir, report=report,
-            check=_check_unless_index,
-        )  # fmt: skip
+    where: Where = {"revision": revision, "cache_dir": cache_dir, "report": report}
+    path = hub.download(repo, names, **where, check=_check_unless_index)
+    where["revision"] = hub.commit(path)
+    for shard in shards_of(path) or ():
+        hub.download(repo, [f"{folder}{shard}"], **where, check=check_weights)
     return path
 
 
@@ -117,34 +116,26 @@ def check_weights(path: Path) -> None:
         read_weights(path)
 
 
-def shards(index: Path) -> list[str]:
-    """The files that an index names. Raises CorruptCheckpoint."""
-    try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptCheckpoint(f"{index} is not the index of a sharded checkpoint") from error
-    if not all(isinstance(name, str) and name == Path(name).name for name in names) or len(names) > MAX_SHARDS:
-        raise CorruptCheckpoint(f"{index} names files that are not beside it, or more than {MAX_SHARDS}")
-    return names
-
-
 def _check_unless_index(path: Path) -> None:
-    shards(path) if path.name in SHARDED else check_weights(path)
+    if path.suffix != ".json":
+        check_weights(path)
+    elif shards_of(path) is None:
+        raise CorruptCheckpoint(f"{path.resolve()} is not the index of a sharded checkpoint")
 
 
-def _form_on_hub(repo: str, name: str, revision: str | None, cache_dir: Path | None, report: hub.Report) -> Form | None:
+def _form_there(repo: str, name: str, where: Where) -> Form | None:
     """None where the repository has no such file. A pickle's names are known only once it is here."""
-    cache = hub.cache_folder(cache_dir)
-    with hub.clear_errors(repo, revision, cache):
+    cache = hub.cache_folder(where["cache_dir"])
+    if path := hub.cached(repo, [name], where["revision"], cache):
+        return form_of_file(path)
+    if not name.endswith(".safetensors"):
+        path = hub.download_if_there(repo, name, **where, check=check_weights)
+        return form_of_file(path) if path else None
+    with hub.clear_errors(repo, where["revision"], cache):
         try:
-            if name.endswith(".safetensors"):
-                return form_of_names(header_names(repo, name, revision))
-            path = hub.download(
-                repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=check_weights
-            )
-        except (RemoteEntryNotFoundError, hub.NoSuchFile):
+            return form_of_names(header_names(repo, name, where["revision"]))
+        except RemoteEntryNotFoundError:
             return None
-    return form_of_file(path)
 
 
 def header_names(repo: str, name: str, revision: str | None) -> Collection[str]:

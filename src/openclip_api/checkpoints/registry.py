@@ -85,7 +85,7 @@ def tags(name: str) -> list[str]:
 
 
 def canonical_tag(name: str, tag: str) -> str | None:
-    """A tag of the name, however it is spelled; None where there is no such tag. open_clip/pretrained.py, _clean_tag."""
+    """A tag of the name, however it is spelled; None where there is none: open_clip/pretrained.py, _clean_tag."""
     return next((known for known in tags(name) if _folded(known) == _folded(tag)), None)
 
 
@@ -129,8 +129,8 @@ def ambiguity(name: str, path: Path) -> str | None:
     right = next((entry.tag for entry in entries if entry not in others), None)
     confirm = f"; if it is right, MODEL_PRETRAINED={right}:{path} says so" if right else ""
     return (
-        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {canonical_name(name)} is built "
-        f"with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. For "
+        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {canonical_name(name)} is "
+        f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. For "
         f"weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
     )
 

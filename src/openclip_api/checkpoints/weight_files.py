@@ -31,13 +31,13 @@ def read_weights(path: Path) -> Weights:
 
     Raises CorruptCheckpoint (damaged, cut, a type that no tower uses), UnsupportedModel (something else than weights).
     """
-    shards = _shards(path)
+    shards = shards_of(path)
     return Weights(_mapped(path) if shards is None else _joined(path, shards), str(path))
 
 
 def weights_sha256(path: Path) -> str:
     """The SHA-256 of the file; of an index, that of its shards' digests. Raises CorruptCheckpoint, OSError."""
-    shards = _shards(path)
+    shards = shards_of(path)
     if shards is None:
         return file_sha256(path)
     digests = [file_sha256(path.parent / name) for name in shards]
@@ -68,7 +68,7 @@ def _torch_file(path: Path) -> TorchFile:
     raise error or UnsupportedModel(f"{path} is of a form that is not known here: give {READ}")
 
 
-def _shards(path: Path) -> dict[str, list[str]] | None:
+def shards_of(path: Path) -> dict[str, list[str]] | None:
     """Of an index: the keys of each shard by its file's name, which lies beside the index. Of another file: None."""
     try:
         with path.open("rb") as file:

@@ -21,6 +21,7 @@ NEVER_READ = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
 UNREAD_ENDS = (
     ".num_batches_tracked",  # an integer that BatchNorm counts in training
     ".position_ids",  # 0, 1, 2 …: of transformers before 4.31
+    "embeddings.token_type_ids",  # all 0, likewise
     ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
 )
 
@@ -40,15 +41,21 @@ class Weights:
         source: str = "the checkpoint",
         prefix: str = "",
         used: set[str] | None = None,
+        mapped: Mapping[str, NDArray[np.generic]] | None = None,
     ) -> None:
-        """source: how errors call the file that the tensors are from."""
+        """source: how errors call the file that the tensors are from. mapped: its own, if `tensors` are made of them."""
         self._tensors = tensors
         self.source = source
         self._prefix = prefix
         self._used = used if used is not None else set()
+        self._mapped = tensors if mapped is None else mapped
 
     def at(self, prefix: str) -> Weights:
-        return Weights(self._tensors, self.source, self._prefix + prefix, self._used)
+        return Weights(self._tensors, self.source, self._prefix + prefix, self._used, self._mapped)
+
+    def names(self) -> list[str]:
+        """The keys below the prefix."""
+        return [name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix)]
 
     def __contains__(self, key: str) -> bool:
         return self._prefix + key in self._tensors
@@ -95,7 +102,7 @@ class Weights:
         """
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
-        mappings = {id(base): base for tensor in self._tensors.values() if (base := _mapping(tensor)) is not None}
+        mappings = {id(base): base for tensor in self._mapped.values() if (base := _mapping(tensor)) is not None}
         for mapping in mappings.values():
             mapping.madvise(mmap.MADV_DONTNEED)
 
