@@ -134,12 +134,10 @@ def _snapshot(path: Path) -> Path:
 
 
 def cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
-    """The first of `filenames` that the cache has. Asks no network."""
-    for filename in filenames:
-        path = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
-        if isinstance(path, str):
-            return Path(path)
-    return None
+    """The first of `filenames` that the cache has. Asks no network. Raises HubUnreachable for an unreadable cache."""
+    with clear_errors(repo, revision, cache):
+        paths = (try_to_load_from_cache(repo, name, cache_dir=cache, revision=revision) for name in filenames)
+        return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def _fetch_first(repo: str, filenames: Sequence[str], revision: str | None, cache: Path, report: Report) -> Path:
