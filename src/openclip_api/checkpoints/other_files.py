@@ -15,7 +15,7 @@ HEAD = 512  # bytes that tell
 # A file's first bytes → what it is.
 DAMAGED = [
     (rb"version https://git-lfs", "is a Git LFS pointer and not the file itself: run `git lfs pull`"),
-    (rb"\s*(<!doctype html|<html|<head)", f"is a web page, perhaps a login or an error: {FETCH}"),
+    (rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head)", f"is a web page, perhaps a login or an error: {FETCH}"),
 ]
 OTHERS = [
     (rb"GGUF", "is a GGUF file, which llama.cpp reads"),
@@ -24,7 +24,9 @@ OTHERS = [
     (rb"[\x81-\x8f\xde\xdf].{0,4}?[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
     (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model or a TensorFlow graph"),
     (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is a packed archive: unpack it first"),
-    (rb"\s*<", "is XML, such as an OpenVINO model's"),
+    (rb"\s*<", "is XML, such as an OpenVINO model's or a server's error"),
+    (rb".{4}TFL3", "is a TensorFlow Lite model"),
+    (rb"\x80[\x02-\x05]", "is a pickle and not one that torch.save writes"),
     (rb"\s*[{\[]", "is a JSON text and no index of shards"),
 ]
 

@@ -26,7 +26,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """kind: torch's class, such as "FloatStorage". key: which of the file's storages. start, count: in its numbers."""
+    """kind: torch's class, as "torch FloatStorage". key: which of the file's storages. start, count: in its numbers."""
 
     kind: str
     key: str
@@ -79,14 +79,16 @@ def stored_by(identity: tuple[object, ...]) -> Storage | Name:
         case ("storage", Name(text), str() as key, _, int() as count) | (
             "storage", Name(text), str() as key, _, int() as count, None
         ):  # fmt: skip
-            return Storage(text.rpartition(" ")[2], key, count)
+            return Storage(text, key, count)
         case ("storage", Name(text), str() as key, _, int(), (_, int() as start, int() as count)):
-            return Storage(text.rpartition(" ")[2], key, count, start)
+            return Storage(text, key, count, start)
     raise NotReadable("its pickle has a persistent id that is not torch's")
 
 
 def called(name: str, arguments: tuple[object, ...]) -> object:
-    """What the call would give, as a description."""
+    """What the call would give, as a description. Takes no longer for longer arguments."""
+    if len(arguments) > MOST_ARGUMENTS:
+        return Instance(name)
     if name in FROM_TYPE:
         name, arguments = as_name(arguments[0]), as_tuple(arguments[2])
     if name in DICTS:
@@ -96,6 +98,7 @@ def called(name: str, arguments: tuple[object, ...]) -> object:
     return _tensor(name, arguments) or Instance(name)
 
 
+MOST_ARGUMENTS = 10  # torch's constructors have up to 8
 # torch/_tensor.py: (constructor, class, its arguments, attributes), for a tensor of a subclass or with attributes.
 FROM_TYPE = {
     "torch._tensor _rebuild_from_type_v2",
@@ -123,7 +126,6 @@ def _tensor(name: str, arguments: tuple[object, ...]) -> Tensor | None:
         case "torch._utils _rebuild_tensor_v3", (
             Storage() as storage, offset, shape, stride, _, _, Name(dtype), *metadata
         ):  # fmt: skip
-            dtype = dtype.rpartition(" ")[2]
             return Tensor(storage, offset, shape, stride, dtype) if _is_plain(metadata) else None
     return None
 

@@ -21,6 +21,7 @@ from .pickled_values import Instance, Name, NotReadable, Storage, as_dict, as_na
 MOST_BYTES = 32_000_000
 MOST_OPCODES = 1_000_000
 DEEPEST = 1000  # marks inside each other; Python itself writes no more than its recursion limit
+LONGEST_NAME = 250  # characters
 LONGEST_LINE = 4096  # bytes of an argument that ends with its line, such as a name or a decimal number
 
 # Opcodes whose argument is the value itself.
@@ -58,9 +59,9 @@ def load(stream: Pickles) -> Pickled:
         for opcode, argument, _ in pickletools.genops(stream):
             machine.step(opcode.name, argument)
         return Pickled(machine.pop(), machine.storages)
-    except NotReadable:
+    except (NotReadable, MemoryError):
         raise
-    except (ValueError, LookupError, TypeError, OverflowError, AttributeError) as error:
+    except Exception as error:  # a made-up pickle fails at many places
         raise NotReadable("its pickle is damaged or cut") from error
 
 
@@ -112,7 +113,10 @@ class _Machine:
             self.pop_mark()
 
     def put(self, index: int | None) -> None:
-        self.memo[len(self.memo) if index is None else index] = self.stack[-1]
+        index = len(self.memo) if index is None else index
+        if not 0 <= index < 1 << 32:  # larger ones can have equal hashes by the thousands
+            raise NotReadable("its pickle has a memo index that is too large")
+        self.memo[index] = self.stack[-1]
 
     def get(self, index: int) -> None:
         self.stack.append(self.memo[index])
@@ -133,8 +137,8 @@ class _Machine:
 
     def stack_name(self) -> Name:
         name, module = self.stack.pop(), self.stack.pop()
-        if not isinstance(name, str) or not isinstance(module, str):
-            raise NotReadable("its pickle has a name that is no text")
+        if not isinstance(name, str) or not isinstance(module, str) or len(name) + len(module) > LONGEST_NAME:
+            raise NotReadable("its pickle has a name that is no text, or is too long")
         return Name(f"{module} {name}")
 
     def called(self) -> object:

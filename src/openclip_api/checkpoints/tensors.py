@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptCheckpoint
 from .pickled_values import Tensor
-from .torch_files import TYPES, TorchFile
+from .torch_files import TYPES, TorchFile, last_word
 from .weights import as_float32
 
 MOST_AXES = 16
@@ -47,9 +47,9 @@ def arrays(file: TorchFile, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[
 def _view(file: TorchFile, data: NDArray[np.uint8], tensor: Tensor) -> NDArray[np.generic]:
     """Raises ValueError: the end of a sentence that begins with the tensor's name."""
     storage = tensor.storage
-    dtype = TYPES.get(tensor.dtype or storage.kind)
+    kind = last_word(tensor.dtype or storage.kind)
+    dtype = TYPES.get(kind)
     if dtype is None:
-        kind = tensor.dtype or storage.kind
         raise ValueError(f"has type {kind.removesuffix('Storage')[:40]}, expected one of Float, Half, BFloat16, Double")
     place = file.storages.get(storage.key)
     if place is None:
@@ -58,6 +58,8 @@ def _view(file: TorchFile, data: NDArray[np.uint8], tensor: Tensor) -> NDArray[n
     (offset,) = _numbers((tensor.offset,))
     (start,) = _numbers((storage.start,))
     (count,) = _numbers((storage.count,))
+    if last_word(storage.kind) == "UntypedStorage":  # counted in bytes
+        count //= dtype.itemsize
     if (start + count) * dtype.itemsize > place.size:
         raise ValueError(f"has a storage of {count} numbers, more than the file holds")
     if len(shape) != len(stride) or len(shape) > MOST_AXES:

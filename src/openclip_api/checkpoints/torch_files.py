@@ -66,7 +66,7 @@ def read_archive(path: Path, places: Mapping[str, Place]) -> TorchFile:
     if places[pickle].size > MOST_BYTES:
         raise CorruptCheckpoint(f"{path}: its data.pkl has {places[pickle].size:,} bytes, more than {MOST_BYTES:,}")
     with path.open("rb") as file, _naming(path):
-        if f"{root}/byteorder" in places and _bytes(file, places[f"{root}/byteorder"], 6) != b"little":
+        if f"{root}/byteorder" in places and _bytes(file, places[f"{root}/byteorder"], 9) != b"little":
             raise CorruptCheckpoint(f"{path} has its numbers in big-endian order: save it anew on a common machine")
         content = load(Pickles(_bytes(file, places[pickle], MOST_BYTES))).content
     return TorchFile(path, content, storages, is_program=f"{root}/constants.pkl" in places)
@@ -87,7 +87,7 @@ def _legacy_storages(file: BinaryIO, at: int, keys: object, stored: Mapping[str,
     size = os.fstat(file.fileno()).st_size
     places: dict[str, Place] = {}
     for key in keys if isinstance(keys, list) else []:
-        kind = stored[key].kind if isinstance(key, str) and key in stored else ""
+        kind = last_word(stored[key].kind) if isinstance(key, str) and key in stored else ""
         item_size = TYPES[kind].itemsize if kind in TYPES else ITEM_SIZES.get(kind)
         if item_size is None:
             raise NotReadable("it has a storage of a type that is not known here")
@@ -98,6 +98,11 @@ def _legacy_storages(file: BinaryIO, at: int, keys: object, stored: Mapping[str,
         if at > size:
             raise NotReadable("it was cut, or a storage is longer than the file")
     return places
+
+
+def last_word(name: str) -> str:
+    """ "torch FloatStorage" → "FloatStorage"."""
+    return name.rpartition(" ")[2]
 
 
 def _bytes(file: BinaryIO, place: Place, most: int) -> bytes:

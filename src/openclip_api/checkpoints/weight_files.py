@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 MOST_INDEX_BYTES = 32_000_000
 MOST_SHARDS = 1000
+SHARD_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # no folder, and none above
 
 
 def read_weights(path: Path) -> Weights:
@@ -82,7 +84,7 @@ def shards_of(path: Path) -> dict[str, list[str]] | None:
         return None
     shards: dict[str, list[str]] = {}
     for key, name in sorted(written.items(), key=str):
-        if not isinstance(name, str) or Path(name).name != name or "\\" in name:
+        if not isinstance(name, str) or not SHARD_NAME.fullmatch(name):
             raise CorruptCheckpoint(f"{path}: weight_map names a shard that is no file beside it: {str(name)[:80]!r}")
         shards.setdefault(name, []).append(key)
     if not 0 < len(shards) <= MOST_SHARDS:
