@@ -20,6 +20,10 @@ NEVER_READ = {"input_resolution", "context_length", "vocab_size"}
 NEVER_READ_ENDS = (".num_batches_tracked", "embeddings.position_ids", "embeddings.token_type_ids")
 
 
+# Between a key and a number: tensors that transformers keeps apart and open_clip in one. No key has it.
+PART = "/"
+
+
 class Weights:
     """Tensors by checkpoint key, below a prefix. It remembers which were used.
 
@@ -60,6 +64,12 @@ class Weights:
                 f"tensor {self._prefix + key!r} has shape {list(tensor.shape)}, its config asks for {list(shape)}"
             )
         return tensor
+
+    def parts(self, key: str, count: int, *shape: int) -> list[NDArray[np.generic]]:
+        """`count` tensors of this shape, which the checkpoint has as the rows of one, or apart."""
+        if f"{key}{PART}0" in self:
+            return [self.tensor(f"{key}{PART}{number}", *shape) for number in range(count)]
+        return np.split(self.tensor(key, count * shape[0], *shape[1:]), count)
 
     def count(self, keys: str) -> int:
         """How many layers there are: "blocks.{}.norm.weight" counts up to the first number without such a key."""
