@@ -35,6 +35,8 @@ TEXT: dict[str, Any] = {
 BERT = TEXT | {"max_position_embeddings": 60}
 IMAGES: dict[str, Any] = {"size": {"shortest_edge": SIZE}, "crop_size": SIZE}
 SQUARE: dict[str, Any] = {"size": {"height": SIZE, "width": SIZE}}
+SIGLIP: dict[str, Any] = {"kind": "Siglip", "top": {}, "processor": SQUARE}
+PROJECTED = {"hidden_size": 32, "num_attention_heads": 4}  # SigLIP's text tower gives as many numbers as it is wide
 
 
 def clip_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
