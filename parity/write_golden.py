@@ -19,13 +19,14 @@ import transformers
 
 from tests.golden.shrunk import SHRUNK
 
-from . import images, random_tokenizers, torch_forms
+from . import images, random_tokenizers, torch_forms, transformers_models
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
 from .shrunk import timm_sizes
 from .shrunk_timm import shrunk_vitamin
 from .texts import NASTY
+from .transformers_models import PROJECTED, SIGLIP, Case
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers", "tokenizers", "ftfy", "numpy")
@@ -208,6 +209,17 @@ ENCODERS = {
     ),
 }  # fmt: skip
 
+# In transformers' layout. Pillow resizes the images, so that the vectors are equal and not only close.
+HALF: dict[str, Any] = {"dtype": torch.float16}
+TRANSFORMERS: dict[str, tuple[Case, int]] = {  # with the most tokens of a text
+    "clip": (Case(**HALF), transformers_models.LONGEST),
+    "siglip": (
+        Case(**SIGLIP, **HALF, text=PROJECTED, tokenizer=transformers_models.gemma_tokenizer),
+        transformers_models.LONGEST,
+    ),
+    "chinese_clip": (Case("ChineseCLIP", **HALF, tokenizer=transformers_models.bert_tokenizer), 60),
+}
+
 PIXEL_SIZE = 24
 PIXEL_MODES = (("shortest", "bicubic"), ("squash", "bilinear"), ("longest", "bicubic"))
 FILL = 55
@@ -215,7 +227,7 @@ FILL = 55
 
 def main() -> None:
     logging.disable(logging.WARNING)  # that the models made here begin without weights
-    for name in ("images", "models"):
+    for name in ("images", "models", "transformers"):
         shutil.rmtree(GOLDEN / name, ignore_errors=True)
     files = write_images(GOLDEN / "images")
     write_pixels(files)
@@ -223,6 +235,8 @@ def main() -> None:
     for name in MODELS:
         with shrunk_vitamin(*SHRUNK[name], pixels=32) if name in SHRUNK else nullcontext():
             write_model(name, files)
+    for name in TRANSFORMERS:
+        write_transformers_model(name, files)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     (GOLDEN / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
@@ -279,6 +293,19 @@ def write_model(name: str, files: dict[str, bytes]) -> None:
     np.savez_compressed(
         folder / "expected.npz",
         ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),
+        image_vectors=reference.embed_images(list(files.values())),
+        text_vectors=reference.embed_texts(TEXTS),
+    )
+
+
+def write_transformers_model(name: str, files: dict[str, bytes]) -> None:
+    case, longest = TRANSFORMERS[name]
+    folder = transformers_models.save(case, GOLDEN / "transformers" / name)
+    padded = {"padding": "max_length", "max_length": longest}
+    reference = transformers_models.Reference(folder, "pil", **padded)
+    np.savez_compressed(
+        folder / "expected.npz",
+        ids=reference.tokens(TEXTS)["input_ids"].numpy().astype(np.int32),
         image_vectors=reference.embed_images(list(files.values())),
         text_vectors=reference.embed_texts(TEXTS),
     )

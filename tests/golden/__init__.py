@@ -7,6 +7,7 @@ import numpy as np
 
 GOLDEN = Path(__file__).parent
 MODELS = {path.name: path for path in sorted((GOLDEN / "models").iterdir())}
+TRANSFORMERS = {path.name: path for path in sorted((GOLDEN / "transformers").iterdir())}
 IMAGES = {path.name: path.read_bytes() for path in sorted((GOLDEN / "images").iterdir())}
 TEXTS: dict[str, list[str]] = json.loads((GOLDEN / "texts.json").read_text())
 

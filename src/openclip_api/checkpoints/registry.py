@@ -130,8 +130,8 @@ def ambiguity(name: str, path: Path) -> str | None:
     confirm = f"; if it is right, MODEL_PRETRAINED={right}:{path} says so" if right else ""
     return (
         f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {canonical_name(name)} is "
-        f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. For "
-        f"weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
+        f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. "
+        f"For weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
     )
 
 

@@ -70,8 +70,8 @@ TIMM_ACTIVATIONS = {
 def model_type(written: Section) -> str:
     """Raises UnsupportedModel for what is no CLIP-like model that is built here."""
     kind = written.get("model_type")
-    if kind in DEFAULTS:
-        return str(kind)
+    if isinstance(kind, str) and kind in DEFAULTS:
+        return kind
     for part, missing in TOWERS_ALONE.items():
         if isinstance(kind, str) and kind.endswith(f"_{part}_model"):
             raise UnsupportedModel(f"model_type {shown(kind)}: it is {missing}")
@@ -270,6 +270,8 @@ def _bert(kind: str, text: Section) -> dict[str, Any]:
     """A text tower as of open_clip's HFTextEncoder, whose config lies within, as it has no repository of its own."""
     fields = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
               "max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id", "hidden_act")  # fmt: skip
+    if text["hidden_act"] != "gelu":
+        raise UnsupportedModel(f"text_config.hidden_act {shown(text['hidden_act'])}: expected 'gelu'")
     encoder = "bert" if kind == "chinese_clip" else "xlm-roberta"
     return {
         "hf_model_name": encoder,

@@ -109,11 +109,12 @@ def _translated(facts: Section, image_size: int) -> PreprocessConfig:
 
 def _size(name: str, value: Any, default_to_square: bool) -> tuple[bool, int]:
     """Whether both sides are given, and pixels: 224, {"shortest_edge": 224} or {"height": 224, "width": 224}."""
+    written = value
     if isinstance(value, list) and len(value) == 2:
-        value = dict(zip(("height", "width"), value, strict=True))
-    if not isinstance(value, dict):
-        value = {"height": value, "width": value} if default_to_square else {"shortest_edge": value}
-    sides = {key: as_whole_number(side, 1, MAX_IMAGE_SIZE) for key, side in value.items()}
+        written = dict(zip(("height", "width"), value, strict=True))
+    if not isinstance(written, dict):
+        written = {"height": value, "width": value} if default_to_square else {"shortest_edge": value}
+    sides = {key: as_whole_number(side, 1, MAX_IMAGE_SIZE) for key, side in written.items()}
     pixels = next(iter(sides.values()), None)
     keys = set(sides)
     if keys not in ({"shortest_edge"}, {"height", "width"}) or pixels is None or set(sides.values()) != {pixels}:

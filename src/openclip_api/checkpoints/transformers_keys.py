@@ -7,8 +7,7 @@ altclip/modeling_altclip.py (5.24.0); metaclip_2's are clip's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptCheckpoint
 from .config import ModelConfig
-from .weights import Weights, as_float32
+from .weights import PART, Weights, as_float32
 
 Tensor: TypeAlias = NDArray[np.generic]
-Make: TypeAlias = Callable[[], Tensor]
 
 TOWERS = ("vision_model.", "text_model.")
 MISSING = {"vision_model.": "image tower", "text_model.": "text tower"}
@@ -64,34 +62,15 @@ ALT_TEXT = {
 # Poolers of earlier versions, which no forward pass of these models reads.
 NEVER_READ = ("text_model.pooler.", "text_model.roberta.pooler.")
 
-LAYER = re.compile(r"(?P<layer>(text|vision)_model\.encoder\.layers\.\d+\.)(?P<part>.+\.)(?P<kind>weight|bias)")
-QUERY, JOINED = "self_attn.q_proj.", ("self_attn.k_proj.", "self_attn.v_proj.")
-
-
-class _Tensors(Mapping[str, Tensor]):
-    """Made each time they are asked for: what is joined would else take memory for as long as the server runs."""
-
-    def __init__(self, make: Mapping[str, Make]) -> None:
-        self._make = make
-
-    def __getitem__(self, key: str) -> Tensor:
-        return self._make[key]()
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._make
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._make)
-
-    def __len__(self) -> int:
-        return len(self._make)
+LAYER = re.compile(r"(text_model\.encoder\.layers|vision_model\.encoder\.layers?)\.\d+\.")
+PROJECTIONS = ("self_attn.q", "self_attn.k", "self_attn.v")
 
 
 def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
     """The tensors of a model of transformers by open_clip's names; any other's as they are.
 
-    Queries, keys and values are joined when they are asked for, all else is a view. A tensor with no place in these
-    models keeps its name, so that whoever builds the towers refuses it.
+    No tensor is copied, besides two small ones that are turned: queries, keys and values stay apart, as `Weights.parts`
+    takes them. A tensor with no place in these models keeps its name, so that whoever builds the towers refuses it.
 
     Raises CorruptCheckpoint for a file with one tower.
     """
@@ -103,32 +82,37 @@ def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
         if not _has(names, prefix + tower):
             raise CorruptCheckpoint(f"{weights.source} has no {MISSING[tower]} ({tower}*): both towers are needed")
     found = weights.at(prefix)
-    renamed = _renamed(found, found.names(), config)
-    inside = {prefix + name for name in found.names()}
-    rest: dict[str, Make] = {name: partial(weights.__getitem__, name) for name in names if name not in inside}
-    return Weights(_Tensors(renamed | rest), weights.source, mapped=weights.tensors())
+    inside = found.names()
+    rest = {name: weights[name] for name in names if not name.startswith(prefix)}
+    return Weights(_renamed(found, inside, config) | rest, weights.source)
+
+
+def joined(weights: Weights) -> dict[str, Tensor]:
+    """All tensors as open_clip's file has them, with queries, keys and values in one: copies."""
+    names = weights.names()
+    parts = {name.rpartition(PART)[0] for name in names if PART in name}
+    whole = {name: weights[name] for name in names if PART not in name}
+    return whole | {
+        name: np.concatenate(_of_one_type([weights[f"{name}{PART}{i}"] for i in range(3)])) for name in parts
+    }
 
 
 def _has(names: list[str], start: str | tuple[str, ...]) -> bool:
     return any(name.startswith(start) for name in names)
 
 
-def _renamed(w: Weights, names: list[str], config: ModelConfig) -> dict[str, Make]:
+def _renamed(w: Weights, names: list[str], config: ModelConfig) -> dict[str, Tensor]:
     """open_clip's name → the tensor."""
     table = _table(names)
-    views, joined = dict[str, Make](), dict[str, Make]()
+    tensors: dict[str, Tensor] = {}
     for name in names:
-        layer = LAYER.fullmatch(name)
         if name.startswith(NEVER_READ):
             continue
-        if layer is None:
-            views |= _outside_layers(w, name, table, config)
-        elif layer["part"] == QUERY:
-            parts = [f"{layer['layer']}{part}{layer['kind']}" for part in (QUERY, *JOINED)]
-            joined[_in_layer(name, table)] = partial(_joined, w, parts)
-        elif layer["part"] not in JOINED:
-            views[_in_layer(name, table)] = partial(w.__getitem__, name)
-    return views | joined
+        if LAYER.match(name):
+            tensors[_in_layer(name, table)] = w[name]
+        else:
+            tensors |= _outside_layers(name, w[name], table, config.tokenizer.context_length)
+    return tensors
 
 
 def _table(names: list[str]) -> dict[str, str]:
@@ -140,7 +124,8 @@ def _table(names: list[str]) -> dict[str, str]:
         text = ALT_TEXT
     elif "text_model.embeddings.word_embeddings.weight" in names:
         text = BERT_TEXT
-    layers = {"vision_model.encoder.layers.": blocks}
+    # AltCLIP's is "layer" since 5.0, with which transformers renames the text tower's and meets the image tower's too.
+    layers = {"vision_model.encoder.layers.": blocks, "vision_model.encoder.layer.": blocks}
     if text in (CLIP_TEXT, SIGLIP_TEXT):
         layers["text_model.encoder.layers."] = ("text." if siglip else "") + "transformer.resblocks."
     table = image | text | layers
@@ -154,35 +139,35 @@ def _start_replaced(name: str, table: Mapping[str, str]) -> str:
 def _in_layer(name: str, table: Mapping[str, str]) -> str:
     name = _start_replaced(name, table)
     timm = name.startswith("visual.trunk.")
-    name = name.replace(QUERY, "attn.qkv." if timm else "attn.in_proj_")
+    stem, projection, kind = name.rpartition("_proj.")
+    if projection and stem.endswith(PROJECTIONS):
+        stem, number = stem.removesuffix(stem[-1]), "qkv".index(stem[-1])
+        joined_name = stem.replace("self_attn.", "attn.qkv." if timm else "attn.in_proj_")
+        return f"{joined_name}{kind}{PART}{number}"
     for old, new in (TIMM if timm else NATIVE).items():
         name = name.replace(old, new)
     return name
 
 
-def _outside_layers(w: Weights, name: str, table: Mapping[str, str], config: ModelConfig) -> dict[str, Make]:
-    length = config.tokenizer.context_length
+def _outside_layers(name: str, tensor: Tensor, table: Mapping[str, str], length: int) -> dict[str, Tensor]:
     head, _, kind = name.partition("vision_model.head.attention.in_proj_")
     if not head and kind:  # torch.nn.MultiheadAttention has the rows of the query first, timm's pooling has them apart
+        width = len(tensor) // 3
         pool = "visual.trunk.attn_pool."
-        return {f"{pool}q.{kind}": lambda: w[name][: len(w[name]) // 3],
-                f"{pool}kv.{kind}": lambda: w[name][len(w[name]) // 3 :]}  # fmt: skip
+        return {f"{pool}q.{kind}": tensor[:width], f"{pool}kv.{kind}": tensor[width:]}
     match name:
         case "visual_projection.weight":
-            return {"visual.proj": lambda: np.ascontiguousarray(w[name].T)}
+            return {"visual.proj": np.ascontiguousarray(tensor.T)}
         case "text_projection.weight" if name not in table:
-            return {"text_projection": lambda: np.ascontiguousarray(w[name].T)}
+            return {"text_projection": np.ascontiguousarray(tensor.T)}
         case "text_model.embeddings.position_embedding.weight":
             # A tokenizer that cuts texts shorter leaves the last positions without a use.
             prefix = table["text_model.final_layer_norm."].removesuffix("ln_final.")
-            return {f"{prefix}positional_embedding": lambda: w[name][:length]}
+            return {f"{prefix}positional_embedding": tensor[:length]}
         case "vision_model.embeddings.position_embedding.weight" if name not in table:
-            return {"visual.trunk.pos_embed": lambda: w[name][None]}
-    return {_start_replaced(name, table): partial(w.__getitem__, name)}
+            return {"visual.trunk.pos_embed": tensor[None]}
+    return {_start_replaced(name, table): tensor}
 
 
-def _joined(w: Weights, names: list[str]) -> Tensor:
-    parts = [w[name] for name in names]
-    if len({part.dtype for part in parts}) > 1:
-        parts = [as_float32(part) for part in parts]
-    return np.concatenate(parts)
+def _of_one_type(parts: list[Tensor]) -> list[Tensor]:
+    return parts if len({part.dtype for part in parts}) == 1 else [as_float32(part) for part in parts]

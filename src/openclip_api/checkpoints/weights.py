@@ -28,6 +28,10 @@ UNREAD_ENDS = (
 T = TypeVar("T")
 
 
+# Between a key and a number: tensors that transformers keeps apart and open_clip in one. No key has it.
+PART = "/"
+
+
 class Weights:
     """Tensors by checkpoint key, below a prefix. It remembers which were used.
 
@@ -41,17 +45,15 @@ class Weights:
         source: str = "the checkpoint",
         prefix: str = "",
         used: set[str] | None = None,
-        mapped: Mapping[str, NDArray[np.generic]] | None = None,
     ) -> None:
-        """source: how errors call the file that the tensors are from. mapped: its own, if `tensors` are made of them."""
+        """source: how errors call the file that the tensors are from."""
         self._tensors = tensors
         self.source = source
         self._prefix = prefix
         self._used = used if used is not None else set()
-        self._mapped = tensors if mapped is None else mapped
 
     def at(self, prefix: str) -> Weights:
-        return Weights(self._tensors, self.source, self._prefix + prefix, self._used, self._mapped)
+        return Weights(self._tensors, self.source, self._prefix + prefix, self._used)
 
     def names(self) -> list[str]:
         """The keys below the prefix."""
@@ -78,6 +80,12 @@ class Weights:
             )
         return tensor
 
+    def parts(self, key: str, count: int, *shape: int) -> list[NDArray[np.generic]]:
+        """`count` tensors of this shape, which the checkpoint has as the rows of one, or apart."""
+        if f"{key}{PART}0" in self:
+            return [self.tensor(f"{key}{PART}{number}", *shape) for number in range(count)]
+        return np.split(self.tensor(key, count * shape[0], *shape[1:]), count)
+
     def count(self, keys: str) -> int:
         """How many layers there are: "blocks.{}.norm.weight" counts up to the first number without such a key."""
         return next(i for i in itertools.count() if keys.format(i) not in self)
@@ -102,7 +110,7 @@ class Weights:
         """
         if not hasattr(mmap, "MADV_DONTNEED"):
             return
-        mappings = {id(base): base for tensor in self._mapped.values() if (base := _mapping(tensor)) is not None}
+        mappings = {id(base): base for tensor in self._tensors.values() if (base := _mapping(tensor)) is not None}
         for mapping in mappings.values():
             mapping.madvise(mmap.MADV_DONTNEED)
 

@@ -111,7 +111,11 @@ def hf_text_tower(model: ModelConfig, w: Weights) -> TextTower:
     padding_mask = op.not_equal(ids, op.constant(np.int32(encoder.pad_token_id)))  # [B, T]
     x = _encoded(ids, padding_mask, encoder, w.at("transformer."), config.context_length)  # [B, T, W]
     x = _pooled(x, padding_mask, encoder, pooler, w.at("transformer."))  # [B, W]
-    x = _projected(x, section.get("hf_proj_type", "mlp"), encoder.width, model.embed_dim, w.at("proj."))
+    projection = section.get("hf_proj_type", "mlp")
+    if projection == "altclip" and isinstance(encoder, RobertaConfig):
+        x = _altclip(x, encoder, model.embed_dim, w.at("proj."))
+    else:
+        x = _projected(x, projection, encoder.width, model.embed_dim, w.at("proj."))
 
     def needed_length(ids: TokenIds) -> int:
         """Padding is masked, so what is padding in all texts of the batch may be left out."""
@@ -205,10 +209,7 @@ def _mean(x: Node, padding_mask: Node) -> Node:
 
 def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights) -> Node:
     """[B, W] → [B, E]."""
-    kinds = ("mlp", "linear", "altclip")
-    one_of(kind, (*kinds, None) if width == embed_dim else kinds, "text_cfg.hf_proj_type")
-    if kind == "altclip":
-        return _altclip(x, width, embed_dim, w)
+    one_of(kind, ("mlp", "linear", None) if width == embed_dim else ("mlp", "linear"), "text_cfg.hf_proj_type")
     if kind == "mlp":
         hidden = (width + embed_dim) // 2
         x = layers.gelu(layers.linear(x, w.at("0."), width, hidden, bias=False))
@@ -216,12 +217,9 @@ def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights
     return layers.linear(x, w, width, embed_dim, bias=False) if kind else x
 
 
-def _altclip(x: Node, width: int, embed_dim: int, w: Weights) -> Node:
-    """transformers/models/altclip/modeling_altclip.py, AltCLIPTextModel and AltCLIPModel.get_text_features (5.24.0).
-
-    Its epsilon there is the encoder's, 1e-5 in all published models.
-    """
-    x = layers.layer_norm(x, w.at("norm."), width, 1e-5)
-    inner = w["transformation.weight"].shape[0]
+def _altclip(x: Node, encoder: RobertaConfig, embed_dim: int, w: Weights) -> Node:
+    """transformers/models/altclip/modeling_altclip.py, AltCLIPTextModel and AltCLIPModel.get_text_features (5.24.0)."""
+    width, inner = encoder.width, w["transformation.weight"].shape[0]
+    x = layers.layer_norm(x, w.at("norm."), width, encoder.layer_norm_eps)
     x = layers.linear(x, w.at("transformation."), width, inner)
     return layers.linear(x, w.at("projection."), inner, embed_dim, bias=False)

@@ -1,0 +1,142 @@
+"""Models in transformers' layout against transformers itself: from an image's bytes and a string to the vector."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from openclip_api import load
+
+from .conftest import Agree, worst
+from .images import files
+from .samples import BATCH_OF_TEXTS, photographs
+from .transformers_models import (
+    IMAGES,
+    LONGEST,
+    PROJECTED,
+    SIGLIP,
+    SIZE,
+    SQUARE,
+    Case,
+    Reference,
+    bert_tokenizer,
+    gemma_tokenizer,
+    older_files,
+    older_images,
+    save,
+    siglip_tokenizer,
+    vocabulary_files,
+    xlm_tokenizer,
+)
+
+# Between transformers' resize in torch and Pillow's there is a rounding of a level out of 255 here and there.
+LEAST_COSINE = 0.9999
+
+MASK: dict[str, Any] = {"padding": "max_length"}  # SigLIP was trained on texts that are filled up, without a mask
+
+
+def configured(**changes: Any) -> Any:
+    """Change config.json: a path with dots → the value."""
+
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        written = json.loads(path.read_text())
+        for key, value in changes.items():
+            section = written
+            *parents, last = key.split("__")
+            for parent in parents:
+                section = section.setdefault(parent, {})
+            section[last] = value
+        path.write_text(json.dumps(written))
+
+    return change
+
+
+def inside(prefix: str) -> Any:
+    """Save the weights as a part of a larger model."""
+
+    def change(folder: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        path = folder / "model.safetensors"
+        save_file({prefix + name: tensor for name, tensor in load_file(path).items()}, path, {"format": "pt"})
+
+    return change
+
+
+CASES: dict[str, Case] = {
+    "clip": Case(),
+    "clip_gelu_old_eos": Case(
+        image={"hidden_act": "gelu", "layer_norm_eps": 1e-3, "intermediate_size": 97},
+        text={"hidden_act": "gelu", "layer_norm_eps": 1e-3, "eos_token_id": 2, "num_attention_heads": 3},
+    ),
+    "clip_tanh_image": Case(image={"hidden_act": "gelu_new"}, text={"hidden_act": "gelu"}),
+    "clip_old_files": Case(changed=older_files),
+    "clip_half": Case(dtype=torch.float16),
+    "clip_brain": Case(dtype=torch.bfloat16),
+    "clip_larger_resize": Case(processor=IMAGES | {"size": {"shortest_edge": SIZE + 9}, "resample": 2}),
+    "clip_square": Case(processor=SQUARE | {"do_center_crop": False, "image_mean": [0.1, 0.2, 0.3]}),
+    "clip_other_factor": Case(processor=IMAGES | {"rescale_factor": 1 / 127.5, "image_mean": [1, 1, 1]}),
+    "clip_no_normalisation": Case(processor=IMAGES | {"do_normalize": False}),
+    "clip_no_rescale": Case(processor=IMAGES | {"do_rescale": False, "image_mean": [120] * 3, "image_std": [60] * 3}),
+    "clip_shorter_texts": Case(text={"max_position_embeddings": LONGEST + 7}),
+    "clip_odd_image": Case(
+        image={"image_size": 45, "patch_size": 11}, processor={"size": {"shortest_edge": 45}, "crop_size": 45}
+    ),
+    "metaclip_2": Case("MetaClip2", tokenizer=xlm_tokenizer),
+    "siglip": Case(**SIGLIP, text=PROJECTED, tokenizer=siglip_tokenizer),
+    "siglip_sizes": Case(
+        **SIGLIP | {"processor": {"size": {"height": 70, "width": 70}}},
+        image={"image_size": 70, "patch_size": 14, "hidden_size": 36, "intermediate_size": 134},
+        text={"hidden_size": 24, "projection_size": 36, "intermediate_size": 61},
+        tokenizer=siglip_tokenizer,
+        changed=older_images,
+    ),
+    "siglip_2": Case(**SIGLIP, text=PROJECTED, tokenizer=gemma_tokenizer),
+    "siglip_2_half": Case(**SIGLIP, text=PROJECTED, tokenizer=gemma_tokenizer, dtype=torch.float16),
+    "siglip_erf": Case(
+        **SIGLIP, image={"hidden_act": "gelu"}, text=PROJECTED | {"hidden_act": "gelu"}, tokenizer=gemma_tokenizer
+    ),
+    "chinese_clip": Case("ChineseCLIP", tokenizer=bert_tokenizer, text={"layer_norm_eps": 1e-3}),
+    "chinese_clip_vocabulary": Case("ChineseCLIP", tokenizer=bert_tokenizer, changed=vocabulary_files),
+    "altclip": Case("AltCLIP", tokenizer=xlm_tokenizer, text={"project_dim": 40, "layer_norm_eps": 1e-3}),
+}
+
+
+@dataclass(frozen=True)
+class Saved:
+    name: str
+    folder: Path
+    reference: Reference
+
+
+@pytest.fixture(scope="module", params=CASES)
+def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Saved:
+    case = CASES[request.param]
+    folder = save(case, tmp_path_factory.mktemp("model"))
+    options = MASK if case.kind == "Siglip" else {}
+    limit = {} if case.kind != "ChineseCLIP" else {"max_length": 60}  # its tokenizer knows of no limit
+    return Saved(request.param, folder, Reference(folder, **options, **limit))
+
+
+def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
+    """One by one, and all at once: texts of all lengths then share a batch."""
+    reference = saved.reference
+    images = [*photographs(), *files(300, 200).values()]
+    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
+        texts = reference.embed_texts(BATCH_OF_TEXTS)
+        agree(f"transformers / {saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), texts)
+        singles = np.concatenate([ours.embed_texts([text]) for text in BATCH_OF_TEXTS])
+        agree(f"transformers / {saved.name} / text", singles, texts)
+        vectors = ours.embed_images(images)
+        same_pixels = Reference(saved.folder, "pil").embed_images(images)
+        agree(f"transformers / {saved.name} / image", vectors, same_pixels)
+        if precision == "fp32":
+            assert worst(vectors, reference.embed_images(images))[0] >= LEAST_COSINE
