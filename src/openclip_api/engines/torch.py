@@ -6,7 +6,6 @@ Needs the extra: pip install 'openclip-api[torch]'.
 from __future__ import annotations
 
 import importlib.util
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.config import CONFIG_FILE
-from ..checkpoints.safetensors import is_safetensors, write_safetensors
-from ..checkpoints.weight_files import read_weights
+from ..checkpoints.forms import form_of_file
+from ..checkpoints.open_clip_folder import WEIGHTS_FILE, write_config, write_weights
+from ..checkpoints.safetensors import is_safetensors
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
 
@@ -99,10 +98,10 @@ def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
 
     One safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code of none.
     """
-    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.config.as_written}))
-    path = folder / "open_clip_model.safetensors"
-    if is_safetensors(checkpoint.weights):
-        path.symlink_to(checkpoint.weights.resolve())
+    write_config(checkpoint, folder)
+    # Whether the tensors have open_clip's names is told by the form of the file, not by the file's.
+    if is_safetensors(checkpoint.weights) and form_of_file(checkpoint.weights) != "transformers":
+        (folder / WEIGHTS_FILE).symlink_to(checkpoint.weights.resolve())
     else:
-        write_safetensors(read_weights(checkpoint.weights), path)
+        write_weights(checkpoint, folder)
     return folder
