@@ -22,9 +22,7 @@ from openclip_api.errors import CorruptCheckpoint, StartupError, UnknownModel, U
 from ..golden import MODELS, TRANSFORMERS
 
 Copy = Callable[[str], Path]
-SENTENCE_TRANSFORMERS = [
-    {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
-]
+CLIP_MODULE = {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
 
 
 @pytest.fixture
