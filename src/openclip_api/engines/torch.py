@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.config import CONFIG_FILE
 from ..checkpoints.safetensors import is_safetensors, write_safetensors
+from ..checkpoints.transformers_config import open_clip_config
+from ..checkpoints.transformers_keys import joined
 from ..checkpoints.weight_files import read_weights
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
@@ -97,12 +99,14 @@ def _device(torch: Any, wanted: str) -> str:
 def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
     """The checkpoint as a folder that open_clip reads: its config as it was written, and its weights.
 
-    One safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code of none.
+    open_clip's own safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code
+    of none. Raises UnsupportedModel for a model of transformers that open_clip has no tower for.
     """
-    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.config.as_written}))
+    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": open_clip_config(checkpoint.config)}))
     path = folder / "open_clip_model.safetensors"
-    if is_safetensors(checkpoint.weights):
+    stored, named = read_weights(checkpoint.weights), checkpoint.read()
+    if is_safetensors(checkpoint.weights) and stored.names() == named.names():
         path.symlink_to(checkpoint.weights.resolve())
     else:
-        write_safetensors(read_weights(checkpoint.weights), path)
+        write_safetensors(joined(named), path)
     return folder
