@@ -9,6 +9,7 @@ from . import hub
 from .config import ModelConfig
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
+VOCABULARY = "vocab.txt"
 
 
 def hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Report) -> Path | None:
@@ -21,12 +22,25 @@ def hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Repor
         return None
     revision = None
     for name in TOKENIZER_FILES:
+        path: Path | None
         try:
             path = hub.download(repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=check_braces)
         except hub.NoSuchFile as error:
-            raise UnsupportedModel(f"tokenizer {error}; only tokenizers saved as tokenizer.json are read") from error
+            path = _vocabulary(repo, cache_dir, report) if name == TOKENIZER_FILES[0] else None
+            if path is None:
+                raise UnsupportedModel(
+                    f"tokenizer {error}; only tokenizers saved as tokenizer.json or vocab.txt are read"
+                ) from error
         revision = hub.commit(path)
     return path.parent
+
+
+def _vocabulary(repo: str, cache_dir: Path | None, report: hub.Report) -> Path | None:
+    """BERT's vocabulary, in a repository from before there was tokenizer.json."""
+    try:
+        return hub.download(repo, [VOCABULARY], cache_dir=cache_dir, report=report)
+    except hub.NoSuchFile:
+        return None
 
 
 def folders_tokenizer(config: ModelConfig, folder: Path) -> Path | None:
@@ -35,6 +49,8 @@ def folders_tokenizer(config: ModelConfig, folder: Path) -> Path | None:
     if config.tokenizer.hf_tokenizer_name is None:
         return None
     for name in TOKENIZER_FILES:
+        if name == TOKENIZER_FILES[0] and not (folder / name).is_file() and (folder / VOCABULARY).is_file():
+            continue
         if not (folder / name).is_file():
             raise UnknownModel(f"{folder} has no {name}, which its config's hf_tokenizer_name asks for")
         check_braces(folder / name)

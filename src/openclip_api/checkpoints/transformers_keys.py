@@ -87,14 +87,13 @@ def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
     return Weights(_renamed(found, inside, config) | rest, weights.source)
 
 
-def joined(weights: Weights) -> dict[str, Tensor]:
-    """All tensors as open_clip's file has them, with queries, keys and values in one: copies."""
+def joined(weights: Weights) -> Weights:
+    """The tensors as open_clip's file has them, with queries, keys and values in one: copies of those."""
     names = weights.names()
-    parts = {name.rpartition(PART)[0] for name in names if PART in name}
+    parts = sorted({name.rpartition(PART)[0] for name in names if PART in name})
     whole = {name: weights[name] for name in names if PART not in name}
-    return whole | {
-        name: np.concatenate(_of_one_type([weights[f"{name}{PART}{i}"] for i in range(3)])) for name in parts
-    }
+    in_one = {name: np.concatenate(_of_one_type([weights[f"{name}{PART}{i}"] for i in range(3)])) for name in parts}
+    return Weights(whole | in_one, weights.source)
 
 
 def _has(names: list[str], start: str | tuple[str, ...]) -> bool:

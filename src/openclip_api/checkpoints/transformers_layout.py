@@ -34,7 +34,10 @@ def model_folder(folder: Path) -> Path:
     """
     if not (folder / MODULES).is_file():
         return folder
-    return folder / module_path(folder / MODULES)
+    inner = folder / module_path(folder / MODULES)
+    if not inner.is_dir():
+        raise UnknownModel(f"{inner}: no such folder, though {MODULES} beside it names it")
+    return inner
 
 
 def module_path(modules: Path) -> str:

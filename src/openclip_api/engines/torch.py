@@ -96,7 +96,8 @@ def _device(torch: Any, wanted: str) -> str:
 def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
     """The checkpoint as a folder that open_clip reads: its config as it was written, and its weights.
 
-    One safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code of none.
+    open_clip's own safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code
+    of none. Raises UnsupportedModel for a model of transformers that open_clip has no tower for.
     """
     write_config(checkpoint, folder)
     # Whether the tensors have open_clip's names is told by the form of the file, not by the file's.
