@@ -20,7 +20,7 @@ def hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Repor
     repo = config.tokenizer.hf_tokenizer_name
     if repo is None:
         return None
-    revision = None
+    revision, folder = None, None
     for name in TOKENIZER_FILES:
         path: Path | None
         try:
@@ -31,8 +31,8 @@ def hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Repor
                 raise UnsupportedModel(
                     f"tokenizer {error}; only tokenizers saved as tokenizer.json or vocab.txt are read"
                 ) from error
-        revision = hub.commit(path)
-    return path.parent
+        revision, folder = hub.commit(path), path.parent
+    return folder
 
 
 def _vocabulary(repo: str, cache_dir: Path | None, report: hub.Report) -> Path | None:
