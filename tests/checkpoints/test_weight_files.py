@@ -111,6 +111,7 @@ SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "random bytes": (bytes(range(255, 0, -1)), "of a form that is not known", GIVE),
     "a plain zip": (zipped("a.txt", "b/c.bin"), "a zip archive and not of torch", "unpack it"),
     "an empty zip": (zipped(), "a zip archive and not of torch", "unpack it"),
+    "a program of torch.export": (zipped("m/archive_format", "m/models/model.json"), "torch.export", SAVE),
     "a tar archive": (tarred(), PACKED, "unpack it first"),
     "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpack it first"),
     "a checkpoint of which only the end came": (TORCH[100:], "of a form that is not known", GIVE),
@@ -131,7 +132,7 @@ CASES += [(CorruptCheckpoint, *case) for case in DAMAGED.items()]
 
 
 @pytest.mark.parametrize(("error", "kind", "case"), CASES, ids=[kind for _, kind, _ in CASES])
-@pytest.mark.parametrize("file", ["epoch_3.pt", "pytorch_model.bin", "open_clip_model.safetensors"])
+@pytest.mark.parametrize("file", ["epoch_3.pt", "pytorch_model.bin", "open_clip_model.safetensors", "model.onnx"])
 def test_what_a_file_is_instead(
     tmp_path: Path, file: str, error: type[StartupError], kind: str, case: tuple[bytes, str, str]
 ):
@@ -140,7 +141,7 @@ def test_what_a_file_is_instead(
     if "not known" in what and file.endswith(".safetensors"):
         error, what, instead = CorruptCheckpoint, "is not a whole safetensors file", FETCH
     folder = tmp_path / "model"
-    shutil.copytree(MODELS["training"], folder, ignore=shutil.ignore_patterns("epoch_3.pt"))
+    shutil.copytree(MODELS["training"], folder, ignore=shutil.ignore_patterns("epoch_3.pt", "expected.npz"))
     (folder / file).write_bytes(content)
 
     with pytest.raises(error) as raised:
@@ -163,7 +164,6 @@ OTHER_FOLDERS: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.parametrize("kind", OTHER_FOLDERS)
 def test_what_a_folder_is_instead(tmp_path: Path, kind: str):
     names, what, instead = OTHER_FOLDERS[kind]
-    shutil.copy(MODELS["training"] / "open_clip_config.json", tmp_path)
     for file in names:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("{}")
@@ -275,6 +275,13 @@ def test_an_index_that_lies(index: Path, weight_map: Any, reason: str):
     assert reason in str(raised.value)
     assert str(index.parent) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_two_shards_with_one_key(index: Path):
+    write_index(index.parent, {"a": SHARDS[0], "module.a": SHARDS[1]})
+
+    with pytest.raises(CorruptCheckpoint, match=f"^{index} has two tensors 'a'"):
+        read_weights(index)
 
 
 def test_a_shard_that_is_cut_is_named(index: Path):

@@ -17,6 +17,8 @@ from .other_files import folder_refusal
 BUILTIN = ("emoji",)
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+# Not read either; but whoever reads them says what they are.
+OTHER_KINDS = ("*.npz", "*.onnx", "*.gguf", "*.msgpack", "*.h5", "*.pt2", "*.pb", "*.tflite")
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report
 def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise UnknownModel(f"MODEL_NAME {name}: no such folder")
+    if not (folder / CONFIG_FILE).is_file() and (error := folder_refusal(folder)):
+        raise error
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
         model_id=f"OpenCLIP-{folder.resolve().name}",
@@ -174,12 +178,11 @@ def _weights_in(folder: Path) -> Path:
     for known in hub.WEIGHT_FILES:
         if (folder / known).is_file():
             return folder / known
-    for kind in ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", *(f"*{end}" for end in PICKLES)):
+    kinds = ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", *hub.PICKLE_FILES)
+    for kind in (*kinds, *(f"*{end}" for end in PICKLES), *OTHER_KINDS):
         found = sorted(path for path in folder.glob(kind) if path.is_file())
         if found:
             return found[0]
-    if error := folder_refusal(folder):
-        raise error
     raise UnknownModel(f"{folder} has no .safetensors file, nor any of {', '.join(PICKLES)} or *.index.json")
 
 

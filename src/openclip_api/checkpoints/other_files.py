@@ -59,6 +59,11 @@ def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
             f"{path} is a NumPy archive (.npz), as big_vision writes its SigLIP models: take the same model from the "
             "hub, such as MODEL_NAME=ViT-B-16-SigLIP MODEL_PRETRAINED=webli"
         )
+    if any(name.endswith(("/archive_format", "/models/model.json")) for name in names):
+        return UnsupportedModel(
+            f"{path} is a program of torch.export (.pt2): save the model's tensors with "
+            "torch.save(model.state_dict(), path)"
+        )
     return UnsupportedModel(f"{path} is a zip archive and not of torch: unpack it, and give {READ}")
 
 

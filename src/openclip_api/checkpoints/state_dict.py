@@ -24,7 +24,7 @@ def tensors_of(file: TorchFile) -> dict[str, Tensor]:
     """
     tensors = dict(_of_program(file)) if file.is_program else _of_dict(file.content)
     if not tensors:
-        raise UnsupportedModel(f"{file.path} {_instead(file.content)}")
+        raise UnsupportedModel(f"{file.path} {_instead(file)}")
     return tensors
 
 
@@ -61,8 +61,11 @@ def _attributes(module: object) -> dict[object, object]:
     return state if isinstance(state, dict) else {}
 
 
-def _instead(content: object) -> str:
+def _instead(file: TorchFile) -> str:
     """What a file without tensors is: the rest of a sentence that begins with its path."""
+    if file.is_program:
+        return f"is a TorchScript file whose tensors are frozen into its code: {SAVE}"
+    content = file.content
     whole = content if isinstance(content, Instance) else None
     if isinstance(content, dict):
         whole = next((content[place] for place in PLACES if isinstance(content.get(place), Instance)), None)
