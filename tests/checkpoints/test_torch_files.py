@@ -348,6 +348,56 @@ def test_views_of_one_storage_cannot_fill_the_memory(path: Path):
     assert "more memory than the file has bytes" in refused(path, archive(state_dict(content), {"0": bytes(40_000)}))
 
 
+def test_a_name_of_a_million_letters(path: Path):
+    message = refused(path, archive(state_dict({"a" * 1_000_000: tensor("0", 4)}), STORED))
+
+    assert "has a tensor whose name has 1,000,000 characters" in message
+
+
+def test_an_archive_of_more_than_4_gb(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its list of members has another form, which zipfile writes for small ones too if it is told to."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    content = archive(GOOD, STORED)
+    monkeypatch.undo()
+    path.write_bytes(content)
+
+    assert b"PK\x06\x06" in content
+    np.testing.assert_array_equal(read_weights(path)["a"], FOUR)
+
+
+def module(attributes: bytes) -> bytes:
+    """As TorchScript writes one."""
+    return name("__torch__.towers", "Tower") + b")\x81" + attributes + b"b"
+
+
+PROGRAM = {"archive/constants.pkl": b"\x80\x02).", "archive/code/__torch__.py": b"..."}
+
+
+def test_a_torchscript_module(path: Path):
+    inner = module(mapping({"weight": tensor("0", 4), "training": b"\x89"}))
+    content = b"\x80\x02" + module(mapping({"visual": inner, "logit_scale": tensor("0", 4)})) + b"."
+    path.write_bytes(archive(content, STORED, PROGRAM))
+
+    assert sorted(read_weights(path).tensors()) == ["logit_scale", "visual.weight"]
+
+
+@pytest.mark.slow
+def test_torchscript_modules_that_multiply(path: Path):
+    """Forty levels with the next one twice in each: 2**40 modules."""
+    content = module(mapping({"weight": tensor("0", 4)}))
+    for level in range(40):
+        put = b"q" + bytes([level])
+        content = content + put + b"0" + module(b"}(" + text("a") + b"h" + put[1:] + text("b") + b"h" + put[1:] + b"u")
+
+    assert "more TorchScript modules" in refused(path, archive(b"\x80\x02" + content + b".", STORED, PROGRAM))
+
+
+def test_a_torchscript_module_in_itself(path: Path):
+    content = name("__torch__.towers", "Tower") + b")\x81q\x00}" + text("a") + b"h\x00sb"
+
+    assert "more TorchScript modules" in refused(path, archive(b"\x80\x02" + content + b".", STORED, PROGRAM))
+
+
 def nested(opcodes: bytes, count: int, close: bytes = b"") -> bytes:
     return b"\x80\x02" + opcodes * count + close * count + b"."
 

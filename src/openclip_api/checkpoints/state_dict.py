@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import UnsupportedModel
+from ..errors import UnsupportedModel, shown
 from .pickled_values import Instance, Tensor
 from .torch_files import TorchFile
 
@@ -70,7 +70,7 @@ def _instead(file: TorchFile) -> str:
     if isinstance(content, dict):
         whole = next((content[place] for place in PLACES if isinstance(content.get(place), Instance)), None)
     if isinstance(whole, Instance):
-        return f"holds a whole pickled module ({whole.name[:80]!r}), which only the code of its class can read: {SAVE}"
+        return f"holds a whole pickled module ({shown(whole.name)}), which only the code of its class can read: {SAVE}"
     if isinstance(content, dict) and any(key in content for key in OPTIMIZER):
         return "holds an optimizer's state and no model: give the checkpoint with the model's tensors"
     return f"holds no model's tensors: {SAVE}"

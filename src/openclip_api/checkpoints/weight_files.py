@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint, UnsupportedModel
+from ..errors import CorruptCheckpoint, UnsupportedModel, shown
 from .digest import file_sha256
 from .other_files import READ, archive_refusal, refusal
 from .safetensors import check_whole, is_safetensors, map_safetensors
@@ -25,7 +25,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 MOST_INDEX_BYTES = 32_000_000
 MOST_SHARDS = 1000
-SHARD_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # no folder, and none above
+SHARD_NAME = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # no folder, and none above
 
 
 def read_weights(path: Path) -> Weights:
@@ -87,7 +87,7 @@ def _shards(path: Path) -> dict[str, list[str]] | None:
     shards: dict[str, list[str]] = {}
     for key, name in by_tower_key(str(path), written).items():
         if not isinstance(name, str) or not SHARD_NAME.fullmatch(name):
-            raise CorruptCheckpoint(f"{path}: weight_map names a shard that is no file beside it: {str(name)[:80]!r}")
+            raise CorruptCheckpoint(f"{path}: weight_map names a shard that is no file beside it: {shown(name)}")
         shards.setdefault(name, []).append(key)
     if not 0 < len(shards) <= MOST_SHARDS:
         raise CorruptCheckpoint(f"{path}: weight_map names {len(shards)} shards, expected 1 to {MOST_SHARDS}")

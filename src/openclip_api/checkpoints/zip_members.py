@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import CorruptCheckpoint
+from ..errors import CorruptCheckpoint, shown
 
 # The list of members at the archive's end: 60 to 120 bytes for each. A training checkpoint of the largest model has
 # 5,000 members. It is read as a whole, and each member takes some ten times as much memory.
@@ -81,14 +81,14 @@ class _Bounded(io.RawIOBase):
 def _place(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> Place:
     if entry.flag_bits & 1:
         raise CorruptCheckpoint(
-            f"{path}: its member {entry.filename!r} is encrypted: unpack the archive, and give what was in it"
+            f"{path}: its member {shown(entry.filename)} is encrypted: unpack the archive, and give what was in it"
         )
     header = b""
     if 0 <= entry.header_offset < os.fstat(file.fileno()).st_size:
         file.seek(entry.header_offset)
         header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-        raise CorruptCheckpoint(f"{path}: its member {entry.filename!r} is not where the archive says")
+        raise CorruptCheckpoint(f"{path}: its member {shown(entry.filename)} is not where the archive says")
     _, name, extra = LOCAL_HEADER.unpack(header)
     compressed = entry.compress_type != zipfile.ZIP_STORED
     return Place(entry.header_offset + LOCAL_HEADER.size + name + extra, entry.compress_size, compressed)
@@ -98,5 +98,5 @@ def _check_apart(path: Path, places: dict[str, Place], size: int) -> None:
     end = 0
     for name, place in sorted(places.items(), key=lambda member: (member[1].start, member[1].end)):
         if place.start < end or place.end > size:
-            raise CorruptCheckpoint(f"{path}: its member {name!r} lies over another or beyond the file's end")
+            raise CorruptCheckpoint(f"{path}: its member {shown(name)} lies over another or beyond the file's end")
         end = place.end
