@@ -468,7 +468,7 @@ WRONG_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut in the middle": (lambda: archive(GOOD, STORED)[:-150], "a download that was cut"),
     "its list of members damaged": (
         lambda: archive(GOOD, STORED).replace(b"PK\x01\x02", b"PK\x01\x03"),
-        "damaged zip archive|download that was cut",
+        "damaged zip archive",
     ),
 }  # fmt: skip
 

@@ -112,8 +112,8 @@ SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "a plain zip": (zipped("a.txt", "b/c.bin"), "a zip archive and not of torch", "unpack it"),
     "an empty zip": (zipped(), "a zip archive and not of torch", "unpack it"),
     "a program of torch.export": (zipped("m/archive_format", "m/models/model.json"), "torch.export", SAVE),
-    "a tar archive": (tarred(), PACKED, "unpack it first"),
-    "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpack it first"),
+    "a tar archive": (tarred(), PACKED, "unpacked first"),
+    "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpacked first"),
     "a checkpoint of which only the end came": (TORCH[100:], "of a form that is not known", GIVE),
 }
 DAMAGED: dict[str, tuple[bytes, str, str]] = {

@@ -24,7 +24,7 @@ UNREAD_ENDS = (
     ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
 )
 
-LONGEST_KEY = 500  # characters; the longest in open_clip's models has 92
+LONGEST_KEY = 500  # characters; those of the models here have up to 75
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from ..errors import CorruptCheckpoint, shown
 
-# The list of members at the archive's end: 60 to 120 bytes for each. A training checkpoint of the largest model has
-# 5,000 members. It is read as a whole, and each member takes some ten times as much memory.
+# The list of members at the archive's end, 60 to 120 bytes for each; the largest training checkpoints have thousands.
+# It is read as a whole, and takes some ten times as much memory.
 MOST_LISTED = 8_000_000
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # its signature; the lengths of the name and of the extra field behind it
 
@@ -40,15 +40,10 @@ def members(path: Path) -> dict[str, Place]:
     with path.open("rb") as file:
         try:
             listed = [entry for entry in zipfile.ZipFile(_Bounded(file)).infolist() if not entry.is_dir()]
-        except zipfile.BadZipFile as error:
-            raise CorruptCheckpoint(
-                f"{path.resolve()} is a zip archive without its end, a download that was cut: "
-                "delete it and fetch it anew"
-            ) from error
         except Exception as error:  # a made-up list of members fails at many places
-            raise CorruptCheckpoint(
-                f"{path.resolve()} is a damaged zip archive: delete it and fetch it anew"
-            ) from error
+            is_cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
+            what = "a zip archive without its end, a download that was cut" if is_cut else "a damaged zip archive"
+            raise CorruptCheckpoint(f"{path.resolve()} is {what}: delete it and fetch it anew") from error
         places = {entry.filename: _place(path, file, entry) for entry in listed}
     if len(places) < len(listed):
         raise CorruptCheckpoint(f"{path}: two members of the archive have the same name")
