@@ -74,7 +74,7 @@ SAVE = "torch.save(model.state_dict(), path)"
 
 GIVE = "give a safetensors file"
 MERGE, NO_TOWER, FETCH = "merge_and_unload", "no image tower", "fetch it anew"
-PACKED = "is a packed archive"
+PACKED = "is packed"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n"
 TORCH = archive(PICKLE, STORED)
 DIFFUSION = {"state_dict": mapping({"model.diffusion_model.a": tensor("0", 4)})}

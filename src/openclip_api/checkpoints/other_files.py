@@ -23,10 +23,7 @@ OTHERS = [
     (rb"\x93NUMPY", "is a NumPy array"),
     (rb"([\x81-\x8f]|\xde..)[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
     (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model or a TensorFlow graph"),
-    (
-        rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar",
-        "is a packed archive, which has to be unpacked first",
-    ),
+    (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is packed and has to be unpacked first"),
     (rb"\s*<", "is XML, such as an OpenVINO model's or a server's error"),
     (rb".{4}TFL3", "is a TensorFlow Lite model"),
     (rb"\x80[\x02-\x05]", "is a pickle and not one that torch.save writes"),
