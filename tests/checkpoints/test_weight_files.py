@@ -82,7 +82,7 @@ DIFFUSION = {"state_dict": mapping({"model.diffusion_model.a": tensor("0", 4)})}
 # The error's class, content, what the line says, and what would work.
 SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "a whole module": (archive(b"\x80\x02" + MODULE + b"."), "a whole pickled module", SAVE),
-    "a whole module in the older form": (legacy(b"\x80\x02" + MODULE + b".", {}), "('open_clip.model CLIP')", SAVE),
+    "a whole module in the older form": (legacy(b"\x80\x02" + MODULE + b".", {}), "('open_clip.model.CLIP')", SAVE),
     "a module in a checkpoint": (archive(state_dict({"model": MODULE})), "a whole pickled module", SAVE),
     "only an optimizer": (archive(state_dict(OPTIMIZER), STORED), "an optimizer's state", "model's tensors"),
     "a checkpoint without a model": (

@@ -70,7 +70,8 @@ def _instead(file: TorchFile) -> str:
     if isinstance(content, dict):
         whole = next((content[place] for place in PLACES if isinstance(content.get(place), Instance)), None)
     if isinstance(whole, Instance):
-        return f"holds a whole pickled module ({shown(whole.name)}), which only the code of its class can read: {SAVE}"
+        kind = shown(whole.name.replace(" ", "."))
+        return f"holds a whole pickled module or other object ({kind}), which only its own code can read: {SAVE}"
     if isinstance(content, dict) and any(key in content for key in OPTIMIZER):
         return "holds an optimizer's state and no model: give the checkpoint with the model's tensors"
     return f"holds no model's tensors: {SAVE}"
