@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from openclip_api.checkpoints.checkpoint import find
 from openclip_api.engines.torch import TorchEngine
 from openclip_api.errors import InvalidSetting
 
+from . import torch_forms
 from .conftest import Agree
 from .random_models import save_random_model
 from .reference import Reference
@@ -38,6 +40,19 @@ def test_a_model_without_a_graph_runs_on_torch(tmp_path: Path, agree: Agree) -> 
         assert (ours.info.engine, ours.info.precision) == ("torch", "fp32")
         agree("torch engine / image", ours.embed_images(batch_of_images()), reference.embed_images(batch_of_images()))
         agree("torch engine / text", ours.embed_texts(BATCH_OF_TEXTS), reference.embed_texts(BATCH_OF_TEXTS))
+
+
+@pytest.mark.parametrize(
+    "save", [torch_forms.save_training_checkpoint, torch_forms.save_legacy, torch_forms.save_shards]
+)
+def test_torch_gets_weights_of_any_form(tmp_path: Path, save: Callable[..., Path], agree: Agree) -> None:
+    folder = save_random_model(tmp_path / "custom", with_qk_norm())
+    reference = Reference(folder)
+    (folder / "open_clip_model.safetensors").unlink()
+    save(reference.model, folder)
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+        assert ours.info.engine == "torch"
+        agree(f"torch engine, {save.__name__}", ours.embed_texts(BATCH_OF_TEXTS), reference.embed_texts(BATCH_OF_TEXTS))
 
 
 def test_both_engines_give_the_same_vectors(tmp_path: Path, agree: Agree) -> None:

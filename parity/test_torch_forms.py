@@ -21,6 +21,7 @@ from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.checkpoints.weights import tower_key
+from openclip_api.errors import UnsupportedModel
 from tests.golden import MODELS
 
 from . import torch_forms
@@ -246,6 +247,21 @@ def test_torchscript_scripted(path: Path) -> None:
     torch.jit.script(Towers().half()).save(path)
 
     assert_equal(path, torch.jit.load(path).state_dict())
+
+
+@pytest.mark.parametrize("how", ["frozen", "exported", "whole"])
+def test_what_holds_no_tensors_by_name_is_told(path: Path, how: str) -> None:
+    layer = torch.nn.Linear(3, 4).eval()
+    if how == "frozen":
+        torch.jit.freeze(torch.jit.script(layer)).save(path)
+    elif how == "exported":
+        torch.export.save(torch.export.export(layer, (torch.zeros(1, 3),)), path.with_suffix(".pt2"))
+        path = path.with_suffix(".pt2")
+    else:
+        torch.save(layer, path)
+    said = {"frozen": "frozen into its code", "exported": "torch.export", "whole": "a whole pickled module"}
+    with pytest.raises(UnsupportedModel, match=said[how]):
+        read_weights(path)
 
 
 def test_shards(model: torch.nn.Module, tmp_path: Path) -> None:

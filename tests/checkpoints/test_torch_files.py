@@ -7,10 +7,9 @@ import contextlib
 import mmap
 import os
 import pickle
-import resource
 import struct
 import sys
-import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -349,6 +348,56 @@ def test_views_of_one_storage_cannot_fill_the_memory(path: Path):
     assert "more memory than the file has bytes" in refused(path, archive(state_dict(content), {"0": bytes(40_000)}))
 
 
+def test_a_name_of_a_million_letters(path: Path):
+    message = refused(path, archive(state_dict({"a" * 1_000_000: tensor("0", 4)}), STORED))
+
+    assert "has a tensor whose name has 1,000,000 characters" in message
+
+
+def test_an_archive_of_more_than_4_gb(path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its list of members has another form, which zipfile writes for small ones too if it is told to."""
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 10)
+    content = archive(GOOD, STORED)
+    monkeypatch.undo()
+    path.write_bytes(content)
+
+    assert b"PK\x06\x06" in content
+    np.testing.assert_array_equal(read_weights(path)["a"], FOUR)
+
+
+def module(attributes: bytes) -> bytes:
+    """As TorchScript writes one."""
+    return name("__torch__.towers", "Tower") + b")\x81" + attributes + b"b"
+
+
+PROGRAM = {"archive/constants.pkl": b"\x80\x02).", "archive/code/__torch__.py": b"..."}
+
+
+def test_a_torchscript_module(path: Path):
+    inner = module(mapping({"weight": tensor("0", 4), "training": b"\x89"}))
+    content = b"\x80\x02" + module(mapping({"visual": inner, "logit_scale": tensor("0", 4)})) + b"."
+    path.write_bytes(archive(content, STORED, PROGRAM))
+
+    assert sorted(read_weights(path).tensors()) == ["logit_scale", "visual.weight"]
+
+
+@pytest.mark.slow
+def test_torchscript_modules_that_multiply(path: Path):
+    """Forty levels with the next one twice in each: 2**40 modules."""
+    content = module(mapping({"weight": tensor("0", 4)}))
+    for level in range(40):
+        put = b"q" + bytes([level])
+        content = content + put + b"0" + module(b"}(" + text("a") + b"h" + put[1:] + text("b") + b"h" + put[1:] + b"u")
+
+    assert "more TorchScript modules" in refused(path, archive(b"\x80\x02" + content + b".", STORED, PROGRAM))
+
+
+def test_a_torchscript_module_in_itself(path: Path):
+    content = name("__torch__.towers", "Tower") + b")\x81q\x00}" + text("a") + b"h\x00sb"
+
+    assert "more TorchScript modules" in refused(path, archive(b"\x80\x02" + content + b".", STORED, PROGRAM))
+
+
 def nested(opcodes: bytes, count: int, close: bytes = b"") -> bytes:
     return b"\x80\x02" + opcodes * count + close * count + b"."
 
@@ -391,10 +440,8 @@ def test_keys_of_equal_hash_cost_no_more(path: Path):
     """Python's hash of a number is the number modulo 2**61 - 1: 100,000 of one hash in a dict would take minutes."""
     step = (1 << 61) - 1
     keys = b"".join(number(n * step) + b"N" for n in range(100_000))
-    began = time.process_time()
-    refused(path, archive(b"\x80\x02}(" + keys + b"u."))
 
-    assert time.process_time() - began < 5
+    assert "holds no model's tensors" in refused(path, archive(b"\x80\x02}(" + keys + b"u."))
 
 
 def test_a_pickle_is_no_longer_than_a_bound(path: Path):
@@ -421,7 +468,7 @@ WRONG_ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut in the middle": (lambda: archive(GOOD, STORED)[:-150], "a download that was cut"),
     "its list of members damaged": (
         lambda: archive(GOOD, STORED).replace(b"PK\x01\x02", b"PK\x01\x03"),
-        "damaged zip archive|download that was cut",
+        "damaged zip archive",
     ),
 }  # fmt: skip
 
@@ -468,18 +515,29 @@ def test_a_long_list_of_members(path: Path):
     entry = b"PK\x01\x02" + bytes(42)
     content = b"PK\x03\x04" + entry * 200_000
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, 46 * 200_000, 4, 0)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    assert "damaged zip archive" in refused(path, content + end)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # kilobytes
+    assert peak_of(lambda: refused(path, content + end)) < 60_000_000
 
 
-def test_all_of_it_together_takes_little_memory(path: Path):
-    """The worst pickle found: a million opcodes that each make a container and keep it."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    refused(path, archive(b"\x80\x04" + b"}\x94" * 499_000 + b"(" + b"l" + b"."))
+def peak_of(act: Callable[[], object]) -> int:
+    """The most bytes that Python's own objects had meanwhile."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400_000  # kilobytes
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "opcodes", [b"}\x94" * 499_000, b"]" * 999_000, b"(l\x94" * 330_000, b"}K\x01Ns" * 249_000, b"\x8f" * 999_000]
+)
+def test_a_million_opcodes_take_little_memory(path: Path, opcodes: bytes):
+    """Each makes a container and keeps it."""
+    content = archive(b"\x80\x04" + opcodes + b".")
+
+    assert peak_of(lambda: refused(path, content)) < 200_000_000
 
 
 @pytest.mark.parametrize("error", [CorruptCheckpoint, UnsupportedModel])

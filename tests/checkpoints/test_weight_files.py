@@ -73,7 +73,7 @@ SAVE = "torch.save(model.state_dict(), path)"
 
 GIVE = "give a safetensors file"
 MERGE, NO_TOWER, FETCH = "merge_and_unload", "no image tower", "fetch it anew"
-PACKED = "is a packed archive"
+PACKED = "is packed"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n"
 TORCH = archive(PICKLE, STORED)
 DIFFUSION = {"state_dict": mapping({"model.diffusion_model.a": tensor("0", 4)})}
@@ -81,7 +81,7 @@ DIFFUSION = {"state_dict": mapping({"model.diffusion_model.a": tensor("0", 4)})}
 # The error's class, content, what the line says, and what would work.
 SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "a whole module": (archive(b"\x80\x02" + MODULE + b"."), "a whole pickled module", SAVE),
-    "a whole module in the older form": (legacy(b"\x80\x02" + MODULE + b".", {}), "('open_clip.model CLIP')", SAVE),
+    "a whole module in the older form": (legacy(b"\x80\x02" + MODULE + b".", {}), "('open_clip.model.CLIP')", SAVE),
     "a module in a checkpoint": (archive(state_dict({"model": MODULE})), "a whole pickled module", SAVE),
     "only an optimizer": (archive(state_dict(OPTIMIZER), STORED), "an optimizer's state", "model's tensors"),
     "a checkpoint without a model": (
@@ -110,8 +110,9 @@ SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "random bytes": (bytes(range(255, 0, -1)), "of a form that is not known", GIVE),
     "a plain zip": (zipped("a.txt", "b/c.bin"), "a zip archive and not of torch", "unpack it"),
     "an empty zip": (zipped(), "a zip archive and not of torch", "unpack it"),
-    "a tar archive": (tarred(), PACKED, "unpack it first"),
-    "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpack it first"),
+    "a program of torch.export": (zipped("m/archive_format", "m/models/model.json"), "torch.export", SAVE),
+    "a tar archive": (tarred(), PACKED, "unpacked first"),
+    "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpacked first"),
     "a checkpoint of which only the end came": (TORCH[100:], "of a form that is not known", GIVE),
 }
 DAMAGED: dict[str, tuple[bytes, str, str]] = {
@@ -130,7 +131,7 @@ CASES += [(CorruptCheckpoint, *case) for case in DAMAGED.items()]
 
 
 @pytest.mark.parametrize(("error", "kind", "case"), CASES, ids=[kind for _, kind, _ in CASES])
-@pytest.mark.parametrize("file", ["epoch_3.pt", "pytorch_model.bin", "open_clip_model.safetensors"])
+@pytest.mark.parametrize("file", ["epoch_3.pt", "pytorch_model.bin", "open_clip_model.safetensors", "model.onnx"])
 def test_what_a_file_is_instead(
     tmp_path: Path, file: str, error: type[StartupError], kind: str, case: tuple[bytes, str, str]
 ):
@@ -139,7 +140,7 @@ def test_what_a_file_is_instead(
     if "not known" in what and file.endswith(".safetensors"):
         error, what, instead = CorruptCheckpoint, "is not a whole safetensors file", FETCH
     folder = tmp_path / "model"
-    shutil.copytree(MODELS["training"], folder, ignore=shutil.ignore_patterns("epoch_3.pt"))
+    shutil.copytree(MODELS["training"], folder, ignore=shutil.ignore_patterns("epoch_3.pt", "expected.npz"))
     (folder / file).write_bytes(content)
 
     with pytest.raises(error) as raised:
@@ -162,7 +163,6 @@ OTHER_FOLDERS: dict[str, tuple[list[str], str, str]] = {
 @pytest.mark.parametrize("kind", OTHER_FOLDERS)
 def test_what_a_folder_is_instead(tmp_path: Path, kind: str):
     names, what, instead = OTHER_FOLDERS[kind]
-    shutil.copy(MODELS["training"] / "open_clip_config.json", tmp_path)
     for file in names:
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text("{}")
@@ -258,7 +258,8 @@ def test_released_shards_are_read_anew_from_all_files(index: Path):
         ({"a": ".."}, "no file beside it"),
         ({"a": ""}, "no file beside it"),
         ({"a": "\0"}, "no file beside it"),
-        ({"a": 5}, "no file beside it: '5'"),
+        ({"a": "a" * 5000}, "no file beside it"),
+        ({"a": 5}, "no file beside it: 5"),
         ({"a": "model-00003-of-00002.safetensors"}, "names model-00003-of-00002.safetensors, which is not beside it"),
         ({"a": SHARDS[0], "c": SHARDS[1]}, f"says that {SHARDS[1]} has the tensor 'c', and it has not"),
         ({}, "names 0 shards"),
@@ -274,6 +275,13 @@ def test_an_index_that_lies(index: Path, weight_map: Any, reason: str):
     assert reason in str(raised.value)
     assert str(index.parent) in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_two_shards_with_one_key(index: Path):
+    write_index(index.parent, {"a": SHARDS[0], "module.a": SHARDS[1]})
+
+    with pytest.raises(CorruptCheckpoint, match=f"^{index} has two tensors 'a'"):
+        read_weights(index)
 
 
 def test_a_shard_that_is_cut_is_named(index: Path):

@@ -15,6 +15,7 @@ from .digest import file_sha256
 from .folder_weights import weights_in
 from .hints import is_family
 from .hub_weights import Where, download_weights
+from .other_files import folder_refusal
 from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
 from .transformers_hub import download_transformers_folder
 from .transformers_keys import open_clip_tensors
@@ -190,6 +191,8 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
     if is_transformers_folder(folder):
         inner = model_folder(folder)
         return _from_transformers(inner, weights_in(inner), name, None, model_id)
+    if not (folder / CONFIG_FILE).is_file() and (error := folder_refusal(folder)):
+        raise error
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
         model_id=model_id,

@@ -13,6 +13,7 @@ IN_ORDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"
             "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth",
             "model.pth")  # fmt: skip
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
+OTHERS = (".npz", ".onnx", ".gguf", ".msgpack", ".h5", ".pt2", ".pb", ".tflite")
 NOT_OPEN_CLIPS = (".pt", ".ckpt")  # open_clip looks for none of these: a run of training leaves one for each epoch
 ALONE = ("optimizer", "scheduler", "training_args", "rng_state")  # what trainers write beside the weights
 
@@ -24,9 +25,7 @@ def weights_in(folder: Path) -> Path:
     """
     found = candidates(folder)
     if not found:
-        raise folder_refusal(folder) or UnknownModel(
-            f"{folder} has no weights: a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file"
-        )
+        return _of_another_kind(folder)
     if found[0].suffix in NOT_OPEN_CLIPS and len(found) > 1:
         raise UnknownModel(f"{folder} has several: {', '.join(path.name for path in found[:5])}; keep one there")
     # Most folders have one file. Where the name says what is in it, nothing needs to be opened.
@@ -34,6 +33,15 @@ def weights_in(folder: Path) -> Path:
         return found[0]
     forms = [form_of_file(path) for path in found]
     return next((found[forms.index(form)] for form in ("open_clip", "transformers") if form in forms), found[0])
+
+
+def _of_another_kind(folder: Path) -> Path:
+    """Files that nobody reads here: whoever tries says what they are, which is more than that there is nothing."""
+    others = sorted(path for path in folder.iterdir() if path.suffix in OTHERS)
+    if others:
+        return others[0]
+    kinds = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+    raise folder_refusal(folder) or UnknownModel(f"{folder} has no weights: a {kinds} file")
 
 
 def candidates(folder: Path) -> list[Path]:

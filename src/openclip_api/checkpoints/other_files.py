@@ -21,9 +21,9 @@ OTHERS = [
     (rb"GGUF", "is a GGUF file, which llama.cpp reads"),
     (rb"\x89HDF", "is an HDF5 file of Keras or TensorFlow"),
     (rb"\x93NUMPY", "is a NumPy array"),
-    (rb"[\x81-\x8f\xde\xdf].{0,4}?[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
+    (rb"([\x81-\x8f]|\xde..)[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
     (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model or a TensorFlow graph"),
-    (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is a packed archive: unpack it first"),
+    (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is packed and has to be unpacked first"),
     (rb"\s*<", "is XML, such as an OpenVINO model's or a server's error"),
     (rb".{4}TFL3", "is a TensorFlow Lite model"),
     (rb"\x80[\x02-\x05]", "is a pickle and not one that torch.save writes"),
@@ -58,6 +58,11 @@ def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
         return UnsupportedModel(
             f"{path} is a NumPy archive (.npz), as big_vision writes its SigLIP models: take the same model from the "
             "hub, such as MODEL_NAME=ViT-B-16-SigLIP MODEL_PRETRAINED=webli"
+        )
+    if any(name.endswith(("/archive_format", "/models/model.json")) for name in names):
+        return UnsupportedModel(
+            f"{path} is a program of torch.export (.pt2): save the model's tensors with "
+            "torch.save(model.state_dict(), path)"
         )
     return UnsupportedModel(f"{path} is a zip archive and not of torch: unpack it, and give {READ}")
 

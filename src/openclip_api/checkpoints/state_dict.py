@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import UnsupportedModel
+from ..errors import UnsupportedModel, shown
 from .pickled_values import Instance, Tensor
 from .torch_files import TorchFile
 
@@ -24,7 +24,7 @@ def tensors_of(file: TorchFile) -> dict[str, Tensor]:
     """
     tensors = dict(_of_program(file)) if file.is_program else _of_dict(file.content)
     if not tensors:
-        raise UnsupportedModel(f"{file.path} {_instead(file.content)}")
+        raise UnsupportedModel(f"{file.path} {_instead(file)}")
     return tensors
 
 
@@ -61,13 +61,17 @@ def _attributes(module: object) -> dict[object, object]:
     return state if isinstance(state, dict) else {}
 
 
-def _instead(content: object) -> str:
+def _instead(file: TorchFile) -> str:
     """What a file without tensors is: the rest of a sentence that begins with its path."""
+    if file.is_program:
+        return f"is a TorchScript file whose tensors are frozen into its code: {SAVE}"
+    content = file.content
     whole = content if isinstance(content, Instance) else None
     if isinstance(content, dict):
         whole = next((content[place] for place in PLACES if isinstance(content.get(place), Instance)), None)
     if isinstance(whole, Instance):
-        return f"holds a whole pickled module ({whole.name[:80]!r}), which only the code of its class can read: {SAVE}"
+        kind = shown(whole.name.replace(" ", "."))
+        return f"holds a whole pickled module or other object ({kind}), which only its own code can read: {SAVE}"
     if isinstance(content, dict) and any(key in content for key in OPTIMIZER):
         return "holds an optimizer's state and no model: give the checkpoint with the model's tensors"
     return f"holds no model's tensors: {SAVE}"

@@ -101,7 +101,7 @@ def _legacy_storages(file: BinaryIO, at: int, keys: object, stored: Mapping[str,
 
 
 def last_word(name: str) -> str:
-    """ "torch FloatStorage" → "FloatStorage"."""
+    """A name without its module: "torch FloatStorage" gives "FloatStorage"."""
     return name.rpartition(" ")[2]
 
 

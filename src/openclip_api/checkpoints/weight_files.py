@@ -11,21 +11,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint, UnsupportedModel
+from ..errors import CorruptCheckpoint, UnsupportedModel, shown
 from .digest import file_sha256
 from .other_files import READ, archive_refusal, refusal
 from .safetensors import check_whole, is_safetensors, map_safetensors
 from .state_dict import PLACES, tensors_of
 from .tensors import arrays
 from .torch_files import LEGACY_START, TorchFile, read_archive, read_legacy, root_of
-from .weights import Weights, by_tower_key, tower_key
+from .weights import Weights, by_tower_key
 from .zip_members import members
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
 MOST_INDEX_BYTES = 32_000_000
 MOST_SHARDS = 1000
-SHARD_NAME = re.compile(r"\w[\w.-]*", re.ASCII)  # no folder, and none above
+SHARD_NAME = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # no folder, and none above
 
 
 def read_weights(path: Path) -> Weights:
@@ -87,21 +87,23 @@ def _torch_file(path: Path) -> TorchFile:
 
 
 def shards_of(path: Path) -> dict[str, list[str]] | None:
-    """Of an index: the keys of each shard by its file's name, which lies beside the index. Of another file: None."""
-    try:
-        with path.open("rb") as file:
-            if file.read(16).lstrip()[:1] != b"{":
-                return None
-            file.seek(0)
-            written = json.loads(file.read(MOST_INDEX_BYTES)).get("weight_map")
-    except (OSError, ValueError, RecursionError):
+    """Of an index: each shard's keys in Weights, by the name of its file beside the index. Of another file: None."""
+    if is_safetensors(path):
         return None
+    with path.open("rb") as file:
+        if file.read(16).lstrip()[:1] != b"{":
+            return None
+        file.seek(0)
+        try:
+            written = json.loads(file.read(MOST_INDEX_BYTES)).get("weight_map")
+        except (ValueError, RecursionError):
+            return None
     if not isinstance(written, dict):
         return None
     shards: dict[str, list[str]] = {}
-    for key, name in sorted(written.items(), key=str):
+    for key, name in by_tower_key(str(path), written).items():
         if not isinstance(name, str) or not SHARD_NAME.fullmatch(name):
-            raise CorruptCheckpoint(f"{path}: weight_map names a shard that is no file beside it: {str(name)[:80]!r}")
+            raise CorruptCheckpoint(f"{path}: weight_map names a shard that is no file beside it: {shown(name)}")
         shards.setdefault(name, []).append(key)
     if not 0 < len(shards) <= MOST_SHARDS:
         raise CorruptCheckpoint(f"{path}: weight_map names {len(shards)} shards, expected 1 to {MOST_SHARDS}")
@@ -116,7 +118,7 @@ def _joined(index: Path, shards: Mapping[str, list[str]]) -> Arrays:
         if not shard.is_file():
             raise CorruptCheckpoint(f"{index} names {name}, which is not beside it: fetch all of its files")
         found = _mapped(shard)
-        for key in filter(None, map(tower_key, keys)):
+        for key in keys:
             if key not in found:
                 raise CorruptCheckpoint(f"{index} says that {name} has the tensor {key!r}, and it has not")
             joined[key] = found[key]

@@ -25,6 +25,8 @@ UNREAD_ENDS = (
     ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
 )
 
+LONGEST_KEY = 500  # characters; those of the models here have up to 75
+
 T = TypeVar("T")
 
 
@@ -133,6 +135,8 @@ def by_tower_key(source: str, stored: Mapping[str, T]) -> dict[str, T]:
         key = tower_key(name)
         if key is None:
             continue
+        if len(key) > LONGEST_KEY:
+            raise CorruptCheckpoint(f"{source} has a tensor whose name has {len(key):,} characters: it is damaged")
         if key in found:
             raise CorruptCheckpoint(f"{source} has two tensors {key!r}, of which one has a prefix that training adds")
         found[key] = tensor

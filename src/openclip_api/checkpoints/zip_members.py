@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import CorruptCheckpoint
+from ..errors import CorruptCheckpoint, shown
 
-# The list of members at the archive's end: 60 to 120 bytes for each. A training checkpoint of the largest model has
-# 5,000 members. It is read as a whole, and each member takes some ten times as much memory.
+# The list of members at the archive's end, 60 to 120 bytes for each; the largest training checkpoints have thousands.
+# It is read as a whole, and takes some ten times as much memory.
 MOST_LISTED = 8_000_000
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # its signature; the lengths of the name and of the extra field behind it
 
@@ -40,15 +40,10 @@ def members(path: Path) -> dict[str, Place]:
     with path.open("rb") as file:
         try:
             listed = [entry for entry in zipfile.ZipFile(_Bounded(file)).infolist() if not entry.is_dir()]
-        except zipfile.BadZipFile as error:
-            raise CorruptCheckpoint(
-                f"{path.resolve()} is a zip archive without its end, a download that was cut: "
-                "delete it and fetch it anew"
-            ) from error
         except Exception as error:  # a made-up list of members fails at many places
-            raise CorruptCheckpoint(
-                f"{path.resolve()} is a damaged zip archive: delete it and fetch it anew"
-            ) from error
+            is_cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
+            what = "a zip archive without its end, a download that was cut" if is_cut else "a damaged zip archive"
+            raise CorruptCheckpoint(f"{path.resolve()} is {what}: delete it and fetch it anew") from error
         places = {entry.filename: _place(path, file, entry) for entry in listed}
     if len(places) < len(listed):
         raise CorruptCheckpoint(f"{path}: two members of the archive have the same name")
@@ -81,14 +76,14 @@ class _Bounded(io.RawIOBase):
 def _place(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> Place:
     if entry.flag_bits & 1:
         raise CorruptCheckpoint(
-            f"{path}: its member {entry.filename!r} is encrypted: unpack the archive, and give what was in it"
+            f"{path}: its member {shown(entry.filename)} is encrypted: unpack the archive, and give what was in it"
         )
     header = b""
     if 0 <= entry.header_offset < os.fstat(file.fileno()).st_size:
         file.seek(entry.header_offset)
         header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
-        raise CorruptCheckpoint(f"{path}: its member {entry.filename!r} is not where the archive says")
+        raise CorruptCheckpoint(f"{path}: its member {shown(entry.filename)} is not where the archive says")
     _, name, extra = LOCAL_HEADER.unpack(header)
     compressed = entry.compress_type != zipfile.ZIP_STORED
     return Place(entry.header_offset + LOCAL_HEADER.size + name + extra, entry.compress_size, compressed)
@@ -98,5 +93,5 @@ def _check_apart(path: Path, places: dict[str, Place], size: int) -> None:
     end = 0
     for name, place in sorted(places.items(), key=lambda member: (member[1].start, member[1].end)):
         if place.start < end or place.end > size:
-            raise CorruptCheckpoint(f"{path}: its member {name!r} lies over another or beyond the file's end")
+            raise CorruptCheckpoint(f"{path}: its member {shown(name)} lies over another or beyond the file's end")
         end = place.end

@@ -21,8 +21,8 @@ COLUMNS = ("MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "ENGINE", "TOWERS", "W
 def listed_models(cache_dir: Path | None = None) -> Iterator[tuple[str, ...]]:
     """A row of COLUMNS for each pair. CACHED is the size in megabytes of weights that are in the cache.
 
-    WEIGHTS is what is known of the repository's file: its form where the cache has it, "torch" where the table names one
-    of torch's, "unknown" else.
+    WEIGHTS is what is known of the repository's file: its form where the cache has it, "torch" where the table names
+    one of torch's, "unknown" else.
     """
     for entry in all_pretrained():
         engine, towers = engine_and_towers(entry.config)
