@@ -13,10 +13,14 @@ import pytest
 import torch
 
 from openclip_api import load
+from openclip_api.checkpoints.checkpoint import find
+from openclip_api.inputs.tokenizer import build_tokenizer
+from openclip_api.models.architecture import vocab_size
 
 from .conftest import Agree, worst
 from .images import files
 from .samples import BATCH_OF_TEXTS, photographs
+from .texts import NASTY, long_texts, random_texts
 from .transformers_models import (
     IMAGES,
     LONGEST,
@@ -110,6 +114,11 @@ CASES: dict[str, Case] = {
 }
 
 
+# Each of another kind of tokenizer, or of its files.
+TOKENIZERS = ("clip", "clip_old_files", "metaclip_2", "siglip", "siglip_2", "chinese_clip_vocabulary", "altclip")
+ALL_IMAGES = ("clip", "clip_larger_resize", "siglip")  # files of each format and mode; for the others a few
+
+
 @dataclass(frozen=True)
 class Saved:
     name: str
@@ -129,7 +138,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     reference = saved.reference
-    images = [*photographs(), *files(300, 200).values()]
+    images = [*photographs(), *(files(300, 200).values() if saved.name in ALL_IMAGES else ())]
     with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
         texts = reference.embed_texts(BATCH_OF_TEXTS)
         agree(f"transformers / {saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), texts)
@@ -140,3 +149,16 @@ def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
         agree(f"transformers / {saved.name} / image", vectors, same_pixels)
         if precision == "fp32":
             assert worst(vectors, reference.embed_images(images))[0] >= LEAST_COSINE
+
+
+def test_ids(saved: Saved) -> None:
+    if saved.name not in TOKENIZERS:
+        pytest.skip("another case has the same tokenizer")
+    texts = [*NASTY, *random_texts(300, seed=1), *long_texts(30, seed=2)]
+    checkpoint = find(f"local-dir:{saved.folder}")
+    length = checkpoint.config.tokenizer.context_length
+    ours = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
+    padded = {"padding": "max_length", "truncation": True, "max_length": length}
+    expected = saved.reference.processor(text=texts, **padded)["input_ids"]
+    for text, ids in zip(texts, expected, strict=True):
+        np.testing.assert_array_equal(ours(text).ids, ids, repr(text))
