@@ -18,7 +18,8 @@ from .texts import NASTY, PATHOLOGICAL, long_texts, random_texts
 
 KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"},
          "roberta": {}, "xlm_roberta": {}, "nllb": {},
-         "gemma_tokenizer": {"clean": "canonicalize"}, "sentencepiece_tokenizer": {"clean": "canonicalize"}}  # fmt: skip
+         "gemma_tokenizer": {"clean": "canonicalize"},
+         "sentencepiece_tokenizer": {"clean": "canonicalize"}}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,9 @@ TOKENIZERS = ("clip", "clip_old_files", "metaclip_2", "siglip", "siglip_2", "chi
 ALL_IMAGES = ("clip", "clip_larger_resize", "siglip")  # files of each format and mode; for the others a few
 
 
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
 @dataclass(frozen=True)
 class Saved:
     name: str
@@ -155,10 +159,11 @@ def test_ids(saved: Saved) -> None:
     if saved.name not in TOKENIZERS:
         pytest.skip("another case has the same tokenizer")
     texts = [*NASTY, *random_texts(300, seed=1), *long_texts(30, seed=2)]
+    texts = [text for text in texts if text.isascii() or not SURROGATES.search(text)]  # which its tokenizers refuse
     checkpoint = find(f"local-dir:{saved.folder}")
     length = checkpoint.config.tokenizer.context_length
     ours = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     padded = {"padding": "max_length", "truncation": True, "max_length": length}
     expected = saved.reference.processor(text=texts, **padded)["input_ids"]
-    for text, ids in zip(texts, expected, strict=True):
-        np.testing.assert_array_equal(ours(text).ids, ids, repr(text))
+    wrong = [text for text, ids in zip(texts, expected, strict=True) if not np.array_equal(ours(text).ids, ids)]
+    assert not wrong
