@@ -320,3 +320,30 @@ def test_joined_tensors_are_those_of_open_clip_s_file() -> None:
 def test_what_open_clip_has_no_tower_for_is_not_converted(name: str) -> None:
     with pytest.raises(UnsupportedModel, match="open_clip"):
         open_clip_config(find(f"local-dir:{TRANSFORMERS[name]}").config)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value"),
+    [
+        ("clip", "text_config.eos_token_id", 7),
+        ("clip", "text_config.eos_token_id", 2),
+        ("clip", "text_config.num_attention_heads", 3),
+        ("clip", "vision_config.num_attention_heads", 2),
+        ("clip", "vision_config.layer_norm_eps", 1e-2),
+        ("clip", "text_config.layer_norm_eps", 1e-2),
+        ("siglip", "vision_config.num_attention_heads", 2),
+        ("siglip", "vision_config.layer_norm_eps", 1e-2),
+        ("siglip", "vision_config.hidden_act", "gelu"),
+        ("siglip", "text_config.hidden_act", "gelu"),
+        ("chinese_clip", "text_config.layer_norm_eps", 1e-2),
+        ("chinese_clip", "text_config.num_attention_heads", 3),
+        ("chinese_clip", "text_config.pad_token_id", 3),
+        ("chinese_clip", "vision_config.hidden_act", "gelu"),
+    ],
+)
+def test_each_fact_of_config_json_has_its_effect(copy: Copy, name: str, where: str, value: Any) -> None:
+    folder = copy(name)
+    expected = vectors(folder)
+    change(folder / "config.json", where, value)
+    with pytest.raises(AssertionError):
+        assert_same(vectors(folder), expected)
