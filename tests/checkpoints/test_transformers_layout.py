@@ -149,6 +149,10 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "text_config.eos_token_id", [1, 2], "eos_token_id"),
     ("clip", "text_config.max_position_embeddings", "77", "text_config.max_position_embeddings '77'"),
     ("clip", "text_config.vocab_size", -3, "text_config.vocab_size -3"),
+    ("clip", "text_config.vocab_size", "x", "text_config.vocab_size 'x'"),
+    ("clip", "text_config.eos_token_id", 10**9, "expected one id below vocab_size, 400"),
+    ("clip", "text_config.hidden_act", ["gelu"], "hidden_act"),
+    ("clip", "text_config.layer_norm_eps", -1, "layer_norm_eps -1"),
     ("clip", "vision_config.num_channels", 1, "num_channels 1: expected 3"),
     ("clip", "vision_config.image_size", [64, 32], "image_size"),
     ("clip", "vision_config.patch_size", [16, 16], "patch_size"),
@@ -183,6 +187,8 @@ IMAGES_REFUSED: list[tuple[str, Any, str]] = [
     ("do_pad", True, "do_pad is not supported"),
     ("resample", 1, "resample 1"),
     ("resample", "bicubic", "resample 'bicubic'"),
+    ("resample", [3], r"resample \[3\]"),
+    ("do_rescale", "no", "do_rescale 'no': expected true or false"),
     ("size", {"longest_edge": 64}, "size {'longest_edge': 64}"),
     ("size", {"shortest_edge": 64, "longest_edge": 90}, "size"),
     ("size", {"height": 64, "width": 32}, "size"),
@@ -347,3 +353,18 @@ def test_each_fact_of_config_json_has_its_effect(copy: Copy, name: str, where: s
     change(folder / "config.json", where, value)
     with pytest.raises(AssertionError):
         assert_same(vectors(folder), expected)
+
+
+@pytest.mark.parametrize("form", ["tokenizer.json", "vocab.txt"])
+def test_bert_s_tokenizer_obeys_its_config(copy: Copy, form: str) -> None:
+    """transformers' class does, whatever normaliser a tokenizer.json has."""
+    folder = copy("chinese_clip")
+    if form == "vocab.txt":
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+        (folder / form).write_text("\n".join(sorted(vocabulary, key=vocabulary.get)))
+        (folder / "tokenizer.json").unlink()
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as lower:
+        assert lower.embed_texts(["A CAT"]).tolist() == lower.embed_texts(["a cat"]).tolist()
+    change(folder / "tokenizer_config.json", "do_lower_case", False)
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as cased:
+        assert cased.embed_texts(["A CAT"]).tolist() != cased.embed_texts(["a cat"]).tolist()
