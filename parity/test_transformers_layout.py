@@ -47,33 +47,9 @@ LEAST_COSINE = 0.9999
 MASK: dict[str, Any] = {"padding": "max_length"}  # SigLIP was trained on texts that are filled up, without a mask
 
 
-def configured(**changes: Any) -> Any:
-    """Change config.json: a path with dots → the value."""
-
-    def change(folder: Path) -> None:
-        path = folder / "config.json"
-        written = json.loads(path.read_text())
-        for key, value in changes.items():
-            section = written
-            *parents, last = key.split("__")
-            for parent in parents:
-                section = section.setdefault(parent, {})
-            section[last] = value
-        path.write_text(json.dumps(written))
-
-    return change
-
-
-def inside(prefix: str) -> Any:
-    """Save the weights as a part of a larger model."""
-
-    def change(folder: Path) -> None:
-        from safetensors.torch import load_file, save_file
-
-        path = folder / "model.safetensors"
-        save_file({prefix + name: tensor for name, tensor in load_file(path).items()}, path, {"format": "pt"})
-
-    return change
+def cased(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_lower_case": False}))
 
 
 CASES: dict[str, Case] = {
@@ -111,12 +87,14 @@ CASES: dict[str, Case] = {
     ),
     "chinese_clip": Case("ChineseCLIP", tokenizer=bert_tokenizer, text={"layer_norm_eps": 1e-3}),
     "chinese_clip_vocabulary": Case("ChineseCLIP", tokenizer=bert_tokenizer, changed=vocabulary_files),
+    "chinese_clip_cased": Case("ChineseCLIP", tokenizer=bert_tokenizer, changed=cased),
     "altclip": Case("AltCLIP", tokenizer=xlm_tokenizer, text={"project_dim": 40, "layer_norm_eps": 1e-3}),
 }
 
 
 # Each of another kind of tokenizer, or of its files.
-TOKENIZERS = ("clip", "clip_old_files", "metaclip_2", "siglip", "siglip_2", "chinese_clip_vocabulary", "altclip")
+TOKENIZERS = ("clip", "clip_old_files", "metaclip_2", "siglip", "siglip_2", "chinese_clip_vocabulary",
+              "chinese_clip_cased", "altclip")  # fmt: skip
 ALL_IMAGES = ("clip", "clip_larger_resize", "siglip")  # files of each format and mode; for the others a few
 
 
