@@ -10,7 +10,7 @@ import torch
 
 
 def save_training_checkpoint(model: torch.nn.Module, folder: Path) -> Path:
-    """As open_clip_train/main.py writes it (3.3.0), trained on several GPUs with torch.compile."""
+    """As open_clip_train/main.py writes it (3.3.0) on several GPUs."""
     optimizer = torch.optim.AdamW(model.parameters())
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -20,7 +20,7 @@ def save_training_checkpoint(model: torch.nn.Module, folder: Path) -> Path:
     content = {
         "epoch": 3,
         "name": "2026_01_01-model_ViT-lr_0.001",
-        "state_dict": {f"module._orig_mod.{key}": value for key, value in model.state_dict().items()},
+        "state_dict": {f"module.{key}": value for key, value in model.state_dict().items()},
         "optimizer": optimizer.state_dict(),
         "scaler": torch.amp.GradScaler("cpu").state_dict(),
     }

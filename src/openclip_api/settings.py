@@ -163,7 +163,7 @@ class Settings(BaseSettings):
         if not self.models:
             name = self.model_name if self.tag is None else f"{self.model_name}:{self.tag}"
             return {name: (self.model_name, self.tag, self.served_model_id)}
-        return {model: (*_name_and_tag(model), None) for model in self.models}
+        return {model: (*name_and_tag(model), None) for model in self.models}
 
     @property
     def load_options(self) -> LoadOptions:
@@ -216,9 +216,9 @@ class Settings(BaseSettings):
         return self.model_id
 
 
-def _name_and_tag(model: str) -> tuple[str, str | None]:
-    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names have no tag, and contain colons."""
-    if model.startswith(("hf-hub:", "local-dir:")):
+def name_and_tag(model: str) -> tuple[str, str | None]:
+    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names and paths have no tag, and contain colons."""
+    if model.startswith(("hf-hub:", "local-dir:", "/", "./", "../", "~")) or Path(model).exists():
         return model, None
     name, _, tag = model.partition(":")
     return name, tag or None

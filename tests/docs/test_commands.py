@@ -46,11 +46,6 @@ ELSEWHERE = {
         "a download; checkpoints/test_hub.py",
     "rsync -a ./models/ offline-host:/srv/models/": "another machine",
     "CACHE_DIR=/srv/models HF_HUB_OFFLINE=1 openclip-api serve": "another machine; checkpoints/test_hub.py",
-    "python3 -m venv /tmp/convert": "installs torch",
-    "/tmp/convert/bin/pip install torch safetensors numpy --extra-index-url https://download.pytorch.org/whl/cpu":
-        "installs torch",
-    "/tmp/convert/bin/python - open_clip_pytorch_model.bin open_clip_model.safetensors <<'EOF'": "needs torch",
-    "rm -r /tmp/convert": "what the lines before made",
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
     "pip install '.[search]'": "installs; the tests' own venv has it",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",

@@ -46,7 +46,7 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
         "sha256": found.sha256,
         "tokenizer": str(found.tokenizer),
         "config": found.config.as_written,
-        "value": float(weights["value"][0]),
+        "value": float(weights["value"][0]) if "value" in weights else None,
         "progress": progress,
     }
 

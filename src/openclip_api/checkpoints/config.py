@@ -61,6 +61,15 @@ class ModelConfig:
     text: Section
     as_written: Section
 
+    @property
+    def activation(self) -> str:
+        """Of the native towers: "quick_gelu", "gelu" or "gelu_tanh". timm's and transformers' have their own."""
+        if self.quick_gelu:
+            return "quick_gelu"
+        options = self.text.get("act_kwargs")
+        tanh = isinstance(options, dict) and options.get("approximate") == "tanh"
+        return "gelu_tanh" if tanh else "gelu"
+
 
 @dataclass(frozen=True)
 class PreprocessConfig:

@@ -46,7 +46,7 @@ ELSEWHERE = (
 
 
 def hint(name: str, known: Sequence[str]) -> str:
-    """ "did you mean …? ", or why the model cannot be served, or "" where nothing is alike. known: the table's names."""
+    """ "did you mean …? ", or why the model cannot be served, or "". known: the table's names."""
     typed = name.lower().strip().replace("_", "-")
     for pattern, reason in ELSEWHERE:
         if re.fullmatch(pattern, typed):

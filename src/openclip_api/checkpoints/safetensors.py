@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ..errors import CorruptCheckpoint
 from .damage import LONGEST
@@ -72,19 +73,23 @@ def map_safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
     return tensors
 
 
-def write_safetensors(weights: Weights, path: Path) -> None:
-    """All tensors of `weights`, by their keys there, as one file; the memory is that of one tensor. Raises OSError."""
-    names = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.uint16): "BF16"}
-    header, end = {}, 0
-    for key, array in weights.tensors().items():
-        begin, end = end, end + array.nbytes
-        header[key] = {"dtype": names[array.dtype], "shape": array.shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # so that the numbers are aligned
-    with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in weights.tensors().values():
-            file.write(np.ascontiguousarray(array).data)
+def write_safetensors(tensors: Mapping[str, NDArray[np.generic]], path: Path) -> None:
+    """Write one file, straight from the tensors' memory; uint16 is bfloat16. Raises OSError."""
+    # The library takes addresses: what is not in order is copied, and all must live until it is done.
+    arrays = {name: np.ascontiguousarray(tensor).reshape(tensor.shape) for name, tensor in tensors.items()}
+    specs = {
+        name: TensorSpec(
+            dtype="bfloat16" if array.dtype == np.uint16 else array.dtype.name,
+            shape=list(array.shape),
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+        for name, array in arrays.items()
+    }
+    try:
+        serialize_file(specs, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
 def tensor_names(path: Path) -> list[str]:

@@ -15,7 +15,7 @@ from ..errors import CorruptCheckpoint, UnsupportedModel
 from .digest import file_sha256
 from .other_files import READ, archive_refusal, refusal
 from .safetensors import check_whole, is_safetensors, map_safetensors
-from .state_dict import tensors_of
+from .state_dict import PLACES, tensors_of
 from .tensors import arrays
 from .torch_files import LEGACY_START, TorchFile, read_archive, read_legacy, root_of
 from .weights import Weights, by_tower_key, tower_key
@@ -35,6 +35,22 @@ def read_weights(path: Path) -> Weights:
     """
     shards = shards_of(path)
     return Weights(_mapped(path) if shards is None else _joined(path, shards), str(path))
+
+
+def kind_of_file(path: Path) -> str:
+    """What is said of the form of a file that read_weights reads. Raises as it does."""
+    if shards_of(path) is not None:
+        return "the index of several files"
+    if is_safetensors(path):
+        return "safetensors"
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK"
+    torch_file = _torch_file(path)
+    if torch_file.is_program:
+        return "TorchScript"
+    # A training program's checkpoint has more than tensors, such as the epoch.
+    inside = isinstance(torch_file.content, dict) and any(place in torch_file.content for place in PLACES)
+    return ("a training checkpoint, " if inside else "") + f"torch's {'zip' if is_zip else 'older'} form"
 
 
 def weights_sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -82,8 +83,10 @@ def _place(path: Path, file: BinaryIO, entry: zipfile.ZipInfo) -> Place:
         raise CorruptCheckpoint(
             f"{path}: its member {entry.filename!r} is encrypted: unpack the archive, and give what was in it"
         )
-    file.seek(entry.header_offset)
-    header = file.read(LOCAL_HEADER.size)
+    header = b""
+    if 0 <= entry.header_offset < os.fstat(file.fileno()).st_size:
+        file.seek(entry.header_offset)
+        header = file.read(LOCAL_HEADER.size)
     if len(header) < LOCAL_HEADER.size or not header.startswith(b"PK\x03\x04"):
         raise CorruptCheckpoint(f"{path}: its member {entry.filename!r} is not where the archive says")
     _, name, extra = LOCAL_HEADER.unpack(header)

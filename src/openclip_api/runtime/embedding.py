@@ -40,7 +40,7 @@ class ModelInfo:
 
     logit_scale is the factor on cosines before a softmax or sigmoid (the exponential of the checkpoint's tensor).
     logit_bias is what is then added. Each is None where the model has none.
-    activation: "quick_gelu" (x * sigmoid(1.702 x)) or "gelu", of the towers that are open_clip's own.
+    activation: of the towers that are open_clip's own: "quick_gelu" (x * sigmoid(1.702 x)), "gelu" or "gelu_tanh".
     """
 
     model_id: str

@@ -180,7 +180,7 @@ def _describe(
         fingerprint=fingerprint,
         embed_dim=checkpoint.config.embed_dim,
         image_size=checkpoint.preprocess.size,
-        activation="quick_gelu" if checkpoint.config.quick_gelu else "gelu",
+        activation=checkpoint.config.activation,
         context_length=context_length,
         mean=checkpoint.preprocess.mean,
         std=checkpoint.preprocess.std,
