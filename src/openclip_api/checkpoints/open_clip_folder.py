@@ -25,5 +25,5 @@ def write_config(checkpoint: Checkpoint, folder: Path) -> None:
 def write_weights(checkpoint: Checkpoint, folder: Path) -> Path:
     """By open_clip's names, as one file. Raises OSError, CorruptCheckpoint, UnsupportedModel."""
     path = folder / WEIGHTS_FILE
-    write_safetensors(joined(checkpoint.read()), path)
+    write_safetensors(joined(checkpoint.read()).tensors(), path)
     return path
