@@ -18,6 +18,7 @@ from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.transformers_config import open_clip_config
 from openclip_api.checkpoints.transformers_keys import joined
 from openclip_api.errors import CorruptCheckpoint, StartupError, UnknownModel, UnsupportedModel
+from openclip_api.models.build import build_towers
 
 from ..golden import MODELS, TRANSFORMERS
 
@@ -134,6 +135,30 @@ def test_each_tensor_has_its_place(copy: Copy, name: str) -> None:
             load(f"local-dir:{folder}")
 
 
+def test_two_tensors_of_one_name_are_refused(copy: Copy) -> None:
+    folder = copy("clip")
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    again = {key.replace("layers", "layer"): tensor for key, tensor in tensors.items() if "vision_model.enc" in key}
+    save_file(tensors | again, path)
+    with pytest.raises(CorruptCheckpoint, match=r"two tensors that are 'visual\.transformer"):
+        load(f"local-dir:{folder}")
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_tensors_of_no_dimensions_are_refused_in_one_line(copy: Copy, name: str) -> None:
+    folder = copy(name)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    for key in [key for key in tensors if "layers.1" not in key and "layer.1" not in key and "logit" not in key]:
+        save_file(tensors | {key: np.zeros((), np.float32)}, path)
+        checkpoint = find(f"local-dir:{folder}")
+        weights = checkpoint.read()
+        with pytest.raises(CorruptCheckpoint, match="tensor") as caught:
+            build_towers(checkpoint.config, checkpoint.preprocess, weights)
+        assert "\n" not in str(caught.value)
+
+
 REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "model_type", "clip_text_model", "a text tower alone: the image tower is missing"),
     ("clip", "model_type", "clip_vision_model", "an image tower alone: the text tower is missing"),
@@ -163,7 +188,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("siglip", "vision_config.vision_use_head", False, "vision_use_head is false"),
     ("siglip", "text_config.projection_size", 33, "projection_size 33: the image tower gives 32"),
     ("siglip", "vision_config.hidden_act", "quick_gelu", "not built for SigLIP"),
-    ("siglip", "vision_config.num_hidden_layers", 3, "has 2 layers, its config asks for 3"),
+    ("siglip", "vision_config.num_hidden_layers", 1, "has 2 layers, its config asks for 1"),
+    ("siglip", "vision_config.num_hidden_layers", 3, "blocks.2.mlp.fc1.weight', which its config asks for"),
     ("chinese_clip", "text_config.position_embedding_type", "relative_key", "position_embedding_type"),
     ("chinese_clip", "text_config.is_decoder", True, "is_decoder"),
     ("chinese_clip", "text_config.hidden_act", "relu", "hidden_act"),
