@@ -56,11 +56,20 @@ def _info(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _source(source: str) -> tuple[str, str | None]:
+    """As in MODELS. On a command line a folder needs no "./" before it."""
+    from .checkpoints.registry import is_known
+
+    if Path(source).is_dir() and not is_known(source):
+        return f"local-dir:{source}", None
+    return name_and_tag(source)
+
+
 def _describe(settings: Settings, arguments: argparse.Namespace) -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: nothing is to be downloaded
     from .runtime.describing import describe
 
-    facts = describe(*name_and_tag(arguments.source), settings.cache_dir)
+    facts = describe(*_source(arguments.source), settings.cache_dir)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
@@ -75,7 +84,7 @@ def _convert(settings: Settings, arguments: argparse.Namespace) -> int:
     from .runtime.convert import convert
 
     folder = Path(arguments.directory)
-    checkpoint = convert(*name_and_tag(arguments.source), folder, cache_dir=settings.cache_dir)
+    checkpoint = convert(*_source(arguments.source), folder, cache_dir=settings.cache_dir)
     if checkpoint.warning:
         print(f"openclip-api: {checkpoint.warning}", file=sys.stderr)
     if arguments.json:

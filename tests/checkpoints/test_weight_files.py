@@ -22,7 +22,6 @@ from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.safetensors import is_safetensors, write_safetensors
 from openclip_api.checkpoints.weight_files import read_weights, weights_sha256
-from openclip_api.checkpoints.weights import Weights
 from openclip_api.errors import CorruptCheckpoint, StartupError, UnsupportedModel
 
 from ..golden import MODELS, TEXTS, arrays
@@ -293,7 +292,7 @@ def test_a_folder_with_shards_is_not_taken_for_its_first_shard(tmp_path: Path):
         old.unlink()
     keys = list(whole.tensors())
     for place, file in enumerate(SHARDS):
-        write_safetensors(Weights({key: whole[key] for key in keys[place::2]}), folder / file)
+        write_safetensors({key: whole[key] for key in keys[place::2]}, folder / file)
     write_index(folder, {key: SHARDS[place % 2] for place, key in enumerate(keys)})
     with closing(load(f"local-dir:{folder}", precision="fp32")) as embedder:
         vectors = embedder.embed_texts(TEXTS["models"])
@@ -304,7 +303,7 @@ def test_a_folder_with_shards_is_not_taken_for_its_first_shard(tmp_path: Path):
 def test_what_is_written_as_safetensors_is_the_same(tmp_path: Path):
     for form in ("training", "torchscript", "legacy", "sharded"):
         weights = read_weights(find(f"local-dir:{MODELS[form]}").weights)
-        write_safetensors(weights, tmp_path / "a.safetensors")
+        write_safetensors(weights.tensors(), tmp_path / "a.safetensors")
         again = read_weights(tmp_path / "a.safetensors").tensors()
 
         assert is_safetensors(tmp_path / "a.safetensors")

@@ -44,7 +44,7 @@ Report = Callable[[str, int, int], None]
 
 WAYS_OUT = (
     "three things work without a hub: the built-in model (MODEL_NAME=emoji), a folder "
-    "(MODEL_NAME=local-dir:/path with open_clip_config.json and a .safetensors file), "
+    "(MODEL_NAME=local-dir:/path with its config and weights), "
     "or a cache filled elsewhere (HF_HOME or CACHE_DIR)"
 )
 

@@ -20,19 +20,19 @@ def hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Repor
     repo = config.tokenizer.hf_tokenizer_name
     if repo is None:
         return None
-    revision = None
+    revision, folder = None, None
     for name in TOKENIZER_FILES:
+        path: Path | None
         try:
             path = hub.download(repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=check_braces)
         except hub.NoSuchFile as error:
-            older = _vocabulary(repo, cache_dir, report) if name == TOKENIZER_FILES[0] else None
-            if older is None:
+            path = _vocabulary(repo, cache_dir, report) if name == TOKENIZER_FILES[0] else None
+            if path is None:
                 raise UnsupportedModel(
                     f"tokenizer {error}; only tokenizers saved as tokenizer.json or vocab.txt are read"
                 ) from error
-            path = older
-        revision = hub.commit(path)
-    return path.parent
+        revision, folder = hub.commit(path), path.parent
+    return folder
 
 
 def _vocabulary(repo: str, cache_dir: Path | None, report: hub.Report) -> Path | None:

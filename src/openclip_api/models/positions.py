@@ -41,7 +41,7 @@ def image_positions(w: Weights, key: str, grid: int, width: int, *, tokens_befor
     matrix = _antialiased_bicubic(old_grid, grid)
     square = patches.reshape(old_grid, old_grid, width).astype(np.float64)
     resized = np.einsum("ik,jl,klw->ijw", matrix, matrix, square, optimize=True).reshape(grid * grid, width)
-    return constant(np.concatenate([before, resized.astype(np.float32)]).reshape(wanted))
+    return constant(np.ascontiguousarray(np.concatenate([before, resized.astype(np.float32)]).reshape(wanted)))
 
 
 def text_positions(w: Weights, key: str, length: int, width: int) -> Node:
@@ -49,7 +49,7 @@ def text_positions(w: Weights, key: str, length: int, width: int) -> Node:
     table = w[key]
     if table.shape == (length, width) or table.ndim != 2 or table.shape[1] != width or not len(table):
         return constant(w.tensor(key, length, width))
-    return constant((_linear(len(table), length) @ as_float32(table)).astype(np.float32))
+    return constant(np.ascontiguousarray(_linear(len(table), length) @ as_float32(table), np.float32))
 
 
 def _antialiased_bicubic(old: int, new: int) -> Matrix:
