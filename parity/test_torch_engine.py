@@ -13,13 +13,14 @@ import torch
 from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.engines.torch import TorchEngine
-from openclip_api.errors import InvalidSetting
+from openclip_api.errors import InvalidSetting, UnsupportedModel
 
 from . import torch_forms
 from .conftest import Agree
 from .random_models import save_random_model
 from .reference import Reference
 from .samples import BATCH_OF_TEXTS, batch_of_images
+from .transformers_models import SIZE, Case, bert_tokenizer, save, xlm_tokenizer
 
 CONFIG = {
     "embed_dim": 24,
@@ -62,6 +63,26 @@ def test_both_engines_give_the_same_vectors(tmp_path: Path, agree: Agree) -> Non
     with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
         assert ours.info.engine == "openvino"
         agree("torch against openvino / image", ours._engine.encode_images(pixels), engine.encode_images(pixels))
+
+
+def test_transformers_layout_runs_on_torch_too(tmp_path: Path, agree: Agree) -> None:
+    """It is written as open_clip's for that: this proves the config and the names as well."""
+    folder = save(Case(), tmp_path / "clip")
+    engine = TorchEngine(find(f"local-dir:{folder}"), "cpu", "fp32")
+    pixels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+        ids = np.stack([ours._tokenizer(text).ids for text in BATCH_OF_TEXTS])
+        agree("torch, transformers / image", engine.encode_images(pixels), ours._engine.encode_images(pixels))
+        agree("torch, transformers / text", engine.encode_texts(ids), ours._engine.encode_texts(ids))
+
+
+@pytest.mark.parametrize(
+    "case", [Case("ChineseCLIP", tokenizer=bert_tokenizer), Case("AltCLIP", tokenizer=xlm_tokenizer)]
+)
+def test_what_open_clip_has_no_tower_for_is_refused_on_torch(case: Case, tmp_path: Path) -> None:
+    folder = save(case, tmp_path / "model")
+    with pytest.raises(UnsupportedModel, match="open_clip takes a BERT text tower"):
+        TorchEngine(find(f"local-dir:{folder}"), "cpu", "fp32")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one here")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,14 @@ import pytest
 import torch
 
 from openclip_api import load
+from openclip_api.checkpoints.checkpoint import find
+from openclip_api.inputs.tokenizer import build_tokenizer
+from openclip_api.models.architecture import vocab_size
 
 from .conftest import Agree, worst
 from .images import files
 from .samples import BATCH_OF_TEXTS, photographs
+from .texts import NASTY, long_texts, random_texts
 from .transformers_models import (
     IMAGES,
     LONGEST,
@@ -42,33 +47,9 @@ LEAST_COSINE = 0.9999
 MASK: dict[str, Any] = {"padding": "max_length"}  # SigLIP was trained on texts that are filled up, without a mask
 
 
-def configured(**changes: Any) -> Any:
-    """Change config.json: a path with dots → the value."""
-
-    def change(folder: Path) -> None:
-        path = folder / "config.json"
-        written = json.loads(path.read_text())
-        for key, value in changes.items():
-            section = written
-            *parents, last = key.split("__")
-            for parent in parents:
-                section = section.setdefault(parent, {})
-            section[last] = value
-        path.write_text(json.dumps(written))
-
-    return change
-
-
-def inside(prefix: str) -> Any:
-    """Save the weights as a part of a larger model."""
-
-    def change(folder: Path) -> None:
-        from safetensors.torch import load_file, save_file
-
-        path = folder / "model.safetensors"
-        save_file({prefix + name: tensor for name, tensor in load_file(path).items()}, path, {"format": "pt"})
-
-    return change
+def cased(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"do_lower_case": False}))
 
 
 CASES: dict[str, Case] = {
@@ -106,8 +87,18 @@ CASES: dict[str, Case] = {
     ),
     "chinese_clip": Case("ChineseCLIP", tokenizer=bert_tokenizer, text={"layer_norm_eps": 1e-3}),
     "chinese_clip_vocabulary": Case("ChineseCLIP", tokenizer=bert_tokenizer, changed=vocabulary_files),
+    "chinese_clip_cased": Case("ChineseCLIP", tokenizer=bert_tokenizer, changed=cased),
     "altclip": Case("AltCLIP", tokenizer=xlm_tokenizer, text={"project_dim": 40, "layer_norm_eps": 1e-3}),
 }
+
+
+# Each of another kind of tokenizer, or of its files.
+TOKENIZERS = ("clip", "clip_old_files", "metaclip_2", "siglip", "siglip_2", "chinese_clip_vocabulary",
+              "chinese_clip_cased", "altclip")  # fmt: skip
+ALL_IMAGES = ("clip", "clip_larger_resize", "siglip")  # files of each format and mode; for the others a few
+
+
+SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,7 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     reference = saved.reference
-    images = [*photographs(), *files(300, 200).values()]
+    images = [*photographs(), *(files(300, 200).values() if saved.name in ALL_IMAGES else ())]
     with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
         texts = reference.embed_texts(BATCH_OF_TEXTS)
         agree(f"transformers / {saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), texts)
@@ -140,3 +131,17 @@ def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
         agree(f"transformers / {saved.name} / image", vectors, same_pixels)
         if precision == "fp32":
             assert worst(vectors, reference.embed_images(images))[0] >= LEAST_COSINE
+
+
+def test_ids(saved: Saved) -> None:
+    if saved.name not in TOKENIZERS:
+        pytest.skip("another case has the same tokenizer")
+    texts = [*NASTY, *random_texts(300, seed=1), *long_texts(30, seed=2)]
+    texts = [text for text in texts if text.isascii() or not SURROGATES.search(text)]  # which its tokenizers refuse
+    checkpoint = find(f"local-dir:{saved.folder}")
+    length = checkpoint.config.tokenizer.context_length
+    ours = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
+    padded = {"padding": "max_length", "truncation": True, "max_length": length}
+    expected = saved.reference.processor(text=texts, **padded)["input_ids"]
+    wrong = [text for text, ids in zip(texts, expected, strict=True) if not np.array_equal(ours(text).ids, ids)]
+    assert not wrong

@@ -74,12 +74,17 @@ def sentencepiece_model() -> bytes:
     return model.getvalue()
 
 
+def sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """What T5's class makes of a spiece.model: the tokenizer.json that lies beside open_clip's SigLIP weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spiece.model").write_bytes(sentencepiece_model())
+    return transformers.T5Tokenizer.from_pretrained(folder)
+
+
 def siglip_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Like google/siglip-base-patch16-224's, which takes all punctuation away. tokenizer.json is what T5's class makes
     of the same spiece.model."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "spiece.model").write_bytes(sentencepiece_model())
-    transformers.T5Tokenizer.from_pretrained(folder).save_pretrained(folder / "t5")
+    sentencepiece_tokenizer(folder).save_pretrained(folder / "t5")
     shutil.copy(folder / "t5" / "tokenizer.json", folder)
     return transformers.SiglipTokenizer(
         str(folder / "spiece.model"), model_input_names=["input_ids"], model_max_length=LONGEST

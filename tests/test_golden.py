@@ -14,7 +14,7 @@ from openclip_api import Embedder, load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.inputs.tokenizer import build_tokenizer
 
-from .golden import IMAGES, MODELS, TEXTS, TRANSFORMERS, arrays
+from .golden import FOLDERS, IMAGES, TEXTS, arrays
 
 # Pillow's advice to whoever drops an alpha channel, which the reference does
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -23,9 +23,6 @@ HAS_BF16 = "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 BF16 = pytest.param("bf16", marks=[pytest.mark.slow, pytest.mark.skipif(not HAS_BF16, reason="no bf16")])
 LEAST_COSINE = {"fp32": 0.99999, "bf16": 0.999}
 MOST_DISTANCE = {"fp32": 1e-5, "bf16": 0.05}  # of the vector's length: a cosine is blind to scale
-
-
-FOLDERS = MODELS | {f"transformers_{name}": path for name, path in TRANSFORMERS.items()}
 
 
 @pytest.fixture(scope="module", params=FOLDERS)

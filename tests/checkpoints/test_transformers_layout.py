@@ -18,6 +18,7 @@ from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.transformers_config import open_clip_config
 from openclip_api.checkpoints.transformers_keys import joined
 from openclip_api.errors import CorruptCheckpoint, StartupError, UnknownModel, UnsupportedModel
+from openclip_api.models.build import build_towers
 
 from ..golden import MODELS, TRANSFORMERS
 
@@ -134,6 +135,30 @@ def test_each_tensor_has_its_place(copy: Copy, name: str) -> None:
             load(f"local-dir:{folder}")
 
 
+def test_two_tensors_of_one_name_are_refused(copy: Copy) -> None:
+    folder = copy("clip")
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    again = {key.replace("layers", "layer"): tensor for key, tensor in tensors.items() if "vision_model.enc" in key}
+    save_file(tensors | again, path)
+    with pytest.raises(CorruptCheckpoint, match=r"two tensors that are 'visual\.transformer"):
+        load(f"local-dir:{folder}")
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_tensors_of_no_dimensions_are_refused_in_one_line(copy: Copy, name: str) -> None:
+    folder = copy(name)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    for key in [key for key in tensors if "layers.1" not in key and "layer.1" not in key and "logit" not in key]:
+        save_file(tensors | {key: np.zeros((), np.float32)}, path)
+        checkpoint = find(f"local-dir:{folder}")
+        weights = checkpoint.read()
+        with pytest.raises(CorruptCheckpoint, match="tensor") as caught:
+            build_towers(checkpoint.config, checkpoint.preprocess, weights)
+        assert "\n" not in str(caught.value)
+
+
 REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "model_type", "clip_text_model", "a text tower alone: the image tower is missing"),
     ("clip", "model_type", "clip_vision_model", "an image tower alone: the text tower is missing"),
@@ -149,6 +174,10 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "text_config.eos_token_id", [1, 2], "eos_token_id"),
     ("clip", "text_config.max_position_embeddings", "77", "text_config.max_position_embeddings '77'"),
     ("clip", "text_config.vocab_size", -3, "text_config.vocab_size -3"),
+    ("clip", "text_config.vocab_size", "x", "text_config.vocab_size 'x'"),
+    ("clip", "text_config.eos_token_id", 10**9, "expected one id below vocab_size, 400"),
+    ("clip", "text_config.hidden_act", ["gelu"], "hidden_act"),
+    ("clip", "text_config.layer_norm_eps", -1, "layer_norm_eps -1"),
     ("clip", "vision_config.num_channels", 1, "num_channels 1: expected 3"),
     ("clip", "vision_config.image_size", [64, 32], "image_size"),
     ("clip", "vision_config.patch_size", [16, 16], "patch_size"),
@@ -159,7 +188,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("siglip", "vision_config.vision_use_head", False, "vision_use_head is false"),
     ("siglip", "text_config.projection_size", 33, "projection_size 33: the image tower gives 32"),
     ("siglip", "vision_config.hidden_act", "quick_gelu", "not built for SigLIP"),
-    ("siglip", "vision_config.num_hidden_layers", 3, "has 2 layers, its config asks for 3"),
+    ("siglip", "vision_config.num_hidden_layers", 1, "has 2 layers, its config asks for 1"),
+    ("siglip", "vision_config.num_hidden_layers", 3, "blocks.2.mlp.fc1.weight', which its config asks for"),
     ("chinese_clip", "text_config.position_embedding_type", "relative_key", "position_embedding_type"),
     ("chinese_clip", "text_config.is_decoder", True, "is_decoder"),
     ("chinese_clip", "text_config.hidden_act", "relu", "hidden_act"),
@@ -183,6 +213,8 @@ IMAGES_REFUSED: list[tuple[str, Any, str]] = [
     ("do_pad", True, "do_pad is not supported"),
     ("resample", 1, "resample 1"),
     ("resample", "bicubic", "resample 'bicubic'"),
+    ("resample", [3], r"resample \[3\]"),
+    ("do_rescale", "no", "do_rescale 'no': expected true or false"),
     ("size", {"longest_edge": 64}, "size {'longest_edge': 64}"),
     ("size", {"shortest_edge": 64, "longest_edge": 90}, "size"),
     ("size", {"height": 64, "width": 32}, "size"),
@@ -320,3 +352,45 @@ def test_joined_tensors_are_those_of_open_clip_s_file() -> None:
 def test_what_open_clip_has_no_tower_for_is_not_converted(name: str) -> None:
     with pytest.raises(UnsupportedModel, match="open_clip"):
         open_clip_config(find(f"local-dir:{TRANSFORMERS[name]}").config)
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "value"),
+    [
+        ("clip", "text_config.eos_token_id", 7),
+        ("clip", "text_config.eos_token_id", 2),
+        ("clip", "text_config.num_attention_heads", 3),
+        ("clip", "vision_config.num_attention_heads", 2),
+        ("clip", "vision_config.layer_norm_eps", 1e-2),
+        ("clip", "text_config.layer_norm_eps", 1e-2),
+        ("siglip", "vision_config.num_attention_heads", 2),
+        ("siglip", "vision_config.layer_norm_eps", 1e-2),
+        ("siglip", "vision_config.hidden_act", "gelu"),
+        ("siglip", "text_config.hidden_act", "gelu"),
+        ("chinese_clip", "text_config.layer_norm_eps", 1e-2),
+        ("chinese_clip", "text_config.num_attention_heads", 3),
+        ("chinese_clip", "text_config.pad_token_id", 3),
+        ("chinese_clip", "vision_config.hidden_act", "gelu"),
+    ],
+)
+def test_each_fact_of_config_json_has_its_effect(copy: Copy, name: str, where: str, value: Any) -> None:
+    folder = copy(name)
+    expected = vectors(folder)
+    change(folder / "config.json", where, value)
+    with pytest.raises(AssertionError):
+        assert_same(vectors(folder), expected)
+
+
+@pytest.mark.parametrize("form", ["tokenizer.json", "vocab.txt"])
+def test_bert_s_tokenizer_obeys_its_config(copy: Copy, form: str) -> None:
+    """transformers' class does, whatever normaliser a tokenizer.json has."""
+    folder = copy("chinese_clip")
+    if form == "vocab.txt":
+        vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+        (folder / form).write_text("\n".join(sorted(vocabulary, key=vocabulary.get)))
+        (folder / "tokenizer.json").unlink()
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as lower:
+        assert lower.embed_texts(["A CAT"]).tolist() == lower.embed_texts(["a cat"]).tolist()
+    change(folder / "tokenizer_config.json", "do_lower_case", False)
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as cased:
+        assert cased.embed_texts(["A CAT"]).tolist() != cased.embed_texts(["a cat"]).tolist()

@@ -187,15 +187,17 @@ def _whole(where: str, section: Section, key: str, least: int = 1) -> int:
 
 def _activation(where: str, section: Section) -> str:
     name = section.get("hidden_act")
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise UnsupportedModel(f"{where}.hidden_act {shown(name)}: expected one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[str(name)]
+    return ACTIVATIONS[name]
 
 
 def _eps(where: str, section: Section) -> float:
     eps = as_number(section.get("layer_norm_eps"))
-    if eps is None:
-        raise CorruptCheckpoint(f"{where}.layer_norm_eps {shown(section.get('layer_norm_eps'))}: expected a number")
+    if eps is None or eps <= 0:
+        raise CorruptCheckpoint(
+            f"{where}.layer_norm_eps {shown(section.get('layer_norm_eps'))}: expected a number above 0"
+        )
     return eps
 
 
@@ -235,10 +237,13 @@ def _both_quick(image: Section, text: Section) -> bool:
 
 def _pooling(kind: str, text: Section) -> dict[str, Any]:
     """CLIPTextModel takes an end of text that is said to be 2 for the highest id: so wrote versions before 4.32."""
-    eos = as_whole_number(text["eos_token_id"], 0)
+    vocab_size = _whole("text_config", text, "vocab_size")
+    eos = as_whole_number(text["eos_token_id"], 0, vocab_size - 1)
     if eos is None:
-        raise UnsupportedModel(f"text_config.eos_token_id {shown(text['eos_token_id'])}: expected one id")
-    highest = eos == text["vocab_size"] - 1 or (eos == 2 and kind == "clip")
+        raise UnsupportedModel(
+            f"text_config.eos_token_id {shown(text['eos_token_id'])}: expected one id below vocab_size, {vocab_size}"
+        )
+    highest = eos == vocab_size - 1 or (eos == 2 and kind == "clip")
     return {"pool_type": "argmax"} if highest else {"pool_type": "eos", "eos_id": eos}
 
 

@@ -82,9 +82,12 @@ def _translated(facts: Section, image_size: int) -> PreprocessConfig:
     unknown = [key for key in facts.keys() - FLAGS.keys() - CLIP.keys() - NO_PART if facts[key]]
     if unknown:
         raise UnsupportedModel(f"{sorted(unknown)[0]} is not supported")
+    for flag in (*(name for name in FLAGS if name != "rescale_factor"), "do_center_crop"):
+        if not isinstance(facts[flag], bool):
+            raise UnsupportedModel(f"{flag} {shown(facts[flag])}: expected true or false")
     if not facts["do_resize"]:
         raise UnsupportedModel("do_resize is false: images of all sizes are served")
-    if facts["resample"] not in INTERPOLATIONS:
+    if type(facts["resample"]) is not int or facts["resample"] not in INTERPOLATIONS:
         raise UnsupportedModel(f"resample {shown(facts['resample'])}: expected 2 (bilinear) or 3 (bicubic)")
     squash, resized = _size("size", facts["size"], bool(facts["default_to_square"]))
     crop = _size("crop_size", facts["crop_size"], True)[1] if facts["do_center_crop"] else resized

@@ -108,9 +108,12 @@ def _renamed(w: Weights, names: list[str], config: ModelConfig) -> dict[str, Ten
         if name.startswith(NEVER_READ):
             continue
         if LAYER.match(name):
-            tensors[_in_layer(name, table)] = w[name]
+            renamed = {_in_layer(name, table): w[name]}
         else:
-            tensors |= _outside_layers(name, w[name], table, config.tokenizer.context_length)
+            renamed = _outside_layers(name, w[name], table, config.tokenizer.context_length)
+        if twice := tensors.keys() & renamed.keys():
+            raise CorruptCheckpoint(f"{w.source} has two tensors that are {min(twice)!r} by open_clip's names")
+        tensors |= renamed
     return tensors
 
 
@@ -149,6 +152,8 @@ def _in_layer(name: str, table: Mapping[str, str]) -> str:
 
 
 def _outside_layers(name: str, tensor: Tensor, table: Mapping[str, str], length: int) -> dict[str, Tensor]:
+    if tensor.ndim == 0:
+        return {_start_replaced(name, table): tensor}
     head, _, kind = name.partition("vision_model.head.attention.in_proj_")
     if not head and kind:  # torch.nn.MultiheadAttention has the rows of the query first, timm's pooling has them apart
         width = len(tensor) // 3
@@ -159,7 +164,7 @@ def _outside_layers(name: str, tensor: Tensor, table: Mapping[str, str], length:
             return {"visual.proj": np.ascontiguousarray(tensor.T)}
         case "text_projection.weight" if name not in table:
             return {"text_projection": np.ascontiguousarray(tensor.T)}
-        case "text_model.embeddings.position_embedding.weight":
+        case "text_model.embeddings.position_embedding.weight" if "text_model.final_layer_norm." in table:
             # A tokenizer that cuts texts shorter leaves the last positions without a use.
             prefix = table["text_model.final_layer_norm."].removesuffix("ln_final.")
             return {f"{prefix}positional_embedding": tensor[:length]}

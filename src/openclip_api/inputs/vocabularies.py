@@ -5,6 +5,7 @@ Source: transformers/models/clip/tokenization_clip.py, CLIPTokenizer; bert/token
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,13 @@ BERTS_SPECIALS = (UNKNOWN, "[SEP]", "[PAD]", "[CLS]", "[MASK]")
 def read_vocabulary(folder: Path) -> tokenizers.Tokenizer:
     """Raises UnknownModel, UnsupportedModel, CorruptCheckpoint, and what the library raises for a damaged file."""
     form = tokenizer_form(folder)
+    settings = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+    settings = settings if isinstance(settings, dict) else {}
     if form == ("tokenizer.json",):
-        return tokenizers.Tokenizer.from_file(str(folder / form[0]))
-    settings: Any = read_json(folder / SETTINGS) if (folder / SETTINGS).is_file() else {}
+        tokenizer = tokenizers.Tokenizer.from_file(str(folder / form[0]))
+        if isinstance(tokenizer.normalizer, normalizers.BertNormalizer):  # BertTokenizer obeys its config in this
+            tokenizer.normalizer = _bert_normalizer(settings, tokenizer.normalizer)
+        return tokenizer
     tokenizer = _bert(folder, settings) if form == ("vocab.txt",) else _clip(folder)
     _add_tokens(folder, tokenizer)
     return tokenizer
@@ -55,16 +60,21 @@ def _clip(folder: Path) -> tokenizers.Tokenizer:
     return tokenizer
 
 
-def _bert(folder: Path, settings: Any) -> tokenizers.Tokenizer:
-    settings = settings if isinstance(settings, dict) else {}
+def _bert_normalizer(settings: Mapping[str, Any], usual: normalizers.BertNormalizer) -> normalizers.BertNormalizer:
+    """`usual`, but for what the tokenizer's config says."""
+    found = {
+        "handle_chinese_chars": settings.get("tokenize_chinese_chars"),
+        "lowercase": settings.get("do_lower_case"),
+        "strip_accents": settings.get("strip_accents"),
+    }
+    known = {name: getattr(usual, name) for name in ("clean_text", *found)}
+    return normalizers.BertNormalizer(**known | {key: value for key, value in found.items() if isinstance(value, bool)})
+
+
+def _bert(folder: Path, settings: Mapping[str, Any]) -> tokenizers.Tokenizer:
     path = folder / "vocab.txt"
     tokenizer = tokenizers.Tokenizer(models.WordPiece.from_file(str(path), unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=settings.get("tokenize_chinese_chars", True) is not False,
-        strip_accents=settings.get("strip_accents"),
-        lowercase=settings.get("do_lower_case", True) is not False,
-    )
+    tokenizer.normalizer = _bert_normalizer(settings, normalizers.BertNormalizer())
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     start, end = (_id(path, tokenizer, token) for token in ("[CLS]", "[SEP]"))

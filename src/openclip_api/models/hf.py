@@ -173,8 +173,9 @@ def _is_file(path: Path) -> bool:
 
 
 def _pooler(section: Section, encoder: EncoderConfig) -> str:
-    """Where the config says null: open_clip/hf_configs.py, arch_dict."""
-    usual = "mean_pooler" if type(encoder) is RobertaConfig else "cls_pooler"
+    """Where the config says null: open_clip/hf_configs.py, arch_dict. BERT's is cls_pooler there, but without the dense
+    layer, which only a config that names it gets (open_clip/hf_model.py, HFTextEncoder, uses_transformer_pooler)."""
+    usual = "mean_pooler" if type(encoder) is RobertaConfig else "cls_last_hidden_state_pooler"
     pooler: str = section.get("hf_pooler_type", "mean_pooler") or usual
     one_of(pooler, ("mean_pooler", "cls_pooler", "cls_last_hidden_state_pooler"), "text_cfg.hf_pooler_type")
     return pooler

@@ -92,8 +92,10 @@ def siglip(pixels: Node, model: ModelConfig, w: Weights) -> Node:
     """pixels float32 [B, 3, size, size], normalised → [B, W]. `w` holds the keys below "visual."."""
     config, trunk = read_flags(model.vision, SiglipConfig, "vision_cfg"), w.at("trunk.")
     activation = one_of(config.activation, ("none", "tanh"), "vision_cfg.activation")
+    trunk.tensor("norm.weight", config.width)
     trunk.tensor("patch_embed.proj.weight", config.width, 3, config.patch_size, config.patch_size)
-    trunk.tensor("attn_pool.mlp.fc1.weight", config.mlp_width, config.width)
+    for mlp_of in ("attn_pool", *(f"blocks.{i}" for i in range(config.layers))):
+        trunk.tensor(f"{mlp_of}.mlp.fc1.weight", config.mlp_width, config.width)
     if (found := trunk.count("blocks.{}.norm1.weight")) != config.layers:
         raise CorruptCheckpoint(f"the image tower has {found} layers, its config asks for {config.layers}")
     variant = TimmVitVariant(config.heads, gelu_tanh if activation == "tanh" else gelu, eps=config.eps)

@@ -37,6 +37,8 @@ def convert(
         raise InvalidSetting(f"{directory} is not empty: name a folder that is not there yet")
     with refusing(name):
         checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
+        if checkpoint.preprocess.resized_size:
+            raise UnsupportedModel("its images are resized to more than is cropped, which no preprocess_cfg can say")
         with suppress(UnsupportedModel):  # what has no graph here may be a model of open_clip's all the same
             build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
     with _replacing(directory) as folder:
