@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,9 +42,38 @@ PROJECTED = {"hidden_size": 32, "num_attention_heads": 4}  # SigLIP's text tower
 
 
 def clip_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Like openai/clip-vit-base-patch32's. Its end of text pads as well, and is no token of the highest id here."""
-    empty = transformers.CLIPTokenizer(model_max_length=LONGEST)
-    return empty.train_new_from_iterator(CORPUS, VOCAB_SIZE, show_progress=False)
+    """Like openai/clip-vit-base-patch32's. Its end of text pads as well, and is no token of the highest id here.
+
+    The library's trainer numbers the letters at a word's end in another order each time, so the merges are found here.
+    """
+    backend = transformers.CLIPTokenizer().backend_tokenizer
+    texts = (backend.normalizer.normalize_str(text) for text in CORPUS)
+    found = Counter(word for text in texts for word, _ in backend.pre_tokenizer.pre_tokenize_str(text))
+    words = {(*word[:-1], f"{word[-1]}</w>"): count for word, count in found.items()}
+    letters = sorted({letter for word in found for letter in word})
+    vocabulary = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
+    merges: list[tuple[str, str]] = []
+    while len(vocabulary) < VOCAB_SIZE:
+        pairs: Counter[tuple[str, str]] = Counter()
+        for word, count in words.items():
+            for pair in itertools.pairwise(word):
+                pairs[pair] += count
+        left, right = max(pairs, key=lambda pair: (pairs[pair], pair))
+        merges.append((left, right))
+        vocabulary.append(left + right)
+        words = {_merged(word, left, right): count for word, count in words.items()}
+    ids = {token: number for number, token in enumerate(vocabulary)}
+    return transformers.CLIPTokenizer(vocab=ids, merges=merges, model_max_length=LONGEST)
+
+
+def _merged(word: tuple[str, ...], left: str, right: str) -> tuple[str, ...]:
+    symbols: list[str] = []
+    for symbol in word:
+        if symbols and symbols[-1] == left and symbol == right:
+            symbols[-1] += right
+        else:
+            symbols.append(symbol)
+    return tuple(symbols)
 
 
 def gemma_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
