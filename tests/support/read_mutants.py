@@ -86,7 +86,8 @@ def seeds() -> list[bytes]:
     evil = state_dict({**views, "x": name("os", "system") + b"(" + text("true") + b"tR"})
     files = [archive(content, stored, {"archive/byteorder": b"little"}) for content in (plain, trained, evil)]
     old = {"a": tensor("0", 24, shape=[4, 6], stride=[6, 1]), "b": storage("0", 24)}
-    files += [legacy(state_dict(old), {"0": bytes(96)}), legacy(evil, {"0": bytes(96), "1": bytes(16)})]
+    run = {**old, "x": name("os", "system") + b"(" + text("true") + b"tR"}
+    files += [legacy(state_dict(content), {"0": bytes(96)}) for content in (old, run)]
     for form in ("torchscript", "legacy", "training"):
         files += [path.read_bytes() for path in MODELS[form].iterdir() if path.suffix in (".pt", ".bin")]
     return files
