@@ -40,6 +40,19 @@ def save_torchscript(model: torch.nn.Module, folder: Path) -> Path:
     return folder / "ViT-B-32.pt"
 
 
+def save_torchscript_without_places(model: torch.nn.Module, folder: Path) -> Path:
+    """The same, without what tells debuggers where on this machine each line of code was: the file is committed."""
+    path = save_torchscript(model, folder)
+    reader = torch._C.PyTorchFileReader(str(path))
+    names = [name for name in reader.get_all_records() if not name.endswith(".debug_pkl")]
+    records = {name: reader.get_record(name) for name in names if name not in ("version", "byteorder")}
+    writer = torch._C.PyTorchFileWriter(str(path))  # writes the two by itself
+    for name, record in records.items():
+        writer.write_record(name, record, len(record))
+    writer.write_end_of_file()
+    return path
+
+
 def save_legacy(model: torch.nn.Module, folder: Path) -> Path:
     path = folder / "open_clip_pytorch_model.bin"
     torch.save(model.state_dict(), path, _use_new_zipfile_serialization=False)

@@ -192,7 +192,7 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
     ),
     # The same kind of model in each of torch's forms.
     "training": (*SMALL, {"form": torch_forms.save_training_checkpoint}),
-    "torchscript": (*SMALL, {"form": torch_forms.save_torchscript, "dtype": torch.float16}),
+    "torchscript": (*SMALL, {"form": torch_forms.save_torchscript_without_places, "dtype": torch.float16}),
     "legacy": (*SMALL, {"form": torch_forms.save_legacy, "dtype": torch.bfloat16}),
     "sharded": (*SMALL, {"form": torch_forms.save_shards}),
 }  # fmt: skip
