@@ -51,7 +51,7 @@ FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_co
 chaos: .venv/test ## faults and overload, in some eight minutes; writes benchmarks/CHAOS.md
 	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz and not cost' tests/chaos $(FAULTS)
 
-fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_EXAMPLES, FUZZ_SEED
+fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_TORCH_FILES, FUZZ_EXAMPLES, FUZZ_SEED
 	$(BIN)/python -m pytest -m 'not chaos and not cost' -s tests/fuzz
 
 cost: .venv/test ## what hostile requests cost, against a bound; FUZZ_SECONDS, FUZZ_ALL, FUZZ_SIZE, FUZZ_SEED

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from openclip_api.checkpoints.registry import all_pretrained
-from openclip_api.runtime.listing import engine_and_towers
+from openclip_api.runtime.listing import engine_and_towers, form_of_weights
 
 DOCUMENT = Path(__file__).with_name("models.md")
 START, END = "<!-- table: written by docs/write_models.py -->\n", "<!-- end of table -->\n"
@@ -21,12 +21,13 @@ FULL_SIZE = {
 
 
 def table() -> str:
-    lines = ["| name | tag | dim | px | engine | towers | proved | repository |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| name | tag | dim | px | engine | towers | proved | weights | repository |"]
+    lines += ["|---|---|---|---|---|---|---|---|---|"]
     for entry in all_pretrained():
         engine, towers = engine_and_towers(entry.config)
         proved = "full size" if entry.name in FULL_SIZE else "reduced"
         numbers = entry.config.embed_dim, entry.config.image_size
-        cells = (entry.name, entry.tag, *numbers, engine, towers, proved, entry.repo)
+        cells = (entry.name, entry.tag, *numbers, engine, towers, proved, form_of_weights(entry), entry.repo)
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
 

@@ -13,11 +13,13 @@ from open_clip.tokenizer import HFTokenizer
 from openclip_api.checkpoints.config import TokenizerConfig
 from openclip_api.inputs.tokenizer import build_tokenizer
 
-from . import random_tokenizers
+from . import random_tokenizers, transformers_models
 from .texts import NASTY, PATHOLOGICAL, long_texts, random_texts
 
 KINDS = {"wordpiece": {"strip_sep_token": True}, "xlm": {}, "t5": {"clean": "canonicalize"},
-         "roberta": {}, "xlm_roberta": {}, "nllb": {}}  # fmt: skip
+         "roberta": {}, "xlm_roberta": {}, "nllb": {},
+         "gemma_tokenizer": {"clean": "canonicalize"},
+         "sentencepiece_tokenizer": {"clean": "canonicalize"}}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -28,7 +30,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def folder(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp(kind)
-    getattr(random_tokenizers, kind)(path).save_pretrained(path)
+    made = getattr(random_tokenizers, kind, None) or getattr(transformers_models, kind)
+    made(path).save_pretrained(path)
     return path
 
 

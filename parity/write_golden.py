@@ -19,13 +19,14 @@ import transformers
 
 from tests.golden.shrunk import SHRUNK
 
-from . import images, random_tokenizers
+from . import images, random_tokenizers, torch_forms, transformers_models
 from .random_models import save_random_model
 from .reference import Reference, reference_pixels
 from .samples import TEXTS
 from .shrunk import timm_sizes
 from .shrunk_timm import shrunk_vitamin
 from .texts import NASTY
+from .transformers_models import PROJECTED, SIGLIP, Case
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"
 PACKAGES = ("open_clip_torch", "torch", "torchvision", "pillow", "transformers", "tokenizers", "ftfy", "numpy")
@@ -37,6 +38,9 @@ TEXT = {"context_length": 24, "vocab_size": 400, "width": 16, "heads": 2, "layer
 MT5 = {"hf_tokenizer_name": "google/mt5-base"}
 HALVES = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize_mode": "squash"}
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+SMALL = (
+    "t5", {"quick_gelu": True}, {"width": 16, "head_width": 8, "layers": 1}, MT5 | {"layers": 1}, {},
+)  # fmt: skip
 MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]] = {
     # As OpenAI's: the whole vocabulary of CLIP, hence a width of 8.
     "openai": (
@@ -187,6 +191,11 @@ MODELS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any], dict[str, An
         {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bilinear"},
         {"sizes": {"img_size": 48, "embed_dim": 24, "depth": 2}, "dtype": torch.float16},
     ),
+    # The same kind of model in each of torch's forms.
+    "training": (*SMALL, {"form": torch_forms.save_training_checkpoint}),
+    "torchscript": (*SMALL, {"form": torch_forms.save_torchscript_without_places, "dtype": torch.float16}),
+    "legacy": (*SMALL, {"form": torch_forms.save_legacy, "dtype": torch.bfloat16}),
+    "sharded": (*SMALL, {"form": torch_forms.save_shards}),
 }  # fmt: skip
 
 # The encoders that text_cfg names by their path from this repository's root.
@@ -200,6 +209,17 @@ ENCODERS = {
     ),
 }  # fmt: skip
 
+# In transformers' layout. Pillow resizes the images, so that the vectors are equal and not only close.
+HALF: dict[str, Any] = {"dtype": torch.float16}
+TRANSFORMERS: dict[str, tuple[Case, int]] = {  # with the most tokens of a text
+    "clip": (Case(**HALF), transformers_models.LONGEST),
+    "siglip": (
+        Case(**SIGLIP, **HALF, text=PROJECTED, tokenizer=transformers_models.gemma_tokenizer),
+        transformers_models.LONGEST,
+    ),
+    "chinese_clip": (Case("ChineseCLIP", **HALF, tokenizer=transformers_models.bert_tokenizer), 60),
+}
+
 PIXEL_SIZE = 24
 PIXEL_MODES = (("shortest", "bicubic"), ("squash", "bilinear"), ("longest", "bicubic"))
 FILL = 55
@@ -207,7 +227,7 @@ FILL = 55
 
 def main() -> None:
     logging.disable(logging.WARNING)  # that the models made here begin without weights
-    for name in ("images", "models"):
+    for name in ("images", "models", "transformers"):
         shutil.rmtree(GOLDEN / name, ignore_errors=True)
     files = write_images(GOLDEN / "images")
     write_pixels(files)
@@ -215,6 +235,8 @@ def main() -> None:
     for name in MODELS:
         with shrunk_vitamin(*SHRUNK[name], pixels=32) if name in SHRUNK else nullcontext():
             write_model(name, files)
+    for name in TRANSFORMERS:
+        write_transformers_model(name, files)
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     (GOLDEN / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
@@ -257,15 +279,33 @@ def write_model(name: str, files: dict[str, bytes]) -> None:
     folder = GOLDEN / "models" / name
     if name in ENCODERS:
         ENCODERS[name].save_pretrained(folder / "encoder")
-    sizes, saving = saving.get("sizes", {}), {key: saving[key] for key in saving if key != "sizes"}
+    saving = dict(saving)
+    sizes, form = saving.pop("sizes", {}), saving.pop("form", None)
     with tempfile.TemporaryDirectory() as trained, timm_sizes(timm_name, **sizes) if sizes else nullcontext():
         make: Callable[[Path], Any] | None = getattr(random_tokenizers, kind) if kind else None
         tokenizer = make(Path(trained)) if make else None
         save_random_model(folder, config, preprocess_cfg=preprocess, tokenizer=tokenizer, **saving)
         reference = Reference(folder)
+    if form is not None:
+        (folder / "open_clip_model.safetensors").unlink()
+        form(reference.model.to(saving.get("dtype")), folder)
+        reference.model.float()
     np.savez_compressed(
         folder / "expected.npz",
         ids=reference.tokenizer(TEXTS).numpy().astype(np.int32),
+        image_vectors=reference.embed_images(list(files.values())),
+        text_vectors=reference.embed_texts(TEXTS),
+    )
+
+
+def write_transformers_model(name: str, files: dict[str, bytes]) -> None:
+    case, longest = TRANSFORMERS[name]
+    folder = transformers_models.save(case, GOLDEN / "transformers" / name)
+    padded = {"padding": "max_length", "max_length": longest}
+    reference = transformers_models.Reference(folder, "pil", **padded)
+    np.savez_compressed(
+        folder / "expected.npz",
+        ids=reference.tokens(TEXTS)["input_ids"].numpy().astype(np.int32),
         image_vectors=reference.embed_images(list(files.values())),
         text_vectors=reference.embed_texts(TEXTS),
     )

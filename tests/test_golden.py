@@ -1,4 +1,4 @@
-"""Tiny models: open_clip's ids and vectors, without open_clip."""
+"""Tiny models: open_clip's and transformers' ids and vectors, without either."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from openclip_api import Embedder, load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.inputs.tokenizer import build_tokenizer
 
-from .golden import IMAGES, MODELS, TEXTS, arrays
+from .golden import FOLDERS, IMAGES, TEXTS, arrays
 
 # Pillow's advice to whoever drops an alpha channel, which the reference does
 pytestmark = pytest.mark.filterwarnings("ignore:Palette images with Transparency")
@@ -25,9 +25,9 @@ LEAST_COSINE = {"fp32": 0.99999, "bf16": 0.999}
 MOST_DISTANCE = {"fp32": 1e-5, "bf16": 0.05}  # of the vector's length: a cosine is blind to scale
 
 
-@pytest.fixture(scope="module", params=MODELS)
+@pytest.fixture(scope="module", params=FOLDERS)
 def folder(request: pytest.FixtureRequest) -> Path:
-    return MODELS[request.param]
+    return FOLDERS[request.param]
 
 
 @pytest.fixture(scope="module", params=["fp32", BF16])

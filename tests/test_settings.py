@@ -34,6 +34,26 @@ def test_another_model_derives_its_id_and_tag():
     assert read_settings(model_name="ViT-L-14", model_id="mine").served_model_id == "mine"
 
 
+def test_the_default_model_in_any_case_has_its_tag():
+    for name in ("vit-b-32", "VIT_B_32"):
+        assert read_settings(model_name=name).tag == "laion2b_s34b_b79k"
+    assert (
+        read_settings(model_name="ViT-B/32").tag is None
+    )  # OpenAI's spelling: whoever types it may mean their weights
+
+
+def test_models_are_names_with_tags_files_or_repositories():
+    models = "ViT-B-32:openai,ViT-L-14:openai:/x/a.pt,RN50:/x/b.pt,openai/clip-vit-base-patch32,/x/c:d,hf-hub:a/b@c"
+    assert [model[:2] for model in read_settings(models=models).served_models.values()] == [
+        ("ViT-B-32", "openai"),
+        ("ViT-L-14", "openai:/x/a.pt"),
+        ("RN50", "/x/b.pt"),
+        ("openai/clip-vit-base-patch32", None),
+        ("/x/c:d", None),
+        ("hf-hub:a/b@c", None),
+    ]
+
+
 def test_flag_beats_environment_beats_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path):
     (tmp_path / ".env").write_text("PORT=1\nMODEL_ID=from-file\nLOG_LEVEL=error\nUNKNOWN=x\n")
     assert read_settings().port == 1

@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info | quantize | embed | index | search."""
+"""The command line: openclip-api serve | models | info | convert | quantize | embed | index | search."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import __version__
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
 from .errors import MissingExtra, RunError, StartupError
 from .search.options import IndexOptions, SearchOptions, add_index_arguments, add_search_arguments
-from .settings import Settings, read_settings
+from .settings import Settings, name_and_tag, read_settings
 
 if TYPE_CHECKING:
     from .runtime.embedder import Embedder
@@ -47,10 +47,50 @@ def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
     _exit(run(settings))
 
 
-def _info(settings: Settings, _: argparse.Namespace) -> int:
+def _info(settings: Settings, arguments: argparse.Namespace) -> int:
+    if arguments.source:
+        return _describe(settings, arguments)
     embedder = _load_for_one_item(settings)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
     embedder.close()
+    return 0
+
+
+def _source(source: str) -> tuple[str, str | None]:
+    """As in MODELS. On a command line a folder needs no "./" before it."""
+    from .checkpoints.registry import is_known
+
+    if Path(source).is_dir() and not is_known(source):
+        return f"local-dir:{source}", None
+    return name_and_tag(source)
+
+
+def _describe(settings: Settings, arguments: argparse.Namespace) -> int:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: nothing is to be downloaded
+    from .runtime.describing import describe
+
+    facts = describe(*_source(arguments.source), settings.cache_dir)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    for name, value in facts.items():
+        if value is not None:
+            shown = ", ".join(value) if isinstance(value, list) else f"{value:,}" if isinstance(value, int) else value
+            print(f"{name.replace('_', ' ') + ':':<16} {shown}")
+    return 0
+
+
+def _convert(settings: Settings, arguments: argparse.Namespace) -> int:
+    from .runtime.convert import convert
+
+    folder = Path(arguments.directory)
+    checkpoint = convert(*_source(arguments.source), folder, cache_dir=settings.cache_dir)
+    if checkpoint.warning:
+        print(f"openclip-api: {checkpoint.warning}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps({"source": arguments.source, "model_name": f"local-dir:{folder}"}))
+    else:
+        print(f"MODEL_NAME=local-dir:{folder} serves it; open_clip.create_model takes the same name")
     return 0
 
 
@@ -102,6 +142,20 @@ def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
 
 
+SOURCE = "a name, name:tag, name:/path/of/weights, org/repo of a hub, or a folder"
+
+
+def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", nargs="?", help=f"{SOURCE}, or a file: tell what it is without loading it")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_convert_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help=SOURCE)
+    parser.add_argument("directory", help="a folder that is not there yet, or is empty")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
 def _add_quantize_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
     parser.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
@@ -117,7 +171,10 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "serve": Command("start the server", _serve),
-    "info": Command("load the model and print what it is, as JSON", _info),
+    "info": Command(
+        "load the model and print what it is, as JSON; with a source, tell what that is", _info, _add_info_arguments
+    ),
+    "convert": Command("write any checkpoint as a folder of open_clip's layout", _convert, _add_convert_arguments),
     "models": Command("list OpenCLIP's models and their tags", _models, _add_models_arguments),
     "quantize": Command(
         "calibrate the model's int8 form on your own images and texts", _quantize, _add_quantize_arguments

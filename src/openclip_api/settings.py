@@ -55,11 +55,11 @@ class Settings(BaseSettings):
 
     model_name: str = Field(
         DEFAULT_MODEL[0],
-        description="an OpenCLIP name, 'emoji' (built in), hf-hub:org/repo[@revision] or local-dir:/path",
+        description="an OpenCLIP name, 'emoji' (built in), org/repo[@revision] of a hub or local-dir:/path",
     )
     model_pretrained: str | None = Field(
         None,
-        description="a tag of that name, or the path of a .safetensors file "
+        description="a tag of that name, the path of a file with weights, or tag:/path "
         f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
     )
     model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
         if not self.models:
             name = self.model_name if self.tag is None else f"{self.model_name}:{self.tag}"
             return {name: (self.model_name, self.tag, self.served_model_id)}
-        return {model: (*_name_and_tag(model), None) for model in self.models}
+        return {model: (*name_and_tag(model), None) for model in self.models}
 
     @property
     def load_options(self) -> LoadOptions:
@@ -204,21 +204,21 @@ class Settings(BaseSettings):
     @property
     def tag(self) -> str | None:
         """MODEL_PRETRAINED, or the default model's own tag."""
-        if self.model_pretrained is None and self.model_name == DEFAULT_MODEL[0]:
+        if self.model_pretrained is None and self.model_name.replace("_", "-").lower() == DEFAULT_MODEL[0].lower():
             return DEFAULT_MODEL[1]
         return self.model_pretrained
 
     @property
     def served_model_id(self) -> str | None:
         """MODEL_ID; else the original's name for the default model; else None, which means: from the checkpoint."""
-        if self.model_id is None and (self.model_name, self.tag) == DEFAULT_MODEL:
+        if self.model_id is None and self.tag == DEFAULT_MODEL[1] and self.model_name == DEFAULT_MODEL[0]:
             return DEFAULT_MODEL_ID
         return self.model_id
 
 
-def _name_and_tag(model: str) -> tuple[str, str | None]:
-    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names have no tag, and contain colons."""
-    if model.startswith(("hf-hub:", "local-dir:")):
+def name_and_tag(model: str) -> tuple[str, str | None]:
+    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names and paths have no tag, and contain colons."""
+    if model.startswith(("hf-hub:", "local-dir:", "/", "./", "../", "~")) or os.path.exists(model):  # noqa: PTH110 # too long a name is no error
         return model, None
     name, _, tag = model.partition(":")
     return name, tag or None

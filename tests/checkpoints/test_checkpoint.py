@@ -6,11 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from openclip_api.checkpoints.checkpoint import Checkpoint, default_tag, find
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel, UnsupportedModel
+from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel
 
 from .conftest import CONFIG, weights
 
@@ -46,6 +48,22 @@ def test_a_folder(folder: Path):
         tokenizer=None,
         sha256=None,
     )
+
+
+def test_a_folder_needs_no_prefix(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(folder)
+
+    assert find(str(folder)).weights == folder / "open_clip_model.safetensors"
+    assert find("./").weights == Path("open_clip_model.safetensors")
+
+
+def test_model_safetensors_of_another_library_is_not_preferred(folder: Path):
+    """transformers calls its file so; open_clip's own may lie beside it under any name."""
+    (folder / "open_clip_model.safetensors").unlink()
+    (folder / "model.safetensors").write_bytes(save({"vision_model.x": np.zeros(1, np.float32)}))
+    (folder / "my-clip.safetensors").write_bytes(save({"visual.x": np.zeros(1, np.float32)}))
+
+    assert find(f"local-dir:{folder}").weights.name == "my-clip.safetensors"
 
 
 def test_a_folder_in_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -89,10 +107,6 @@ def remove(name: str):
     return lambda folder: (folder / name).unlink()
 
 
-def only(name: str):
-    return lambda folder: (folder / "open_clip_model.safetensors").rename(folder / name)
-
-
 def write(name: str, text: str):
     return lambda folder: (folder / name).write_text(text)
 
@@ -102,9 +116,7 @@ def write(name: str, text: str):
     [
         (remove("open_clip_config.json"), UnknownModel, "open_clip_config.json: no such file"),
         (write("open_clip_config.json", "{"), CorruptCheckpoint, "open_clip_config.json is not JSON"),
-        (remove("open_clip_model.safetensors"), UnknownModel, "has no .safetensors file"),
-        (only("open_clip_pytorch_model.bin"), UnsupportedModel, "only as open_clip_pytorch_model.bin, a pickle"),
-        (only("epoch_32.pt"), UnsupportedModel, "only as epoch_32.pt, a pickle"),
+        (remove("open_clip_model.safetensors"), UnknownModel, "has no weights: a .safetensors, .bin"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_refused(folder: Path, spoil, error: type[OpenClipApiError], message: str):
@@ -139,19 +151,44 @@ def test_a_file_for_a_known_name(folder: Path):
     )
     assert found.weights == path
     assert found.config.quick_gelu
+    assert found.warning is None
+
+
+def test_a_file_for_a_name_whose_tags_differ(folder: Path):
+    """A file does not tell whether it was trained with QuickGELU, or with which mean."""
+    path = folder / "open_clip_model.safetensors"
+    bare = find("ViT-L-14", str(path))
+    openai = find("ViT-L-14", f"openai:{path}")
+    laion = find("ViT-L-14", f"LAION2B-s32b-b82k:{path}")
+
+    assert f"MODEL_PRETRAINED=openai:{path}" in str(bare.warning)
+    assert (bare.config.quick_gelu, bare.preprocess.mean[0]) == (False, 0.48145466)
+    assert (openai.config.quick_gelu, openai.preprocess.mean[0]) == (True, 0.48145466)
+    assert (laion.config.quick_gelu, laion.preprocess.mean[0]) == (False, 0.5)
+    assert openai.warning is laion.warning is None
+    assert bare.weights == openai.weights == laion.weights == path
+    assert openai.model_id == "OpenCLIP-ViT-L-14-open_clip_model"
 
 
 @pytest.mark.parametrize(
     ("name", "tag", "error", "message"),
     [
         ("ViT-B-32", "/nowhere/x.safetensors", UnknownModel, "MODEL_PRETRAINED /nowhere/x.safetensors: no such file"),
-        ("ViT-B-32", __file__, UnsupportedModel, "only .safetensors files are read"),
+        ("ViT-B-32", "/no/such/file.pt", UnknownModel, "MODEL_PRETRAINED /no/such/file.pt: no such file"),
+        ("ViT-B-32", "./weights", UnknownModel, "MODEL_PRETRAINED weights: no such file"),
+        ("ViT-B-32", "~/x.safetensors", UnknownModel, "/x.safetensors: no such file"),
+        ("ViT-B-32", "weights.bin", UnknownModel, "MODEL_PRETRAINED weights.bin: no such file"),
+        ("ViT-B-32", "openai:/no/such.pt", UnknownModel, "MODEL_PRETRAINED /no/such.pt: no such file"),
+        ("ViT-B-32", "nope:/no/such.pt", UnknownModel, "MODEL_PRETRAINED nope:/no/such.pt: no such file"),
+        ("ViT-B-32", "/", UnknownModel, "MODEL_PRETRAINED /: it is a folder: MODEL_NAME=local-dir:/path takes one"),
+        ("/no/such/folder", None, UnknownModel, "MODEL_NAME /no/such/folder: no such folder"),
+        (__file__, None, UnknownModel, "is a file: set MODEL_NAME to its architecture, such as ViT-B-32, and"),
         ("ViT-Q-7", "/nowhere/x.safetensors", UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
         ("ViT-Q-7", None, UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
         ("ViT-B-32", None, UnknownModel, "MODEL_PRETRAINED is not set and ViT-B-32 has several tags: openai, "),
         ("ViT-B-32", "", UnknownModel, "MODEL_PRETRAINED is not set"),
         ("ViT-B-32", "nope", UnknownModel, "'nope' is not a tag of ViT-B-32"),
-        ("ViT-S-32", None, UnknownModel, "ViT-S-32 has no pretrained tag: set MODEL_PRETRAINED to a .safetensors file"),
+        ("ViT-S-32", None, UnknownModel, "ViT-S-32 has no pretrained tag: set MODEL_PRETRAINED to a file with weights"),
         ("hf-hub:", None, UnknownModel, "'' is not the name of a repository"),
         ("hf-hub:a/b/c", None, UnknownModel, "'a/b/c' is not the name of a repository"),
         ("hf-hub:../..", None, UnknownModel, "'../..' is not the name of a repository"),

@@ -119,12 +119,7 @@ def test_a_xet_storage_that_cannot_be_reached(hub: Hub, home: Path):
             "UnknownModel",
             "org/notes has no open_clip_config.json: it is not an OpenCLIP repository",
         ),
-        ("hf-hub:org/bare", "UnknownModel", "org/bare has no safetensors weights (open_clip_model.safetensors, "),
-        (
-            "hf-hub:org/pickle",
-            "UnsupportedModel",
-            "org/pickle has its weights only as open_clip_pytorch_model.bin, a pickle",
-        ),
+        ("hf-hub:org/bare", "UnknownModel", "org/bare has no weights of open_clip's (open_clip_model.safetensors, "),
         ("hf-hub:org/gated", "UnknownModel", "org/gated is gated: accept its terms at "),
     ],
 )
@@ -132,14 +127,12 @@ def test_a_repository_that_does_not_have_it(hub: Hub, home: Path, name: str, err
     config = json.dumps(CONFIG).encode()
     hub.repos["org/notes"] = {"README.md": b"notes"}
     hub.repos["org/bare"] = {"open_clip_config.json": config}
-    hub.repos["org/pickle"] = {"open_clip_config.json": config, "open_clip_pytorch_model.bin": b"PK\x03\x04"}
     hub.repos["org/gated"] = hub.repos[REPO]
     hub.gated.add("org/gated")
     result = start(home, name, HF_ENDPOINT=hub.url)
 
     assert result["error"] == error
     assert message in result["message"]
-    assert hub.downloads(".bin") == []
 
 
 def test_tokens(hub: Hub, home: Path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from openclip_api.checkpoints import registry
@@ -43,9 +45,15 @@ def test_a_repository_that_names_its_file():
 
 @pytest.mark.parametrize(
     ("name", "tag"),
-    [("ViT-B/32", "laion2b_s34b_b79k"), ("ViT-B-32", "laion2b-s34b-b79k"), ("ViT-B-32", "LAION2B_S34B_B79K")],
+    [
+        ("ViT-B/32", "laion2b_s34b_b79k"),
+        ("ViT-B-32", "laion2b-s34b-b79k"),
+        ("ViT-B-32", "LAION2B_S34B_B79K"),
+        ("vit-b-32", "Laion2B-s34B-b79K"),
+        ("VIT_B_32", "laion2b_s34b_b79k"),
+    ],
 )
-def test_the_spellings_that_open_clip_accepts(name: str, tag: str):
+def test_the_spellings_that_are_accepted(name: str, tag: str):
     assert registry.pretrained(name, tag) == registry.pretrained("ViT-B-32", "laion2b_s34b_b79k")
 
 
@@ -71,7 +79,7 @@ def test_an_unknown_tag_is_answered_with_the_names_tags():
 
 
 def test_a_name_without_tags_is_answered_with_the_way_out():
-    with pytest.raises(UnknownModel, match=r"none; give the path of a \.safetensors file"):
+    with pytest.raises(UnknownModel, match="none; give the path of a weights file"):
         registry.pretrained("ViT-S-32", "openai")
 
 
@@ -80,3 +88,53 @@ def test_preprocessing_of_a_bare_name():
     # SigLIP's one tag squashes; the tags of a name whose tags differ say nothing
     assert registry.preprocess_of_name("ViT-B-16-SigLIP")["resize_mode"] == "squash"
     assert registry.preprocess_of_name("ViT-S-32") == {}
+
+
+def test_no_two_names_or_tags_differ_only_in_their_spelling():
+    for name in registry.names():
+        assert registry.canonical_name(name) == name
+        assert registry.canonical_name(name.upper().replace("-", "_")) == name
+        for tag in registry.tags(name):
+            assert registry.canonical_tag(name, tag.upper().replace("_", "-")) == tag
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("clip-vit-base-patch32", "openai/clip-vit-base-patch32"),
+        ("clip-vit-large-patch14-336", "openai/clip-vit-large-patch14-336"),
+        ("openai/clip", "ViT-B-32 with MODEL_PRETRAINED=openai"),
+        ("CLIP", "ViT-B-32 with MODEL_PRETRAINED=openai"),
+        ("siglip", "ViT-B-16-SigLIP "),
+        ("siglip2-base-patch16-224", "google/siglip2-base-patch16-224"),
+        ("clip-ViT-B-32", "sentence-transformers/clip-ViT-B-32"),
+        ("ViT-L/14@336px", "ViT-L-14-336 with MODEL_PRETRAINED=openai"),
+        ("chinese-clip", "OFA-Sys/chinese-clip-vit-base-patch16"),
+    ],
+)
+def test_what_people_call_a_model_is_answered_with_what_to_write(typed: str, meant: str):
+    with pytest.raises(UnknownModel) as raised:
+        registry.architecture(typed)
+
+    assert f"did you mean {meant}" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [("jinaai/jina-clip-v1", "code of its own"), ("Salesforce/blip2-opt-2.7b", "another"), ("dinov2", "no CLIP model")],
+)
+def test_a_model_that_cannot_be_served_is_answered_with_why(typed: str, reason: str):
+    with pytest.raises(UnknownModel, match=reason):
+        registry.architecture(typed)
+
+
+AMBIGUOUS = {"RN50", "RN50x4", "RN50x16", "RN50x64", "RN101", "ViT-B-16", "ViT-B-32", "ViT-bigG-14", "ViT-H-14",
+             "ViT-H-14-378", "ViT-H-14-quickgelu", "ViT-H-14-worldwide", "ViT-L-14", "ViT-L-14-336"}  # fmt: skip
+
+
+def test_the_names_for_which_a_bare_file_is_ambiguous():
+    assert {name for name in registry.names() if registry.ambiguity(name, Path("x.pt"))} == AMBIGUOUS
+    assert "MODEL_PRETRAINED=dfn5b:x.pt" in str(registry.ambiguity("ViT-H-14-quickgelu", Path("x.pt")))
+    assert "write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:x.pt; if it is right, " in str(
+        registry.ambiguity("vit-b-32", Path("x.pt"))
+    )

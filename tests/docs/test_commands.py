@@ -19,6 +19,7 @@ import pytest
 
 from ..support.protocol_pages import ROOT, WRITTEN_URL
 from ..support.server_process import OURS, ServerProcess
+from ..support.tiny_checkpoint import write_tiny_checkpoint
 
 pytestmark = pytest.mark.process
 
@@ -44,13 +45,12 @@ ELSEWHERE = {
     "journalctl -u openclip-api -f": "no systemd",
     "CACHE_DIR=./models MODEL_NAME=ViT-B-32 MODEL_PRETRAINED=laion2b_s34b_b79k openclip-api serve":
         "a download; checkpoints/test_hub.py",
+    "MODEL_NAME=ViT-B-32 MODEL_PRETRAINED=openai:/path/ViT-B-32.pt openclip-api serve":
+        "a file of one's own; checkpoints/test_checkpoint.py",
+    "MODEL_NAME=ViT-L-14 MODEL_PRETRAINED=laion2b_s32b_b82k:/path/epoch_32.pt openclip-api serve":
+        "a file of one's own; checkpoints/test_checkpoint.py",
     "rsync -a ./models/ offline-host:/srv/models/": "another machine",
     "CACHE_DIR=/srv/models HF_HUB_OFFLINE=1 openclip-api serve": "another machine; checkpoints/test_hub.py",
-    "python3 -m venv /tmp/convert": "installs torch",
-    "/tmp/convert/bin/pip install torch safetensors numpy --extra-index-url https://download.pytorch.org/whl/cpu":
-        "installs torch",
-    "/tmp/convert/bin/python - open_clip_pytorch_model.bin open_clip_model.safetensors <<'EOF'": "needs torch",
-    "rm -r /tmp/convert": "what the lines before made",
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
     "pip install '.[search]'": "installs; the tests' own venv has it",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
@@ -80,11 +80,13 @@ FILES = [command for command in HERE if command not in SERVING + ASKING]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's: a photo, a folder of photos, a store of them."""
+    """A reader's: a photo, a folder of photos, a store of them; a model in a folder, and a file of a training."""
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(ROOT / "samples", folder / "samples")
     shutil.copytree(ROOT / "samples", folder / "photos", ignore=shutil.ignore_patterns("unseen", "*.json", "*.py"))
     shutil.copy(ROOT / "tests" / "golden" / "images" / "rgb.jpg", folder / "photo.jpg")
+    write_tiny_checkpoint(folder / "photos-clip")
+    shutil.copy(ROOT / "tests" / "golden" / "models" / "training" / "epoch_3.pt", folder / "photos-clip.pt")
     (folder / ".curlrc").write_text("fail-with-body\n")  # an error status is a failure here
     run("openclip-api index photos/ --store photos.lance --progress quiet", folder)
     return folder

@@ -67,9 +67,9 @@ def test_models_tells_what_the_cache_has(tmp_path: Path, capsys: pytest.CaptureF
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
     assert main(["models", "--cache-dir", str(tmp_path), "3 MB"]) == 0
-    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()[1:]] == [
-        ["ViT-B-32", "laion2b_s34b_b79k"]
-    ]
+    (row,) = capsys.readouterr().out.splitlines()[1:]
+    assert row.split()[:2] == ["ViT-B-32", "laion2b_s34b_b79k"]
+    assert row.split()[-4:-1] == ["safetensors", "3", "MB"]
 
 
 def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -79,12 +79,34 @@ def test_models_lists_and_filters(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert len(lines) == 1 + 196
     assert main(["models", "vit-b-32 S34B"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
-    assert header.split() == ["MODEL_NAME", "MODEL_PRETRAINED", "DIM", "PX", "ENGINE", "TOWERS", "CACHED", "REPOSITORY"]
+    assert header.split() == [
+        "MODEL_NAME",
+        "MODEL_PRETRAINED",
+        "DIM",
+        "PX",
+        "ENGINE",
+        "TOWERS",
+        "WEIGHTS",
+        "CACHED",
+        "REPOSITORY",
+    ]
     towers = ["openvino", "vision_transformer", "+", "text_transformer"]
     assert [row.split() for row in rows] == [
-        ["ViT-B-32", "laion2b_s34b_b79k", "512", "224", *towers, "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
-        ["ViT-B-32-256", "datacomp_s34b_b86k", "512", "256", *towers, "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K"],
+        ["ViT-B-32", "laion2b_s34b_b79k", "512", "224", *towers, "unknown", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"],
+        [
+            "ViT-B-32-256",
+            "datacomp_s34b_b86k",
+            "512",
+            "256",
+            *towers,
+            "unknown",
+            "laion/CLIP-ViT-B-32-256x256-DataComp-s34B-b86K",
+        ],
     ]
+    assert main(["models", "torch apple"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 9
+    assert main(["models", "torch jienengchen"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 15
 
 
 def test_the_table_of_models_is_what_the_script_writes():

@@ -8,17 +8,17 @@ import openvino as ov
 import pytest
 
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.safetensors import read_safetensors
 from openclip_api.engines.openvino import OpenVinoEngine, check_precision, native_precision
 from openclip_api.errors import InvalidSetting
+from openclip_api.inputs.images import image_reader
 from openclip_api.models.build import build_towers
 
-from ..golden import MODELS, TEXTS, arrays
+from ..golden import FOLDERS, IMAGES, MODELS, TEXTS, arrays
 
 
 def engine(folder: Path, precision: str = "fp32") -> OpenVinoEngine:
     checkpoint = find(f"local-dir:{folder}")
-    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
     return OpenVinoEngine(towers, precision)
 
 
@@ -90,3 +90,16 @@ def test_a_text_has_the_same_vector_alone_and_among_longer_ones(name: str) -> No
     together = made.encode_texts(expected["ids"])
     for row, ids in enumerate(expected["ids"]):
         np.testing.assert_allclose(made.encode_texts(ids[None])[0], together[row], atol=2e-5)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_each_architecture_computes_in_int8(name: str) -> None:
+    """Random weights lose more than trained ones: what is far off would be a wrong layer."""
+    folder = FOLDERS[name]
+    checkpoint, expected, made = find(f"local-dir:{folder}"), arrays(folder / "expected.npz"), engine(folder, "int8")
+    read = image_reader(checkpoint.preprocess)
+    images = made.encode_images(np.stack([read(data).pixels for data in list(IMAGES.values())[:8]]))
+    texts = made.encode_texts(expected["ids"])
+    for found, vectors in ((images, expected["image_vectors"][:8]), (texts, expected["text_vectors"])):
+        cosines = (found * vectors).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(vectors, axis=1)
+        assert cosines.mean() > 0.98

@@ -28,7 +28,7 @@ REFUSED = [
     ("vision_cfg.norm_kwargs", {"elementwise_affine": False}),
     ("vision_cfg.act_kwargs", {"inplace": True}),
     ("vision_cfg.act_kwargs", {"approximate": "sigmoid"}),
-    ("text_cfg.hf_model_name", "bert-base-uncased"),
+    ("text_cfg.hf_model_name", "distilbert-base-uncased"),
     ("text_cfg.pool_type", "none"),
     ("text_cfg.proj_type", "mlp"),
     ("text_cfg.final_ln_after_pool", True),

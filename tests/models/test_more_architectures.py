@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.engines.calibration import text_inputs
 from openclip_api.engines.openvino import OpenVinoEngine
 from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
@@ -56,13 +56,13 @@ def test_position_ids_of_older_transformers_are_known(tmp_path: Path) -> None:
     position_ids = {"text.transformer.embeddings.position_ids": np.arange(90)[None]}
     save_file({**tensors_of("roberta"), **position_ids}, path)
     config = model_config(config_of("roberta"))
-    build_towers(config, PreprocessConfig(size=config.image_size), read_safetensors(path))
+    build_towers(config, PreprocessConfig(size=config.image_size), read_weights(path))
 
 
 @pytest.mark.parametrize(
     ("flag", "value"),
     [
-        ("hf_model_name", "bert-base-uncased"),
+        ("hf_model_name", "distilbert-base-uncased"),
         ("hf_pooler_type", "max_pooler"),
         ("hf_proj_type", "none"),
         ("hf_proj_type", None),  # but for an embedding as wide as the encoder
@@ -79,7 +79,7 @@ def test_flags_that_are_not_built_are_refused_by_name(flag: str, value: Any) -> 
     [
         ("roberta", "hidden_act", "relu"),
         ("nllb", "activation_function", "gelu"),
-        ("nllb", "model_type", "bert"),
+        ("nllb", "model_type", "distilbert"),
         ("nllb", "pad_token_id", None),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
+from openclip_api.errors import UnsupportedModel
 
 from ..support.model_folders import built, changed, tensors_of
 
@@ -13,7 +13,7 @@ NAMES = ("siglip", "mobileclip_b", "eva02", "eva02_post_norm", "pe_core")
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    ("flag", "value"), [("timm_model_name", "vit_base_patch16_224"), ("timm_pool", "avg"), ("timm_proj", "linear")]
+    ("flag", "value"), [("timm_model_name", "vit_base_patch8_224"), ("timm_pool", "avg"), ("timm_proj", "linear")]
 )
 def test_what_is_not_built_is_refused_by_name(name: str, flag: str, value: str) -> None:
     with pytest.raises(UnsupportedModel, match=rf"vision_cfg\.{flag} '{value}'"):
@@ -21,9 +21,11 @@ def test_what_is_not_built_is_refused_by_name(name: str, flag: str, value: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_positions_are_of_the_image_s_own_size(name: str) -> None:
-    with pytest.raises(CorruptCheckpoint, match=r"pos_embed' has shape"):
-        built(changed("vision_cfg.image_size", 80, name), tensors_of(name))
+def test_positions_are_resized_for_another_image_size(name: str) -> None:
+    """parity/test_positions.py compares the vectors with open_clip's."""
+    towers = built(changed("vision_cfg.image_size", 80, name), tensors_of(name))
+
+    assert list(towers.image.get_parameters()[0].get_partial_shape())[1:] == [80, 80, 3]
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:

@@ -28,9 +28,10 @@ def test_another_size_s_weights_are_refused() -> None:
         built(changed("vision_cfg.timm_model_name", "vitamin_base_224", "vitamin"), TENSORS)
 
 
-def test_positions_are_of_the_image_s_own_size() -> None:
-    with pytest.raises(CorruptCheckpoint, match=r"pos_embed' has shape \[1, 4, 24\], its config asks for \[1, 9, 24\]"):
-        built(changed("vision_cfg.image_size", 48, "vitamin"), TENSORS)
+def test_positions_are_resized_for_another_image_size() -> None:
+    towers = built(changed("vision_cfg.image_size", 48, "vitamin"), TENSORS)
+
+    assert list(towers.image.get_parameters()[0].get_partial_shape())[1:] == [48, 48, 3]
 
 
 def test_tensors_are_half_precision() -> None:

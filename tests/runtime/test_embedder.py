@@ -22,7 +22,9 @@ from openclip_api.runtime.loader import check_vectors
 from ..conftest import Encode
 from ..support.tiny_checkpoint import CONFIG, tiny_weights, write_tiny_checkpoint
 
-INFO = ModelInfo("m", "m", None, "0" * 16, 3, 1, 1, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None)
+INFO = ModelInfo(
+    "m", "m", None, "0" * 16, 3, 1, 1, "gelu", (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
+)
 
 
 class FakeEngine:

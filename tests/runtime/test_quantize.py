@@ -13,8 +13,7 @@ import pytest
 from openclip_api import load
 from openclip_api.checkpoints.calibrated import calibrated_folder
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.digest import file_sha256
-from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weight_files import read_weights, weights_sha256
 from openclip_api.cli import main
 from openclip_api.engines.calibration import text_inputs
 from openclip_api.errors import CorruptCheckpoint
@@ -43,7 +42,7 @@ def test_rounded_weights_stay_close_to_fp32(photo: Encode):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_architecture_has_a_rounded_form(name: str):
     checkpoint = find(f"local-dir:{MODELS[name]}")
-    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+    towers = build_towers(checkpoint.config, checkpoint.preprocess, read_weights(checkpoint.weights))
     graph = towers.text.graph
     round_weights(graph)
     kinds = [str(node.get_output_element_type(0)) for node in graph.get_ops() if node.get_type_name() == "Constant"]
@@ -74,7 +73,7 @@ def test_calibration_needs_the_extra(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_a_damaged_calibrated_graph_names_its_file(tmp_path: Path):
     checkpoint = find("emoji")
-    folder = calibrated_folder(checkpoint, file_sha256(checkpoint.weights), tmp_path)
+    folder = calibrated_folder(checkpoint, weights_sha256(checkpoint.weights), tmp_path)
     folder.mkdir(parents=True)
     for name in ("image.xml", "image.bin"):
         (folder / name).write_bytes(b"damaged")

@@ -97,6 +97,23 @@ def test_flags_are_settings(tiny: Path):
         assert (info["model_id"], info["limits"]["max_items"]) == ("mine", 3)
 
 
+def test_the_line_that_says_ready_tells_the_activation_and_the_preprocessing(tiny: Path):
+    with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server:
+        line = next(line for line in server.output.splitlines() if " is ready after " in line)
+        assert ", 16 dimensions, gelu, 32 px, bicubic, shortest, fingerprint " in line
+        assert server.http.get("/info").json()["activation"] == "gelu"
+
+
+def test_a_bare_file_that_may_be_of_another_kind_is_told_of_at_the_start(tiny: Path):
+    path = tiny / "open_clip_model.safetensors"
+    with ServerProcess(ready=False, MODEL_NAME="vit-b-32", MODEL_PRETRAINED=str(path)) as server:
+        assert server.wait() == 1
+        *_, warning, error = server.output.splitlines()
+    assert f"write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:{path}; if it is right, " in warning
+    # the tiny model is none of that name: the error names the file and the tensor
+    assert f"{path}: tensor 'visual.conv1.weight' has shape [32, 3, 16, 16]" in error
+
+
 def broken_folder(tmp_path: Path, **changes: object) -> Path:
     folder = write_tiny_checkpoint(tmp_path / "broken")
     config = json.loads((folder / "open_clip_config.json").read_text())
@@ -115,6 +132,9 @@ def broken_folder(tmp_path: Path, **changes: object) -> Path:
             {"MODEL_NAME": "ViT-B-32", "MODEL_PRETRAINED": "laion3b"},
             ["MODEL_PRETRAINED", "'laion3b'", "laion2b_s34b_b79k"],
         ),
+        ({"MODEL_NAME": "clip-vit-base-patch32"}, ["did you mean openai/clip-vit-base-patch32?"]),
+        ({"MODEL_PRETRAINED": "/no/such/file.pt"}, ["MODEL_PRETRAINED /no/such/file.pt: no such file"]),
+        ({"MODEL_NAME": "openai/clip-vit-base-patch32", "HF_HOME": "/no/such"}, ["openai/clip-vit-base-patch32"]),
         ({"MODEL_NAME": "ViT-L-14"}, ["MODEL_PRETRAINED", "ViT-L-14", "openai"]),
         ({"MODEL_NAME": f"local-dir:/{'x' * 300}"}, ["local-dir:/xxx", "File name too long"]),
         ({"MODEL_NAME": "local-dir:/no/such/folder"}, ["/no/such/folder", "no such folder"]),
@@ -170,7 +190,7 @@ WRONG = [
     ("openai", CONFIG_FILE, "preprocess_cfg.mean", 10**400, ["open_clip_config.json", "preprocess_cfg.mean"]),
     ("convnext", CONFIG_FILE, "model_cfg.vision_cfg.image_size", 20_000, ["open_clip_config.json", "image_size 20000"]),
     ("roberta", CONFIG_FILE, "model_cfg.text_cfg.context_length", 10**9, ["open_clip_config.json", "context_length"]),
-    ("roberta", CONFIG_FILE, "model_cfg.text_cfg.context_length", 300, ["text_cfg.context_length 300", "90"]),
+    ("roberta", CONFIG_FILE, "model_cfg.text_cfg.context_length", 300, ["text_cfg.context_length 300", "88"]),
     ("openai", CONFIG_FILE, "model_cfg.vision_cfg.mlp_ratio", float("nan"), ["vision_cfg.mlp_ratio nan"]),
     ("openai", CONFIG_FILE, "model_cfg.quick_gelu", "false", ["open_clip_config.json", "model_cfg.quick_gelu 'false'"]),
 ]  # fmt: skip

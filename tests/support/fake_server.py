@@ -111,7 +111,23 @@ def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | No
     report("pretending", 0, 0)
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", 0)))
     info = ModelInfo(
-        "fake", name, tag, "f" * 16, DIM, SIZE, LENGTH, (0,) * 3, (1,) * 3, "", "", "fp32", "fake", "cpu", None, None
+        "fake",
+        name,
+        tag,
+        "f" * 16,
+        DIM,
+        SIZE,
+        LENGTH,
+        "gelu",
+        (0,) * 3,
+        (1,) * 3,
+        "",
+        "",
+        "fp32",
+        "fake",
+        "cpu",
+        None,
+        None,
     )
     decoders = image_decoders(PreprocessConfig(size=SIZE), options)
     bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}

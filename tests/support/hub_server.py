@@ -24,6 +24,8 @@ from .hub_faults import Altered, Cut, Fault, Hang, Portal, Slow, Status, WrongSi
 
 Content = bytes | Path
 
+CONTENT = re.compile(r"/content/(?P<digest>[0-9a-f]{64})(\?.*)?")
+CACHED = re.compile(r"/api/resolve-cache/models/(?P<repo>[^/]+/[^/]+)/(?P<revision>[^/]+)/(?P<file>[^?]+)(\?.*)?")
 RESOLVE = re.compile(r"/(?P<repo>.+?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 API = re.compile(r"/api/models/(?P<repo>.+?)(/(?P<kind>revision|tree)/(?P<revision>[^/?]+))?(\?.*)?")
 COMMIT = re.compile("[0-9a-f]{40}")
@@ -46,6 +48,11 @@ class Hub:
         self.repos = repos
         self.fault: Fault | None = None
         self.gated: set[str] = set()
+        self.not_granted: set[str] = set()  # gated, and the token's owner has not accepted the terms
+        self.renamed: dict[str, str] = {}  # old name → new name
+        # As huggingface.co: large files come from a content network on another host, small ones from a cache.
+        self.redirects = False
+        self.ranges = True  # False: the Range header is ignored, and a file is sent whole
         self.token = "hf_valid"
         self.revisions = {"main"}
         self.xet: str | None = None  # address of a Xet storage that large files are said to be in
@@ -67,6 +74,11 @@ class Hub:
         self._server.hang_up()
         self._server.server_close()
         self._thread.join()
+
+    @property
+    def content_network(self) -> str:
+        """The same server under another host's name."""
+        return f"http://localhost:{self._server.server_port}"
 
     @property
     def url(self) -> str:
@@ -165,6 +177,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/xet-token" and hub.xet:
             token = {"X-Xet-Access-Token": "token", "X-Xet-Token-Expiration": str(int(time.time()) + 3600)}
             self._send(200, b"", {"X-Xet-Cas-Url": hub.xet, **token})
+        elif match := CONTENT.fullmatch(path):
+            self._content_network(match["digest"])
+        elif match := CACHED.fullmatch(path):
+            self._resolve(match["repo"], match["revision"], match["file"], fault, cached=True)
         elif match := API.fullmatch(path):
             self._api(match["repo"], match["kind"], match["revision"] or "main")
         elif match := RESOLVE.fullmatch(path):
@@ -186,10 +202,25 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"id": repo, "modelId": repo, "sha": hub.commit(repo), "siblings": siblings, "tags": []}
         self._send(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
-    def _resolve(self, repo: str, revision: str, file: str, fault: Fault | None) -> None:
+    def _content_network(self, digest: str) -> None:
+        """Another host: it knows no repositories, and a token must not reach it."""
+        if self.headers.get("Authorization"):
+            self._send(400, b"a token for another host")
+            return
+        contents = [content for files in self.server.hub.repos.values() for content in files.values()]
+        content = next(content for content in contents if self.server.hub.sha256(content) == digest)
+        self._file(content, {"ETag": f'"{digest[:32]}"', "Accept-Ranges": "bytes"}, None)
+
+    def _redirect(self, status: int, location: str, headers: dict[str, str]) -> None:
+        self._send(status, b"", {**headers, "Location": location})
+
+    def _resolve(self, repo: str, revision: str, file: str, fault: Fault | None, *, cached: bool = False) -> None:
+        hub = self.server.hub
+        if repo in hub.renamed:
+            self._redirect(307, f"/{hub.renamed[repo]}/resolve/{revision}/{file}", {})
+            return
         if self._refuse(repo, revision):
             return
-        hub = self.server.hub
         headers = {"X-Repo-Commit": revision if COMMIT.fullmatch(revision) else hub.commit(repo)}
         content = hub.repos[repo].get(file)
         if content is None:
@@ -201,22 +232,37 @@ class _Handler(BaseHTTPRequestHandler):
         size = _size(content)
         headers |= {"Accept-Ranges": "bytes"}
         # Large files live beside git and are known by their SHA-256, the others by a git hash.
-        if file.endswith((".safetensors", ".bin")):
+        if file.endswith((".safetensors", ".bin", ".pt", ".pth")):
             promised = size + (fault.by if isinstance(fault, WrongSize) else 0)
             headers |= {"ETag": f'"{digest[:32]}"', "X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(promised)}
             if hub.xet:
                 headers |= {"X-Xet-Hash": digest, "X-Xet-Refresh-Route": f"{hub.url}/xet-token"}
+            if hub.redirects:
+                self._redirect(302, f"{hub.content_network}/content/{digest}?Expires=1", headers)
+                return
         else:
             headers |= {"ETag": f'"{digest[:40]}"'}
-        start = int(match[1]) if (match := re.fullmatch(r"bytes=(\d+)-", self.log.range or "")) else 0
+            if hub.redirects and not cached:
+                where = f"/api/resolve-cache/models/{repo}/{headers['X-Repo-Commit']}/{file}?etag=x"
+                self._redirect(307, where, {"X-Repo-Commit": headers["X-Repo-Commit"]})
+                return
+        self._file(content, headers, fault)
+
+    def _file(self, content: Content, headers: dict[str, str], fault: Fault | None) -> None:
+        """Whole, or what the Range header asks for."""
+        size = _size(content)
+        wanted = self.log.range if self.server.hub.ranges else None
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
+        start = int(match[1]) if match else 0
+        end = min(int(match[2]) + 1, size) if match and match[2] else size
         if start and start >= size:
             self._send(416, b"", {**headers, "Content-Range": f"bytes */{size}"})
             return
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
-        self._headers(206 if start else 200, size - start, headers)
+        if match:
+            headers = {**headers, "Content-Range": f"bytes {start}-{end - 1}/{size}"}
+        self._headers(206 if match else 200, end - start, headers)
         if self.command == "GET":
-            self._body(content, start, fault)
+            self._body(content, start, end, fault)
 
     def _refuse(self, repo: str, revision: str) -> bool:
         """Answers for a repository or revision that is not there or not open to the caller."""
@@ -226,8 +272,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, b"", {"X-Error-Message": "Invalid credentials in Authorization header"})
         elif repo not in hub.repos:
             self._send(401 if token is None else 404, b"", {"X-Error-Code": "RepoNotFound"})
-        elif repo in hub.gated and token is None:
-            self._send(401, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to {repo} is restricted."})
+        elif repo in hub.gated and (token is None or repo in hub.not_granted):
+            error = {"X-Error-Code": "GatedRepo", "X-Error-Message": f"Access to {repo} is restricted."}
+            self._send(401 if token is None else 403, b"", error)
         elif revision not in {*hub.revisions, hub.commit(repo)}:
             self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
         else:
@@ -246,8 +293,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
-    def _body(self, content: Content, start: int, fault: Fault | None) -> None:
-        left = _size(content) - start
+    def _body(self, content: Content, start: int, end: int, fault: Fault | None) -> None:
+        left = end - start
         if isinstance(fault, (Cut, Hang)):
             left = min(left, fault.after or 0)
         block = fault.block if isinstance(fault, Slow) else BLOCK

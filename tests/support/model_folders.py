@@ -9,11 +9,11 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 
+from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.checkpoints.safetensors import read_safetensors
-from openclip_api.checkpoints.weights import Weights, tower_key
+from openclip_api.checkpoints.weight_files import read_weights
+from openclip_api.checkpoints.weights import Weights
 from openclip_api.models.build import Towers, build_towers
 
 from ..golden import MODELS
@@ -30,11 +30,7 @@ def config_of(name: str) -> dict[str, Any]:
 @cache
 def tensors_of(name: str) -> Mapping[str, np.ndarray]:
     """A golden model's tensors in the types of its file; bfloat16 as uint16."""
-    path = MODELS[name] / WEIGHTS_FILE
-    weights = read_safetensors(path)
-    with safe_open(path, framework="numpy") as file:
-        keys = [key for name in file.keys() if (key := tower_key(name))]  # noqa: SIM118
-    return {key: weights[key] for key in keys}
+    return read_weights(find(f"local-dir:{MODELS[name]}").weights).tensors()
 
 
 def changed(where: str, value: Any, name: str = "clipa") -> dict[str, Any]:

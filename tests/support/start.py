@@ -29,7 +29,7 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
 
     from openclip_api.checkpoints.checkpoint import find
     from openclip_api.checkpoints.digest import file_sha256
-    from openclip_api.checkpoints.safetensors import read_safetensors
+    from openclip_api.checkpoints.weight_files import read_weights
     from openclip_api.errors import StartupError
 
     become(os.environ.get("TEST_UID"))
@@ -37,7 +37,7 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
     cache = os.environ.get("CACHE_DIR")
     try:
         found = find(name, tag, cache_dir=Path(cache) if cache else None, report=lambda *step: progress.append(step))
-        weights = read_safetensors(found.weights)
+        weights = read_weights(found.weights)
         found.verify(file_sha256(found.weights))
     except StartupError as error:
         return {"error": type(error).__name__, "message": str(error), "progress": progress}
@@ -46,7 +46,7 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
         "sha256": found.sha256,
         "tokenizer": str(found.tokenizer),
         "config": found.config.as_written,
-        "value": float(weights["value"][0]),
+        "value": float(weights["value"][0]) if "value" in weights else None,
         "progress": progress,
     }
 

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel
+from ..errors import CorruptCheckpoint, HubUnreachable, UnknownModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
+from .folder_weights import weights_in
+from .hints import is_family
+from .hub_weights import Where, download_weights
+from .other_files import folder_refusal
+from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
+from .transformers_hub import download_transformers_folder
+from .transformers_keys import open_clip_tensors
+from .transformers_layout import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
+from .transformers_texts import tokenizer_form
+from .weight_files import read_weights
+from .weights import Weights
 
 BUILTIN = ("emoji",)
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
-PICKLES = (".bin", ".pt", ".pth", ".ckpt")
+PATHS = ("/", "./", "../", "~")  # how a folder starts that is given without "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,7 @@ class Checkpoint:
     """tokenizer: a folder with TOKENIZER_FILES, or None for CLIP's own vocabulary.
 
     sha256: the digest that the hub's cache promises for the weights, or None.
+    warning: what is not sure about the config, and how to make it so.
     """
 
     model_id: str
@@ -33,6 +44,11 @@ class Checkpoint:
     weights: Path
     tokenizer: Path | None
     sha256: str | None = None
+    warning: str | None = None
+
+    def read(self) -> Weights:
+        """Map the weights, by open_clip's names. Raises CorruptCheckpoint, UnsupportedModel."""
+        return open_clip_tensors(read_weights(self.weights), self.config)
 
     def verify(self, weights_sha256: str) -> None:
         """Raises CorruptCheckpoint where the weights are not what the hub promised."""
@@ -45,13 +61,16 @@ class Checkpoint:
 
     def fingerprint(self, weights_sha256: str, precision: str) -> str:
         """16 hex digits over everything that can change a vector. Its bytes must never change for the same model."""
-        facts = [weights_sha256, self.config.as_written, asdict(self.preprocess), self._tokenizer_sha256(), precision]
+        facts = [weights_sha256, self.config.as_written, self.preprocess.facts(), self._tokenizer_sha256(), precision]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
     def _tokenizer_sha256(self) -> list[str]:
         if self.tokenizer is None:
             return []
-        return [file_sha256(self.tokenizer / name) for name in TOKENIZER_FILES]
+        files = [self.tokenizer / name for name in TOKENIZER_FILES]
+        if not files[0].is_file():
+            files = [self.tokenizer / name for name in (*tokenizer_form(self.tokenizer), *TOKENIZER_FILES[1:])]
+        return [file_sha256(path) for path in files if path.is_file()]
 
 
 def find(
@@ -59,9 +78,10 @@ def find(
 ) -> Checkpoint:
     """Find a checkpoint, downloading what is missing.
 
-    name: a name of open_clip's table, "emoji" (built in), "hf-hub:org/repo[@revision]" or "local-dir:/path".
-    tag: for a name of the table, one of its tags or the path of a .safetensors file; may be left out
-    where the name has one tag.
+    name: a name of open_clip's table, "emoji" (built in), a repository of a hub ("org/repo[@revision]", with "hf-hub:"
+    or without) or a folder ("local-dir:/path", "/path", "./path").
+    tag: for a name of the table, one of its tags, the path of a file with weights, or both as "tag:/path": the facts of
+    the tag for that file. May be left out where the name has one tag.
 
     Raises InvalidSetting, UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
     """
@@ -71,8 +91,13 @@ def find(
         return _from_repo(name, cache_dir, report)
     if name in BUILTIN:
         return _from_folder(Path(str(resources.files(__package__))) / "builtin" / name, name)
-    if tag and (tag.endswith(".safetensors") or _expanded(tag).is_file()):
-        return _from_file(name, _expanded(tag), cache_dir, report)
+    if name.startswith(PATHS):
+        return _from_folder(_a_folder(_expanded(name)), name)
+    if not registry.is_known(name) and _is_repository(name):
+        return _from_repo(f"hf-hub:{name}", cache_dir, report)
+    config_tag, path = _tag_and_path(name, tag or "")
+    if path is not None:
+        return _from_file(name, config_tag, path, tag or "", cache_dir, report)
     return _from_table(name, tag, cache_dir, report)
 
 
@@ -82,18 +107,38 @@ def default_tag(name: str) -> str | None:
         return None
     tags = registry.tags(name)
     if len(tags) > 1:
-        raise UnknownModel(f"MODEL_PRETRAINED is not set and {name} has several tags: {', '.join(tags)}")
+        raise UnknownModel(
+            f"MODEL_PRETRAINED is not set and {registry.canonical_name(name)} has several tags: {', '.join(tags)}"
+        )
     return tags[0] if tags else None
+
+
+def _is_repository(name: str) -> bool:
+    """Whether a name that the table does not have is to be asked for on a hub: "openai/clip-vit-base-patch32"."""
+    owner, slash, repo = name.partition("@")[0].partition("/")
+    is_spelling = owner.lower() in {known.rpartition("-")[0].lower() for known in registry.names()}  # "ViT-B/23"
+    return bool(slash) and "/" not in repo and not is_spelling and not is_family(name)
+
+
+def _tag_and_path(name: str, pretrained: str) -> tuple[str | None, Path | None]:
+    """MODEL_PRETRAINED → the tag whose facts apply, and the file, if it names one. No tag has a dot or a slash."""
+    tag, colon, path = pretrained.partition(":")
+    if colon and path and registry.is_known(name) and registry.canonical_tag(name, tag):
+        return tag, _expanded(path)
+    is_path = any(sign in pretrained for sign in "/\\.") or pretrained.startswith("~")
+    if is_path or (pretrained and _expanded(pretrained).is_file()):
+        return None, _expanded(pretrained)
+    return None, None
 
 
 def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     registry.architecture(name)  # tell of an unknown name before a missing tag
     tag = tag or default_tag(name)
     if tag is None:
-        raise UnknownModel(f"{name} has no pretrained tag: set MODEL_PRETRAINED to a .safetensors file")
+        raise UnknownModel(f"{name} has no pretrained tag: set MODEL_PRETRAINED to a file with weights")
     entry = registry.pretrained(name, tag)
-    tokenizer = _hub_tokenizer(entry.config, cache_dir, report)
-    weights = hub.download_weights(entry.repo, entry.filename, cache_dir=cache_dir, report=report)
+    tokenizer = hub_tokenizer(entry.config, cache_dir, report)
+    weights = download_weights(entry.repo, entry.filename, cache_dir=cache_dir, report=report)
     return Checkpoint(
         model_id=f"OpenCLIP-{entry.name}-{entry.tag}",
         name=entry.name,
@@ -106,63 +151,114 @@ def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.
     )
 
 
-def _from_file(name: str, path: Path, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
-    config = registry.architecture(name)
-    if path.suffix != ".safetensors":
-        raise UnsupportedModel(
-            f"MODEL_PRETRAINED {path}: only .safetensors files are read, as a pickle can run code; "
-            "convert it once where you trust it (docs/models.md, 'From a pickle')"
-        )
+def _from_file(
+    name: str, tag: str | None, path: Path, written: str, cache_dir: Path | None, report: hub.Report
+) -> Checkpoint:
+    """tag: whose activation and preprocessing apply, None for the bare name's."""
+    config, preprocess = registry.architecture(name), registry.preprocess_of_name(name)
+    warning = None if tag else registry.ambiguity(name, path)
+    if tag:
+        entry = registry.pretrained(name, tag)
+        config, preprocess = entry.config, entry.preprocess
     if not path.is_file():
-        raise UnknownModel(f"MODEL_PRETRAINED {path}: no such file")
+        what = "it is a folder: MODEL_NAME=local-dir:/path takes one" if path.is_dir() else "no such file"
+        raise UnknownModel(f"MODEL_PRETRAINED {path}: {what}")
     return Checkpoint(
         model_id=f"OpenCLIP-{registry.canonical_name(name)}-{path.stem}",
         name=registry.canonical_name(name),
-        tag=str(path),
+        tag=written,
         config=config,
-        preprocess=preprocess_config(registry.preprocess_of_name(name), config.image_size),
+        preprocess=preprocess_config(preprocess, config.image_size),
         weights=path,
-        tokenizer=_hub_tokenizer(config, cache_dir, report),
+        tokenizer=hub_tokenizer(config, cache_dir, report),
+        warning=warning,
     )
+
+
+def _a_folder(path: Path) -> Path:
+    if path.is_file():
+        raise UnknownModel(
+            f"MODEL_NAME {path} is a file: set MODEL_NAME to its architecture, such as ViT-B-32, and MODEL_PRETRAINED "
+            "to this file"
+        )
+    return path
 
 
 def _from_folder(folder: Path, name: str) -> Checkpoint:
     if not folder.is_dir():
         raise UnknownModel(f"MODEL_NAME {name}: no such folder")
+    model_id = f"OpenCLIP-{folder.resolve().name}"
+    if is_transformers_folder(folder):
+        inner = model_folder(folder)
+        return _from_transformers(inner, weights_in(inner), name, None, model_id)
+    if not (folder / CONFIG_FILE).is_file() and (error := folder_refusal(folder)):
+        raise error
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
-        model_id=f"OpenCLIP-{folder.resolve().name}",
+        model_id=model_id,
         name=name,
         tag=None,
         config=config,
         preprocess=preprocess,
-        weights=_weights_in(folder),
-        # open_clip/factory.py, get_tokenizer: a local folder brings its own tokenizer, whatever the config calls it
-        tokenizer=_checked_tokenizer(folder) if config.tokenizer.hf_tokenizer_name else None,
+        weights=weights_in(folder),
+        tokenizer=folders_tokenizer(config, folder),
+    )
+
+
+def _from_transformers(folder: Path, weights: Path, name: str, tag: str | None, model_id: str) -> Checkpoint:
+    config, preprocess = read_transformers_folder(folder)
+    return Checkpoint(
+        model_id=model_id,
+        name=name,
+        tag=tag,
+        config=config,
+        preprocess=preprocess,
+        weights=weights,
+        tokenizer=folder,
+        sha256=hub.promised_sha256(weights),
     )
 
 
 def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
     repo, _, revision = name.removeprefix("hf-hub:").partition("@")
-    try:
-        path = hub.download(
-            repo, [CONFIG_FILE], revision=revision or None, cache_dir=cache_dir, report=report, check=read_config
-        )
-    except hub.NoSuchFile as error:
-        raise UnknownModel(f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository") from error
+    where: Where = {"revision": revision or None, "cache_dir": cache_dir, "report": report}
+    model_id = f"OpenCLIP-{repo.rpartition('/')[2]}"
+    path = _open_clip_config(repo, where)
+    if path is None:
+        try:
+            weights = download_transformers_folder(repo, where)
+        except hub.NoSuchFile as error:
+            raise UnknownModel(
+                f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository, and {error}{_pair_hint(repo)}"
+            ) from error
+        return _from_transformers(weights.parent, weights, name, revision or None, model_id)
     config, preprocess = read_config(path)
-    tokenizer = _hub_tokenizer(config, cache_dir, report)
-    weights = hub.download_weights(repo, None, revision=hub.commit(path), cache_dir=cache_dir, report=report)
+    weights = download_weights(repo, None, revision=hub.commit(path), cache_dir=cache_dir, report=report)
     return Checkpoint(
-        model_id=f"OpenCLIP-{repo.rpartition('/')[2]}",
+        model_id=model_id,
         name=name,
         tag=revision or None,
         config=config,
         preprocess=preprocess,
         weights=weights,
-        tokenizer=tokenizer,
+        tokenizer=hub_tokenizer(config, cache_dir, report),
         sha256=hub.promised_sha256(weights),
     )
+
+
+def _open_clip_config(repo: str, where: Where) -> Path | None:
+    """None for a repository in another layout; that without a network the cache's config.json tells."""
+    try:
+        return hub.download_if_there(repo, CONFIG_FILE, **where, check=read_config)
+    except HubUnreachable:
+        if hub.cached(repo, [CONFIG, MODULES], where["revision"], hub.cache_folder(where["cache_dir"])):
+            return None
+        raise
+
+
+def _pair_hint(repo: str) -> str:
+    pairs = registry.pairs_of_repository(repo)
+    return f"; its weights are MODEL_NAME={pairs[0].name} MODEL_PRETRAINED={pairs[0].tag}" if pairs else ""
 
 
 def _expanded(path: str) -> Path:
@@ -171,51 +267,3 @@ def _expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def _weights_in(folder: Path) -> Path:
-    """open_clip/factory.py, _find_checkpoint_in_dir: the known names first, else the first by name."""
-    for known in hub.WEIGHT_FILES:
-        if (folder / known).is_file():
-            return folder / known
-    found = sorted(path for path in folder.glob("*.safetensors") if path.is_file())
-    if found:
-        return found[0]
-    pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-    if pickles:
-        raise UnsupportedModel(
-            f"{folder} has its weights only as {pickles[0]}, a pickle, which can run code when it is read; "
-            "convert it once where you trust it (docs/models.md, 'From a pickle')"
-        )
-    raise UnknownModel(f"{folder} has no .safetensors file")
-
-
-def _hub_tokenizer(config: ModelConfig, cache_dir: Path | None, report: hub.Report) -> Path | None:
-    repo = config.tokenizer.hf_tokenizer_name
-    if repo is None:
-        return None
-    revision = None
-    for name in TOKENIZER_FILES:
-        try:
-            path = hub.download(
-                repo, [name], revision=revision, cache_dir=cache_dir, report=report, check=_check_braces
-            )
-        except hub.NoSuchFile as error:
-            raise UnsupportedModel(f"tokenizer {error}; only tokenizers saved as tokenizer.json are read") from error
-        revision = hub.commit(path)
-    return path.parent
-
-
-def _check_braces(path: Path) -> None:
-    """Raises CorruptCheckpoint for a web page or half a file. To parse 17 MB of JSON would slow down each start."""
-    content = path.read_bytes().strip()
-    if not (content.startswith(b"{") and content.endswith(b"}")):
-        raise CorruptCheckpoint(f"{path.resolve()} is not whole JSON")
-
-
-def _checked_tokenizer(folder: Path) -> Path:
-    for name in TOKENIZER_FILES:
-        if not (folder / name).is_file():
-            raise UnknownModel(f"{folder} has no {name}, which its config's hf_tokenizer_name asks for")
-        _check_braces(folder / name)
-    return folder

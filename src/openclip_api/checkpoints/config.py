@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +20,9 @@ MAX_CONTEXT_LENGTH = 8192  # tokens
 MAX_EMBED_DIM = 65536
 LARGEST = 3e38  # what float32 holds
 
+# Fields of PreprocessConfig that no preprocess_cfg has.
+OF_TRANSFORMERS = {"convert_first", "resized_size"}
+
 Section: TypeAlias = Mapping[str, Any]  # an object of the JSON file
 
 # The flags of model_cfg that are read here, and those that matter only for training or loading.
@@ -33,7 +36,7 @@ class TokenizerConfig:
 
     context_length: int = 77  # tokens
     hf_tokenizer_name: str | None = None  # a repository with a tokenizer.json; None for CLIP's own vocabulary
-    clean: str = "lower"  # or "whitespace", "canonicalize"
+    clean: str = "lower"  # or "whitespace", "canonicalize"; of transformers' layout "none", "siglip", "siglip_cased"
     strip_sep_token: bool = False  # the separator's id becomes 0
 
 
@@ -58,10 +61,22 @@ class ModelConfig:
     text: Section
     as_written: Section
 
+    @property
+    def activation(self) -> str:
+        """Of the native towers: "quick_gelu", "gelu" or "gelu_tanh". timm's and transformers' have their own."""
+        if self.quick_gelu:
+            return "quick_gelu"
+        options = self.text.get("act_kwargs")
+        tanh = isinstance(options, dict) and options.get("approximate") == "tanh"
+        return "gelu_tanh" if tanh else "gelu"
+
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """How an image's bytes become pixels: open_clip/transform.py, PreprocessCfg."""
+    """How an image's bytes become pixels: open_clip/transform.py, PreprocessCfg.
+
+    convert_first, resized_size: of transformers' layout alone, see transformers_images.py.
+    """
 
     size: int = 224  # pixels, square
     mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
@@ -69,6 +84,12 @@ class PreprocessConfig:
     interpolation: str = "bicubic"  # or "bilinear"
     resize_mode: str = "shortest"  # or "squash", "longest"
     fill_color: int = 0  # of the border that "longest" leaves
+    convert_first: bool = False  # to RGB on white before the resize, and the crop's corner rounded down
+    resized_size: int | None = None  # pixels, where more than `size` are left for the crop
+
+    def facts(self) -> dict[str, Any]:
+        """For the fingerprint: what transformers' layout brought is left out where it is not used."""
+        return {key: value for key, value in asdict(self).items() if key not in OF_TRANSFORMERS or value}
 
 
 def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
@@ -149,7 +170,7 @@ def preprocess_config(facts: Section, size: int) -> PreprocessConfig:
 
     Raises UnsupportedModel.
     """
-    known = {field.name for field in fields(PreprocessConfig)} - {"size"}
+    known = {field.name for field in fields(PreprocessConfig)} - {"size"} - OF_TRANSFORMERS
     values = {key: value for key, value in facts.items() if key in known and value is not None}
     for key in ("mean", "std"):
         if key in values:

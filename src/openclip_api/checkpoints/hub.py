@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 from huggingface_hub import (
+    _CACHED_NO_EXIST,
     constants,
     get_hf_file_metadata,
     hf_hub_download,
@@ -35,20 +36,15 @@ from ..errors import (
     InvalidSetting,
     StartupError,
     UnknownModel,
-    UnsupportedModel,
     first_line,
 )
-from .safetensors import check_whole
-
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors")
-PICKLE_FILES = ("open_clip_pytorch_model.bin", "pytorch_model.bin")
 
 # Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
 
 WAYS_OUT = (
     "three things work without a hub: the built-in model (MODEL_NAME=emoji), a folder "
-    "(MODEL_NAME=local-dir:/path with open_clip_config.json and a .safetensors file), "
+    "(MODEL_NAME=local-dir:/path with its config and weights), "
     "or a cache filled elsewhere (HF_HOME or CACHE_DIR)"
 )
 
@@ -78,49 +74,40 @@ def download(
     CorruptCheckpoint, InvalidSetting.
     """
     cache = cache_folder(cache_dir)
-    with _clear_errors(repo, revision, cache):
-        path = _cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
+    with clear_errors(repo, revision, cache):
+        path = cached(repo, filenames, revision, cache) or _fetch_first(repo, filenames, revision, cache, report)
     try:
         check(path)
     except CorruptCheckpoint as damage:
         try:
-            with _clear_errors(repo, revision, cache):
-                path = _fetch(repo, path.name, commit(path), cache, report, force=True)
+            with clear_errors(repo, revision, cache):
+                path = _fetch(repo, name_in_repository(path), commit(path), cache, report, force=True)
         except StartupError as error:
             raise CorruptCheckpoint(f"{damage}; fetching it anew failed: {error}") from error
         check(path)
     return path
 
 
-def download_weights(
+def download_if_there(
     repo: str,
-    filename: str | None,
+    filename: str,
     *,
     revision: str | None = None,
     cache_dir: Path | None = None,
     report: Report = lambda stage, done, total: None,
-) -> Path:
-    """The safetensors weights of a repository, whole.
-
-    Raises also UnsupportedModel for a repository that has its weights only as a pickle.
-    """
-    wanted = _weight_files(filename)
+    check: Callable[[Path], object] = lambda path: None,
+) -> Path | None:
+    """As download; None where the repository has no such file. The cache remembers that: the next start asks no hub."""
+    cache = cache_folder(cache_dir)
+    with clear_errors(repo, revision, cache):
+        if try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision) is _CACHED_NO_EXIST:
+            return None
     try:
-        return download(repo, wanted, revision=revision, cache_dir=cache_dir, report=report, check=check_whole)
+        return download(repo, [filename], revision=revision, cache_dir=cache_dir, report=report, check=check)
     except NoSuchFile:
-        pass
-    pickle = _first_pickle(repo, PICKLE_FILES, revision)
-    if pickle:
-        raise UnsupportedModel(
-            f"{repo} has its weights only as {pickle}, a pickle, which can run code when it is read; convert it "
-            "once where you trust it (docs/models.md, 'From a pickle') and use MODEL_NAME=local-dir:/path"
-        )
-    raise UnknownModel(f"{repo} has no safetensors weights ({', '.join(wanted)})")
-
-
-def cached_weights(repo: str, filename: str | None, cache_dir: Path | None = None) -> Path | None:
-    """The weights of a repository where the cache has them; asks no network."""
-    return _cached(repo, _weight_files(filename), None, cache_folder(cache_dir))
+        with suppress(httpx2.HTTPError, OSError):  # asked a second time so, huggingface_hub notes it down
+            hf_hub_download(repo, filename, revision=revision, cache_dir=cache)
+        return None
 
 
 def promised_sha256(path: Path) -> str | None:
@@ -134,20 +121,23 @@ def promised_sha256(path: Path) -> str | None:
 
 def commit(path: Path) -> str:
     """The commit that a file of the cache belongs to. Files that go together are taken from one commit."""
-    return path.parent.name
+    return _snapshot(path).name
 
 
-def _weight_files(filename: str | None) -> tuple[str, ...]:
-    """A file that open_clip's table names comes first, as safetensors."""
-    return (str(Path(filename).with_suffix(".safetensors")), *WEIGHT_FILES) if filename else WEIGHT_FILES
+def name_in_repository(path: Path) -> str:
+    """A file of the cache → its name in the repository, such as "0_CLIPModel/config.json"."""
+    return path.relative_to(_snapshot(path)).as_posix()
 
 
-def _cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
-    for filename in filenames:
-        cached = try_to_load_from_cache(repo, filename, cache_dir=cache, revision=revision)
-        if isinstance(cached, str):
-            return Path(cached)
-    return None
+def _snapshot(path: Path) -> Path:
+    return next(folder for folder in path.parents if folder.parent.name == "snapshots")
+
+
+def cached(repo: str, filenames: Sequence[str], revision: str | None, cache: Path) -> Path | None:
+    """The first of `filenames` that the cache has. Asks no network. Raises HubUnreachable for an unreadable cache."""
+    with clear_errors(repo, revision, cache):
+        paths = (try_to_load_from_cache(repo, name, cache_dir=cache, revision=revision) for name in filenames)
+        return next((Path(path) for path in paths if isinstance(path, str)), None)
 
 
 def _fetch_first(repo: str, filenames: Sequence[str], revision: str | None, cache: Path, report: Report) -> Path:
@@ -181,16 +171,6 @@ def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: 
     raise AssertionError("the last try returns or raises")
 
 
-def _first_pickle(repo: str, filenames: Sequence[str], revision: str | None) -> str | None:
-    for filename in filenames:
-        try:
-            get_hf_file_metadata(hf_hub_url(repo, filename, revision=revision))
-        except (httpx2.HTTPError, OSError):
-            continue
-        return filename
-    return None
-
-
 def _progress_bar(report: Report) -> type[Any]:
     class ReportingBar(tqdm):
         """Counts by itself, as tqdm does not count for a bar that is hidden (without a terminal)."""
@@ -219,7 +199,7 @@ def cache_folder(cache_dir: Path | None) -> Path:
 
 
 @contextmanager
-def _clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
+def clear_errors(repo: str, revision: str | None, cache: Path) -> Iterator[None]:
     """Turn whatever huggingface_hub raises into one line that says what to do."""
     try:
         yield

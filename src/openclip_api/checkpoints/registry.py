@@ -5,16 +5,21 @@ registry.json is written from an installed open_clip by parity/write_data.py.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from ..errors import UnknownModel
 from .config import ModelConfig, Section, model_config
+from .hints import hint
+
+# What open_clip takes where a name says nothing: open_clip/transform.py, PreprocessCfg.
+DEFAULT_PREPROCESS: Section = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
+                               "interpolation": "bicubic", "resize_mode": "shortest"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,28 @@ def _table() -> dict[str, Any]:
 
 
 def canonical_name(name: str) -> str:
-    """open_clip accepts "ViT-B/32" for "ViT-B-32": open_clip/factory.py, create_model."""
-    return name.replace("/", "-")
+    """A name of the table, however it is spelled: in any case, with "_" or "/" for "-".
+
+    open_clip accepts "ViT-B/32" for "ViT-B-32": open_clip/factory.py, create_model.
+    """
+    return _spellings().get(_folded(name), name.replace("/", "-"))
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    return {_folded(name): name for name in _table()}
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("/", "-").replace("_", "-")
 
 
 def is_known(name: str) -> bool:
     return canonical_name(name) in _table()
+
+
+def names() -> list[str]:
+    return list(_table())
 
 
 def architecture(name: str) -> ModelConfig:
@@ -51,10 +72,8 @@ def architecture(name: str) -> ModelConfig:
 
 def _written(name: str) -> Section:
     if not is_known(name):
-        close = difflib.get_close_matches(canonical_name(name), _table(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise UnknownModel(
-            f"MODEL_NAME {name!r} is not an OpenCLIP model: {hint}`openclip-api models` lists them; "
+            f"MODEL_NAME {name!r} is not an OpenCLIP model: {hint(name, names())}`openclip-api models` lists them; "
             "also allowed: 'emoji', 'hf-hub:org/repo', 'local-dir:/path'"
         )
     config: Section = _table()[canonical_name(name)]["config"]
@@ -65,27 +84,60 @@ def tags(name: str) -> list[str]:
     return list(_table()[canonical_name(name)]["tags"])
 
 
+def canonical_tag(name: str, tag: str) -> str | None:
+    """A tag of the name, however it is spelled; None where there is none: open_clip/pretrained.py, _clean_tag."""
+    return next((known for known in tags(name) if _folded(known) == _folded(tag)), None)
+
+
 def pretrained(name: str, tag: str) -> Pretrained:
     """The entry of a pair. Raises UnknownModel, naming the tags that the name has."""
     written = _written(name)
     name = canonical_name(name)
-    # open_clip/pretrained.py, _clean_tag
-    tag = tag if tag in tags(name) else tag.lower().replace("-", "_")
-    if tag not in tags(name):
-        known = ", ".join(tags(name)) or "none; give the path of a .safetensors file"
-        raise UnknownModel(f"MODEL_PRETRAINED {tag!r} is not a tag of {name}; its tags: {known}")
-    entry = dict(_table()[name]["tags"][tag])
+    known = canonical_tag(name, tag)
+    if known is None:
+        listed = ", ".join(tags(name)) or "none; give the path of a weights file"
+        raise UnknownModel(f"MODEL_PRETRAINED {tag!r} is not a tag of {name}; its tags: {listed}")
+    entry = dict(_table()[name]["tags"][known])
     org, repo, *rest = entry.pop("hf_hub").split("/")
     if entry.pop("quick_gelu", False):
         # The tag knows how the weights were trained. The bare name's config often lacks it.
         written = {**written, "quick_gelu": True}
-    return Pretrained(name, tag, model_config(written), f"{org}/{repo}", rest[0] if rest else None, entry)
+    return Pretrained(name, known, model_config(written), f"{org}/{repo}", rest[0] if rest else None, entry)
 
 
 def preprocess_of_name(name: str) -> Section:
     """The preprocessing that all tags of a name share, else an empty one: for weights given as a bare file."""
     entries = [pretrained(name, tag).preprocess for tag in tags(name)]
     return entries[0] if entries and all(entry == entries[0] for entry in entries) else {}
+
+
+def ambiguity(name: str, path: Path) -> str | None:
+    """Why a bare file for this name may be built wrongly, and how to say it; None where all tags agree with the name.
+
+    A file does not tell with which activation and preprocessing its weights were trained.
+    """
+    bare = architecture(name).quick_gelu, preprocess_of_name(name) or DEFAULT_PREPROCESS
+    entries = [pretrained(name, tag) for tag in tags(name)]
+    others = [entry for entry in entries if (entry.config.quick_gelu, entry.preprocess) != bare]
+    if not others:
+        return None
+    quick, usual = f"{canonical_name(name)}-quickgelu", others[0]
+    same_preprocessing = usual.preprocess == bare[1]
+    facts = "QuickGELU" if usual.config.quick_gelu != bare[0] else "another preprocessing"
+    listed = ", ".join(entry.tag for entry in others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
+    other_name = f"MODEL_NAME={quick}, or " if same_preprocessing and is_known(quick) else ""
+    right = next((entry.tag for entry in entries if entry not in others), None)
+    confirm = f"; if it is right, MODEL_PRETRAINED={right}:{path} says so" if right else ""
+    return (
+        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {canonical_name(name)} is "
+        f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. "
+        f"For weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
+    )
+
+
+def pairs_of_repository(repo: str) -> list[Pretrained]:
+    """The pairs whose weights are in this repository; the tag that the repository's name ends with first."""
+    return [entry for entry in all_pretrained() if entry.repo.lower() == repo.lower()]
 
 
 def all_pretrained() -> Iterator[Pretrained]:

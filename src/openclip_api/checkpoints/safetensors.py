@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ..errors import CorruptCheckpoint
 from .damage import LONGEST
-from .weights import Weights, tower_key
+from .weights import Weights, as_float32, by_tower_key
 
 # NumPy has no bfloat16: its bits are kept as uint16, and the graph gives them their type again.
 DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype(np.float32),
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(np.uint16),
+    "F64": np.dtype(np.float64),
 }
 
 # What a file with a .safetensors name really is when a download or a rename went wrong, by its first bytes.
@@ -29,29 +31,72 @@ OTHER_FORMATS = {
 }
 
 
+def is_safetensors(path: Path) -> bool:
+    """Whether it starts as one: with the length of a JSON object, and its brace. Raises CorruptCheckpoint."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read ({error.strerror or error})") from error
+    return head[8:] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
+
+
 def read_safetensors(path: Path) -> Weights:
     """Map a safetensors file.
 
     Raises CorruptCheckpoint for a file that is cut, is no safetensors file or holds a type that no tower uses.
+    """
+    return Weights(map_safetensors(path), str(path))
+
+
+def map_safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The file's tensors by key in Weights. float64 becomes float32: a copy with half the bytes of the tensor.
+
+    Raises as read_safetensors does.
     """
     check_whole(path)
     # Copy-on-write: OpenVINO asks for writable memory and never writes.
     data = np.memmap(path, dtype=np.uint8, mode="c")
     start = 8 + int(data[:8].view(np.uint64)[0])
     header = json.loads(bytes(data[8:start]))
+    header.pop("__metadata__", None)
     tensors: dict[str, NDArray[np.generic]] = {}
-    for name, entry in header.items():
-        key = tower_key(name)
-        if key is None or name == "__metadata__":
-            continue
+    for key, entry in by_tower_key(str(path), header).items():
         if entry["dtype"] not in DTYPES:
             raise CorruptCheckpoint(
                 f"{path}: tensor {key!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}"
             )
         begin, end = entry["data_offsets"]
         array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        tensors[key] = np.require(array, requirements="A")  # copies a tensor at an odd offset
-    return Weights(tensors)
+        # The requirement copies a tensor at an odd offset.
+        tensors[key] = as_float32(array) if entry["dtype"] == "F64" else np.require(array, requirements="A")
+    return tensors
+
+
+def write_safetensors(tensors: Mapping[str, NDArray[np.generic]], path: Path) -> None:
+    """Write one file, straight from the tensors' memory; uint16 is bfloat16. Raises OSError."""
+    # The library takes addresses: what is not in order is copied, and all must live until it is done.
+    arrays = {name: np.ascontiguousarray(tensor).reshape(tensor.shape) for name, tensor in tensors.items()}
+    specs = {
+        name: TensorSpec(
+            dtype="bfloat16" if array.dtype == np.uint16 else array.dtype.name,
+            shape=list(array.shape),
+            data_ptr=array.ctypes.data,
+            data_len=array.nbytes,
+        )
+        for name, array in arrays.items()
+    }
+    try:
+        serialize_file(specs, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def tensor_names(path: Path) -> list[str]:
+    """The names that the header has. Raises CorruptCheckpoint."""
+    check_whole(path)
+    with safe_open(path, framework="numpy") as file:
+        return list(file.keys())
 
 
 def check_whole(path: Path) -> None:

@@ -5,18 +5,33 @@ from __future__ import annotations
 import itertools
 import mmap
 from collections.abc import Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptCheckpoint
+from .other_files import refuse_other_models
 
 # Numbers that lie beside the towers' tensors. They scale cosines and take no part in a forward pass.
 LOGITS = {"logit_scale", "logit_bias"}
 
 # Some checkpoints also hold these. Nothing reads them.
-NEVER_READ = {"input_resolution", "context_length", "vocab_size",
-              "text.transformer.embeddings.position_ids"}  # fmt: skip # 0, 1, 2 …: of transformers before 4.31
+NEVER_READ = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
+UNREAD_ENDS = (
+    ".num_batches_tracked",  # an integer that BatchNorm counts in training
+    ".position_ids",  # 0, 1, 2 …: of transformers before 4.31
+    "embeddings.token_type_ids",  # all 0, likewise
+    ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
+)
+
+LONGEST_KEY = 500  # characters; those of the models here have up to 75
+
+T = TypeVar("T")
+
+
+# Between a key and a number: tensors that transformers keeps apart and open_clip in one. No key has it.
+PART = "/"
 
 
 class Weights:
@@ -27,14 +42,24 @@ class Weights:
     """
 
     def __init__(
-        self, tensors: Mapping[str, NDArray[np.generic]], prefix: str = "", used: set[str] | None = None
+        self,
+        tensors: Mapping[str, NDArray[np.generic]],
+        source: str = "the checkpoint",
+        prefix: str = "",
+        used: set[str] | None = None,
     ) -> None:
+        """source: how errors call the file that the tensors are from."""
         self._tensors = tensors
+        self.source = source
         self._prefix = prefix
         self._used = used if used is not None else set()
 
     def at(self, prefix: str) -> Weights:
-        return Weights(self._tensors, self._prefix + prefix, self._used)
+        return Weights(self._tensors, self.source, self._prefix + prefix, self._used)
+
+    def names(self) -> list[str]:
+        """The keys below the prefix."""
+        return [name.removeprefix(self._prefix) for name in self._tensors if name.startswith(self._prefix)]
 
     def __contains__(self, key: str) -> bool:
         return self._prefix + key in self._tensors
@@ -43,7 +68,7 @@ class Weights:
         """Raises CorruptCheckpoint where the checkpoint has no such tensor."""
         name = self._prefix + key
         if name not in self._tensors:
-            raise CorruptCheckpoint(f"the checkpoint has no tensor {name!r}, which its config asks for")
+            raise CorruptCheckpoint(f"{self.source} has no tensor {name!r}, which its config asks for")
         self._used.add(name)
         return self._tensors[name]
 
@@ -52,9 +77,16 @@ class Weights:
         tensor = self[key]
         if tensor.shape != shape:
             raise CorruptCheckpoint(
-                f"tensor {self._prefix + key!r} has shape {list(tensor.shape)}, its config asks for {list(shape)}"
+                f"{self.source}: tensor {self._prefix + key!r} has shape {list(tensor.shape)}, "
+                f"its config asks for {list(shape)}"
             )
         return tensor
+
+    def parts(self, key: str, count: int, *shape: int) -> list[NDArray[np.generic]]:
+        """`count` tensors of this shape, which the checkpoint has as the rows of one, or apart."""
+        if f"{key}{PART}0" in self:
+            return [self.tensor(f"{key}{PART}{number}", *shape) for number in range(count)]
+        return np.split(self.tensor(key, count * shape[0], *shape[1:]), count)
 
     def count(self, keys: str) -> int:
         """How many layers there are: "blocks.{}.norm.weight" counts up to the first number without such a key."""
@@ -66,16 +98,22 @@ class Weights:
             return None
         number = as_float32(self[key]).reshape(-1)
         if len(number) != 1 or not np.isfinite(number[0]):
-            raise CorruptCheckpoint(f"tensor {self._prefix + key!r} is not one finite number")
+            raise CorruptCheckpoint(f"{self.source}: tensor {self._prefix + key!r} is not one finite number")
         return float(number[0])
 
+    def tensors(self) -> Mapping[str, NDArray[np.generic]]:
+        """All of them by their whole keys, whether used or not."""
+        return self._tensors
+
     def release(self) -> None:
-        """Give the file's pages back to the system, as a compiled graph has its own copy of nearly all tensors.
+        """Give the files' pages back to the system, as a compiled graph has its own copy of nearly all tensors.
 
         What is read again (rows of the token table) comes from the file, through the system's cache.
         """
-        mapping = next((base for tensor in self._tensors.values() if (base := _mapping(tensor))), None)
-        if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        if not hasattr(mmap, "MADV_DONTNEED"):
+            return
+        mappings = {id(base): base for tensor in self._tensors.values() if (base := _mapping(tensor)) is not None}
+        for mapping in mappings.values():
             mapping.madvise(mmap.MADV_DONTNEED)
 
     def leave_out(self, prefix: str) -> None:
@@ -86,11 +124,29 @@ class Weights:
         return (name for name in self._tensors if name not in self._used and name not in LOGITS)
 
 
+def by_tower_key(source: str, stored: Mapping[str, T]) -> dict[str, T]:
+    """What a file stores → by key in Weights, without what nothing reads.
+
+    Raises CorruptCheckpoint (two tensors of one key), UnsupportedModel (an adapter, another kind of model).
+    """
+    refuse_other_models(source, stored.keys())
+    found: dict[str, T] = {}
+    for name, tensor in stored.items():
+        key = tower_key(name)
+        if key is None:
+            continue
+        if len(key) > LONGEST_KEY:
+            raise CorruptCheckpoint(f"{source} has a tensor whose name has {len(key):,} characters: it is damaged")
+        if key in found:
+            raise CorruptCheckpoint(f"{source} has two tensors {key!r}, of which one has a prefix that training adds")
+        found[key] = tensor
+    return found
+
+
 def tower_key(name: str) -> str | None:
     """A stored tensor's name → its key in Weights, or None for a tensor that nothing reads."""
-    key = name.removeprefix("module.")  # left by torch's DataParallel
-    # num_batches_tracked is an integer that BatchNorm counts in training.
-    return None if key in NEVER_READ or key.endswith(".num_batches_tracked") else key
+    key = name.replace("_orig_mod.", "").removeprefix("module.")  # left by torch.compile and DataParallel
+    return None if key in NEVER_READ or key.endswith(UNREAD_ENDS) else key
 
 
 def _mapping(tensor: NDArray[np.generic]) -> mmap.mmap | None:
@@ -102,7 +158,8 @@ def _mapping(tensor: NDArray[np.generic]) -> mmap.mmap | None:
 
 
 def as_float32(tensor: NDArray[np.generic]) -> NDArray[np.float32]:
-    """A float32 copy; uint16 holds the upper half of a float32's bits (bfloat16)."""
+    """A float32 copy; uint16 holds the upper half of a float32's bits (bfloat16). Beyond float32 is infinity."""
     if tensor.dtype == np.uint16:
         return (tensor.astype(np.uint32) << 16).view(np.float32)
-    return tensor.astype(np.float32)
+    with np.errstate(over="ignore"):  # the self-check tells of it
+        return tensor.astype(np.float32, order="C")

@@ -6,7 +6,6 @@ Needs the extra: pip install 'openclip-api[torch]'.
 from __future__ import annotations
 
 import importlib.util
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.config import CONFIG_FILE
+from ..checkpoints.forms import form_of_file
+from ..checkpoints.open_clip_folder import WEIGHTS_FILE, write_config, write_weights
+from ..checkpoints.safetensors import is_safetensors
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
 
@@ -93,7 +94,15 @@ def _device(torch: Any, wanted: str) -> str:
 
 
 def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The checkpoint as a folder that open_clip reads: its config as it was written, and a link to its weights."""
-    (folder / CONFIG_FILE).write_text(json.dumps({"model_cfg": checkpoint.config.as_written}))
-    (folder / "open_clip_model.safetensors").symlink_to(checkpoint.weights.resolve())
+    """The checkpoint as a folder that open_clip reads: its config as it was written, and its weights.
+
+    open_clip's own safetensors file is linked. Of other forms one is written: torch would refuse some, and run the code
+    of none. Raises UnsupportedModel for a model of transformers that open_clip has no tower for.
+    """
+    write_config(checkpoint, folder)
+    # Whether the tensors have open_clip's names is told by the form of the file, not by the file's.
+    if is_safetensors(checkpoint.weights) and form_of_file(checkpoint.weights) != "transformers":
+        (folder / WEIGHTS_FILE).symlink_to(checkpoint.weights.resolve())
+    else:
+        write_weights(checkpoint, folder)
     return folder

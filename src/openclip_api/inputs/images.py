@@ -6,6 +6,9 @@ The image is read as open_clip reads it, bit by bit. It is resized in its own mo
 palette image is resized without smoothing, and an alpha channel is dropped, which shows its hidden colours. EXIF
 orientation and colour profiles are ignored. Of an animation, the first frame is used. One difference can be switched
 on: see SCALING_MARGIN.
+
+Models in transformers' layout ask for its way (PreprocessConfig.convert_first): transformers/image_transforms.py,
+convert_to_rgb, then image_processing_backends.py (5.24.0).
 """
 
 from __future__ import annotations
@@ -74,7 +77,7 @@ def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpe
         image = open_image(data, max_megapixels)
         width, height = image.size  # of the file: decoding to a fraction changes the image's own
         try:
-            fitted = fit(image, config, resize).convert("RGB")
+            fitted = fit(_rgb(image) if config.convert_first else image, config, resize).convert("RGB")
         except MemoryError:
             raise
         except Exception as error:  # a damaged file can fail anywhere inside a decoder, with any error
@@ -123,19 +126,30 @@ def image_size(data: bytes) -> tuple[int, int]:
     return open_image(data).size
 
 
+def _rgb(image: Image.Image) -> Image.Image:
+    """What is transparent becomes white. A grey or RGB image needs no change before the resize."""
+    if "A" in image.getbands() or image.info.get("transparency") is not None:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image if image.mode in ("RGB", "L") else image.convert("RGB")
+
+
 def _shortest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
     """The short side becomes `size`, the middle is cut out."""
     width, height = image.size
     short, long = sorted((width, height))
+    wanted = config.resized_size or config.size
     # torchvision truncates the long side: 640 x 427 becomes 335 x 224
-    resized_long = int(config.size * long / short)
-    size = (config.size, resized_long) if width <= height else (resized_long, config.size)
-    return _centre_crop(resize(image, size), config.size)
+    resized_long = int(wanted * long / short)
+    size = (wanted, resized_long) if width <= height else (resized_long, wanted)
+    return _centre_crop(resize(image, size), config)
 
 
 def _squash(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
     """Both sides become `size`, whatever the shape."""
-    return resize(image, (config.size, config.size))
+    side = config.resized_size or config.size
+    resized = resize(image, (side, side))
+    return resized if side == config.size else _centre_crop(resized, config)
 
 
 def _longest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
@@ -169,10 +183,11 @@ def _resize(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
     return image.resize(size, resampling, box)
 
 
-def _centre_crop(image: Image.Image, size: int) -> Image.Image:
-    # Python's round, as in torchvision: a half goes to the even side
-    left, top = (round((side - size) / 2.0) for side in image.size)
-    return image.crop((left, top, left + size, top + size))
+def _centre_crop(image: Image.Image, config: PreprocessConfig) -> Image.Image:
+    # Python's round, as in torchvision: a half goes to the even side. transformers always rounds down.
+    rounded: Callable[[float], int] = int if config.convert_first else round
+    left, top = (rounded((side - config.size) / 2.0) for side in image.size)
+    return image.crop((left, top, left + config.size, top + config.size))
 
 
 def _reason(error: Exception) -> str:

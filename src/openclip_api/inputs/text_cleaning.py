@@ -39,6 +39,7 @@ _BEYOND_UNICODE = re.compile(r"&#0?[1-9][0-9]{7,}")
 _PERHAPS_MARKS = re.compile(r"[^\x00-\u02ff]{32,}")
 _MARKS_IN_PAIRS = "\u0f73\u0f75\u0f81"  # these become two marks each, though they are none by their class
 _PUNCTUATION = str.maketrans("_", " ", string.punctuation.replace("_", ""))
+_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 # after the encoding, in ftfy's order
 _FIXES: tuple[Clean, ...] = (
@@ -55,22 +56,34 @@ _FIXES: tuple[Clean, ...] = (
 
 def cleaner(name: str) -> Clean:
     """Raises UnsupportedModel."""
-    cleaners = {"lower": _lower, "whitespace": _whitespace, "canonicalize": _canonicalize}
+    cleaners: dict[str, Clean] = {
+        "lower": _lower,
+        "whitespace": _whitespace,
+        "canonicalize": _canonicalize,
+        "none": str,  # of transformers: what a tokenizer.json does is all
+        "siglip": _siglip,
+        "siglip_cased": _without_punctuation,
+    }
     if name not in cleaners:
         raise UnsupportedModel(f"text_cfg.tokenizer_kwargs.clean {shown(name)}: expected {', '.join(cleaners)}")
     return cleaners[name]
 
 
-def parts_of(text: str, context_length: int, from_end: bool) -> Iterator[tuple[str, bool]]:
+def shorten_blanks(text: str) -> str:
+    """Long runs of blanks become short ones, for a tokenizer that takes any run for one."""
+    return _BLANKS.sub(lambda run: run[1] + "\n" * ("\n" in run[2]) + run[3], text)
+
+
+def parts_of(text: str, context_length: int, from_end: bool, by_lines: bool = True) -> Iterator[tuple[str, bool]]:
     """As much of a text's beginning, or end, as is likely to fill the context; then, for whom it did not, more of it.
     With each, whether it is the whole text.
 
-    Each is cut at the end of a line or word if one is near. Long runs of blanks are shortened: they end up as one.
+    Each is cut at the end of a line or word if one is near. by_lines: whether lines are counted, as ftfy needs it.
     """
-    text = _BLANKS.sub(lambda run: run[1] + "\n" * ("\n" in run[2]) + run[3], text)
     cut = _end if from_end else _start
     for characters in CHARACTERS_PER_TOKEN:
-        part = cut(text, characters * context_length, LINES_PER_TOKEN * context_length)
+        lines = LINES_PER_TOKEN * context_length if by_lines else len(text)
+        part = cut(text, characters * context_length, lines)
         yield part, len(part) == len(text)
 
 
@@ -103,6 +116,15 @@ def _lower(text: str) -> str:
 def _canonicalize(text: str) -> str:
     """As big_vision does: underscores become spaces, ASCII punctuation goes, letters become lower case."""
     return " ".join(_basic(text).translate(_PUNCTUATION).lower().split())
+
+
+def _siglip(text: str) -> str:
+    return _without_punctuation(text.lower())
+
+
+def _without_punctuation(text: str) -> str:
+    """transformers/models/siglip/tokenization_siglip.py, canonicalize_text (5.24.0): no underscore becomes a space."""
+    return " ".join(text.replace("\u2581", " ").translate(_NO_PUNCTUATION).split())
 
 
 def _basic(text: str) -> str:

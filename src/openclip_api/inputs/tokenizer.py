@@ -22,7 +22,8 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 from ..checkpoints.config import TokenizerConfig, read_json
 from ..checkpoints.damage import refusing
 from ..errors import CorruptCheckpoint, InvalidInput, UnsupportedModel, shown
-from .text_cleaning import Clean, cleaner, parts_of
+from .text_cleaning import Clean, cleaner, parts_of, shorten_blanks
+from .vocabularies import read_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: in
     clean = cleaner(config.clean)
     if folder is not None:
         with refusing(str(folder)):
-            return FileTokenizer(folder, config.context_length, clean, config.strip_sep_token, vocab_size)
+            return FileTokenizer(
+                folder, config.context_length, clean, config.strip_sep_token, vocab_size, config.clean == "none"
+            )
     tokenizer = ClipTokenizer(config.context_length, clean)
     if vocab_size is not None and vocab_size < ClipTokenizer.VOCAB_SIZE:
         raise CorruptCheckpoint(
@@ -62,10 +65,10 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: in
 
 
 def _read_in_parts(
-    text: str, context_length: int, tokenize: Callable[[str], Tokens], *, from_end: bool = False
+    text: str, context_length: int, tokenize: Callable[[str], Tokens], *, from_end: bool = False, by_lines: bool = True
 ) -> Tokens:
     """The tokens of a text's beginning, or end, from as little of it as fills the context."""
-    for part, is_whole in parts_of(text, context_length, from_end):
+    for part, is_whole in parts_of(text, context_length, from_end, by_lines):
         tokens = tokenize(part)
         if tokens.truncated or is_whole:
             break
@@ -88,7 +91,7 @@ class ClipTokenizer:
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
     def __call__(self, text: str) -> Tokens:
-        return _read_in_parts(text, self.context_length, self._tokens)
+        return _read_in_parts(shorten_blanks(text), self.context_length, self._tokens)
 
     def _tokens(self, text: str) -> Tokens:
         ids = [self._start]
@@ -138,11 +141,18 @@ def _byte_symbols() -> list[str]:
 
 # tokenizer_config.json may leave these out, as bert-base-uncased's does. Then transformers takes its class's own.
 SENTINEL = regex.compile(r"<.*>|\[.*\]")
-USUAL_TOKENS = {"pad_token": ("[PAD]", "<pad>"), "sep_token": ("[SEP]", "</s>"), "eos_token": ("</s>",)}
+USUAL_TOKENS = {
+    "pad_token": ("[PAD]", "<pad>", "<|endoftext|>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "eos_token": ("</s>",),
+}
 
 
 class FileTokenizer:
-    """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer does before and after it."""
+    """A tokenizer saved as tokenizer.json, with what open_clip's HFTokenizer does before and after it.
+
+    is_all: it also does what makes a text clean, as in transformers. It may then tell runs of blanks apart.
+    """
 
     def __init__(
         self,
@@ -151,13 +161,16 @@ class FileTokenizer:
         clean: Clean,
         strip_sep_token: bool,
         vocab_size: int | None = None,
+        is_all: bool = False,
     ) -> None:
         self.context_length = context_length
         self._clean = clean
         self._vocab_size = vocab_size
         path = str(folder / "tokenizer.json")
         with refusing(path):
-            self._tokenizer = tokenizers.Tokenizer.from_file(path)
+            self._tokenizer = read_vocabulary(folder)
+            self._by_lines = not is_all
+            self._shortens = not is_all or _takes_blanks_for_one(self._tokenizer)
             if vocab_size is not None:
                 _check_vocabulary(self._tokenizer.get_vocab(with_added_tokens=False), vocab_size)
         config = _checked_config(folder / "tokenizer_config.json")
@@ -181,7 +194,10 @@ class FileTokenizer:
 
     def __call__(self, text: str) -> Tokens:
         """Raises InvalidInput for a text with a token that the model has no vector for."""
-        return _read_in_parts(text, self.context_length, self._tokens, from_end=self._reads_end)
+        text = shorten_blanks(text) if self._shortens else text
+        return _read_in_parts(
+            text, self.context_length, self._tokens, from_end=self._reads_end, by_lines=self._by_lines
+        )
 
     def _tokens(self, text: str) -> Tokens:
         cleaned = self._clean(text)
@@ -222,9 +238,14 @@ class FileTokenizer:
         return int(index)
 
 
+def _takes_blanks_for_one(tokenizer: tokenizers.Tokenizer) -> bool:
+    text = "a" + " \n\t\u3000" * 5 + "b" + " " * 20 + "c"
+    return bool(tokenizer.encode(text).ids == tokenizer.encode(shorten_blanks(text)).ids)
+
+
 def _checked_config(path: Path) -> dict[str, Any]:
     """tokenizer_config.json. Raises CorruptCheckpoint, naming the field."""
-    config = read_json(path)
+    config = read_json(path) if path.is_file() or (path.parent / "tokenizer.json").is_file() else {}
     if not isinstance(config, dict):
         raise CorruptCheckpoint(f"{path} is not a JSON object")
     for key in (*USUAL_TOKENS, "src_lang"):

@@ -10,11 +10,11 @@ from ..checkpoints.config import ModelConfig, as_whole_number
 from ..checkpoints.weights import Weights
 from ..errors import UnsupportedModel, shown
 from . import convnext, eva, fastvit, timm_vit, vitamin
-from .hf import EncoderConfig, encoder_config, hf_text_tower
+from .hf import EncoderConfig, encoder_of, hf_text_tower
 from .layers import Node
 from .m2m_100 import M2M100Config
 from .modified_resnet import modified_resnet
-from .roberta import RobertaConfig
+from .roberta import BertConfig, RobertaConfig
 from .text_tower import TextTower
 from .text_transformer import TextConfig, text_transformer
 from .timm import timm_tower
@@ -44,6 +44,7 @@ class TextArchitecture:
 
 
 VISION_TRANSFORMER = ImageArchitecture("vision_transformer", True, vision_transformer)
+SIGLIP = ImageArchitecture("siglip", True, timm_vit.siglip)
 MODIFIED_RESNET = ImageArchitecture("modified_resnet", False, modified_resnet)
 
 # Each architecture of timm, and the names that timm gives to its sizes.
@@ -57,6 +58,7 @@ TIMM: tuple[tuple[Collection[str], ImageArchitecture], ...] = (
 
 TEXT_TRANSFORMER = TextArchitecture("text_transformer", text_transformer)
 HF: dict[type[EncoderConfig], TextArchitecture] = {
+    BertConfig: TextArchitecture("bert", hf_text_tower),
     RobertaConfig: TextArchitecture("roberta", hf_text_tower),
     M2M100Config: TextArchitecture("m2m_100", hf_text_tower),
 }
@@ -69,6 +71,8 @@ def image_architecture(config: ModelConfig) -> ImageArchitecture:
             if config.timm_model_name in names:
                 return architecture
         raise UnsupportedModel(f"vision_cfg.timm_model_name {shown(config.timm_model_name)} is not supported yet")
+    if config.vision.get("siglip"):
+        return SIGLIP
     return MODIFIED_RESNET if isinstance(config.vision.get("layers"), list) else VISION_TRANSFORMER
 
 
@@ -76,7 +80,7 @@ def text_architecture(config: ModelConfig) -> TextArchitecture:
     """Raises UnsupportedModel."""
     if config.hf_model_name is None:
         return TEXT_TRANSFORMER
-    return HF[type(encoder_config(config.hf_model_name))]
+    return HF[type(encoder_of(config))]
 
 
 def vocab_size(config: ModelConfig) -> int | None:
@@ -85,7 +89,7 @@ def vocab_size(config: ModelConfig) -> int | None:
         size = config.text.get("vocab_size")
         return TextConfig.vocab_size if size is None else as_whole_number(size)
     try:
-        return encoder_config(config.hf_model_name).vocab_size
+        return encoder_of(config).vocab_size
     except UnsupportedModel:  # it runs on torch
         return None
 

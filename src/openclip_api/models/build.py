@@ -44,7 +44,7 @@ def build_towers(config: ModelConfig, preprocess: PreprocessConfig, weights: Wei
     unused = list(weights.unused())
     if unused:
         raise CorruptCheckpoint(
-            f"{len(unused)} tensors of the checkpoint have no place in its config, first {unused[0]!r}"
+            f"{weights.source}: {len(unused)} tensors have no place in its config, first {unused[0]!r}"
         )
     if config.has_text_decoder:  # open_clip/coca_model.py: encode_image and encode_text normalise by default
         image, text = _unit_length(image), replace(text, graph=_unit_length(text.graph))

@@ -17,6 +17,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import one_of
 from .layers import Node, constant, integers
+from .positions import image_positions
 from .timm import TimmConfig
 from .timm_layers import attention_pool, first_token, head, mlp, patch_embed, split_evenly, with_class_token
 
@@ -89,10 +90,9 @@ def eva(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: int) -
     one_of(config.timm_proj, ("none", "", None), "vision_cfg.timm_proj")
 
     x, grid = patch_embed(pixels, w.at("patch_embed."), size=size, width=width, bias=not variant.pre_norm)
-    tokens = grid * grid
     if variant.class_token:
-        x, tokens = with_class_token(x, w, width), tokens + 1
-    x = op.add(x, constant(w.tensor("pos_embed", 1, tokens, width)))  # [B, T, W]
+        x = with_class_token(x, w, width)
+    x = op.add(x, image_positions(w, "pos_embed", grid, width, tokens_before=int(variant.class_token)))  # [B, T, W]
     if variant.pre_norm:
         x = layers.layer_norm(x, w.at("norm_pre."), width, variant.eps)
     rotary = _rotary_embedding(variant, grid, split_evenly(width, variant.heads))

@@ -13,10 +13,15 @@ from .layers import Node, constant
 def round_weights(graph: ov.Model) -> None:
     """Change the graph in place. Each output of a matrix product gets its own scale: its largest weight / 127.
 
-    Embedding tables and convolutions stay as they are.
+    Embedding tables and convolutions stay as they are, and so do products of constants alone, such as an attention
+    pool's query: OpenVINO computes them once, and cannot with rounded weights.
     """
-    for node in graph.get_ops():
-        if node.get_type_name() != "MatMul":
+    computed: set[str] = set()  # the nodes that depend on the graph's inputs
+    for node in graph.get_ordered_ops():
+        inputs = [value.get_node().get_name() for value in node.input_values()]
+        if node.get_type_name() == "Parameter" or not computed.isdisjoint(inputs):
+            computed.add(node.get_name())
+        if node.get_type_name() != "MatMul" or inputs[0] not in computed:
             continue
         weight = _constant_behind(node.input_value(1))
         if weight is not None and weight.ndim == 2:

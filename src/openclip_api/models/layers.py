@@ -68,11 +68,11 @@ def linears(x: Node, w: Weights, n_in: int, n_out: int, count: int, bias: bool =
 
     The weight is split, not the result of one product, as that would copy the result.
     """
-    weights = np.split(w.tensor("weight", count * n_out, n_in), count)
+    weights = w.parts("weight", count, n_out, n_in)
     ys = [op.matmul(x, constant(weight), False, True) for weight in weights]
     if not bias:
         return ys
-    biases = np.split(w.tensor("bias", count * n_out), count)
+    biases = w.parts("bias", count, n_out)
     return [op.add(y, constant(part)) for y, part in zip(ys, biases, strict=True)]
 
 

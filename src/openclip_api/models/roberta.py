@@ -1,7 +1,8 @@
-"""RoBERTa's and XLM-RoBERTa's encoder: token ids → a vector per token.
+"""BERT's, RoBERTa's and XLM-RoBERTa's encoder: token ids → a vector per token.
 
 Source: transformers/models/roberta/modeling_roberta.py, RobertaModel (5.23.0; modeling_xlm_roberta.py is the
-same); Liu et al. 2019, arXiv:1907.11692.
+same); Liu et al. 2019, arXiv:1907.11692. bert/modeling_bert.py, BertModel (5.24.0) differs in where positions begin;
+Devlin et al. 2018, arXiv:1810.04805.
 """
 
 from __future__ import annotations
@@ -35,6 +36,20 @@ class RobertaConfig:
     def width(self) -> int:
         return self.hidden_size
 
+    @property
+    def max_tokens(self) -> int:
+        """The first token stands behind the padding's position."""
+        return self.max_position_embeddings - self.pad_token_id - 1
+
+
+@dataclass(frozen=True)
+class BertConfig(RobertaConfig):
+    """Positions are 0, 1, 2 …, whether a token or padding stands there."""
+
+    @property
+    def max_tokens(self) -> int:
+        return self.max_position_embeddings
+
 
 def roberta_encoder(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
     """ids int32 [B, T], padding_mask bool [B, T], false for padding → [B, T, W]."""
@@ -47,7 +62,7 @@ def roberta_encoder(ids: Node, padding_mask: Node, config: RobertaConfig, w: Wei
 
 
 def roberta_pooler(x: Node, config: RobertaConfig, w: Weights) -> Node:
-    """[B, T, W] → [B, W]: RobertaPooler, which only cls_pooler asks for."""
+    """[B, T, W] → [B, W]: RobertaPooler or BertPooler, which only cls_pooler asks for."""
     first = op.gather(x, op.constant(0), op.constant(1))
     return op.tanh(layers.linear(first, w.at("pooler.dense."), config.width, config.width))
 
@@ -55,7 +70,11 @@ def roberta_pooler(x: Node, config: RobertaConfig, w: Weights) -> Node:
 def _embeddings(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
     """All tokens are of type 0."""
     width = config.width
-    positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
+    if isinstance(config, BertConfig):
+        length = op.squeeze(op.gather(op.shape_of(ids), layers.integers(1), layers.integers(0)), layers.integers(0))
+        positions = op.range(op.constant(0), length, op.constant(1), "i64")  # [T]
+    else:
+        positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
     x = layers.embedding(ids, w.at("word_embeddings."), config.vocab_size, width)
     x = op.add(x, layers.embedding(op.constant(0), w.at("token_type_embeddings."), config.type_vocab_size, width))
     x = op.add(x, layers.embedding(positions, w.at("position_embeddings."), config.max_position_embeddings, width))

@@ -18,6 +18,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import activation_of, norm_eps, one_of, read_flags
 from .layers import Activation, Node, constant, integers
+from .positions import text_positions
 from .text_tower import ModelInputs, TextTower, TokenIds
 
 
@@ -131,7 +132,7 @@ def _token_embeddings(ids: Node, config: TextConfig, w: Weights) -> Node:
 
 
 def _positions(config: TextConfig, w: Weights) -> Node:
-    return constant(w.tensor("positional_embedding", config.context_length + config.embed_cls, config.width))
+    return text_positions(w, "positional_embedding", config.context_length + config.embed_cls, config.width)
 
 
 def _blocks(x: Node, config: TextConfig, w: Weights, activation: Activation, mask: Node | None = None) -> Node:

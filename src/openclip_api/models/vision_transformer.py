@@ -16,6 +16,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import activation_of, norm_eps, one_of, read_flags
 from .layers import Node, constant, integers
+from .positions import image_positions
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _embed(pixels: Node, w: Weights, size: int, patch: int, width: int) -> Node:
     class_token = layers.reshape(constant(w.tensor("class_embedding", width)), 1, 1, width)
     repeats = op.concat([layers.batch_size(pixels), integers(1, 1)], 0)
     x = op.concat([op.tile(class_token, repeats), x], 1)
-    return op.add(x, constant(w.tensor("positional_embedding", (size // patch) ** 2 + 1, width)))
+    return op.add(x, image_positions(w, "positional_embedding", size // patch, width, tokens_before=1))
 
 
 def _pool(x: Node, config: VisionConfig, w: Weights, eps: float) -> Node:

@@ -15,7 +15,8 @@ from ..errors import UnsupportedModel
 from . import layers
 from .convolutions import conv, layer_norm_2d, to_tokens
 from .flags import one_of
-from .layers import Node, constant, integers
+from .layers import Node, integers
+from .positions import image_positions
 from .timm import TimmConfig
 from .timm_layers import attention
 
@@ -61,7 +62,7 @@ def vitamin(pixels: Node, config: TimmConfig, w: Weights, size: int, classes: in
     x = to_tokens(x)  # [B, T, W]
     if variant.has_positions:
         grid = -(-size // 16)  # four halvings that round up
-        x = op.add(x, constant(w.tensor("pos_embed", 1, grid * grid, width)))
+        x = op.add(x, image_positions(w, "pos_embed", grid, width, tokens_before=0))
     for i in range(variant.layers):
         x = _transformer_block(x, w.at(f"blocks.{i}."), width, variant.heads)
     return layers.layer_norm(op.reduce_mean(x, integers(1), False), w.at("fc_norm."), width, EPS)

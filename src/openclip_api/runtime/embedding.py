@@ -40,6 +40,7 @@ class ModelInfo:
 
     logit_scale is the factor on cosines before a softmax or sigmoid (the exponential of the checkpoint's tensor).
     logit_bias is what is then added. Each is None where the model has none.
+    activation: of the towers that are open_clip's own: "quick_gelu" (x * sigmoid(1.702 x)), "gelu" or "gelu_tanh".
     """
 
     model_id: str
@@ -49,6 +50,7 @@ class ModelInfo:
     embed_dim: int
     image_size: int
     context_length: int
+    activation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
     interpolation: str

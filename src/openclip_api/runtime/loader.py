@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,8 @@ from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs, sha25
 from ..checkpoints.checkpoint import Checkpoint, find
 from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
-from ..checkpoints.digest import file_sha256
 from ..checkpoints.hub import Report
-from ..checkpoints.safetensors import read_safetensors
+from ..checkpoints.weight_files import weights_sha256
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
@@ -33,6 +33,8 @@ from ..models.hf import ENCODERS
 from .embedder import Embedder
 from .embedding import Kind, ModelInfo
 from .load_options import LoadOptions
+
+log = logging.getLogger("openclip_api")
 
 
 def load(
@@ -62,17 +64,19 @@ def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None
     report("finding", 0, 0)
     checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
+    if checkpoint.warning:
+        log.warning("openclip-api: %s", checkpoint.warning)
     with refusing(str(checkpoint.weights)):
-        weights = read_safetensors(checkpoint.weights)
+        weights = checkpoint.read()
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
-    engine, weights_sha256, calibrated = _compiled(checkpoint, weights, options)
+    engine, digest, calibrated = _compiled(checkpoint, weights, options)
     vectors = _first_pass(engine, checkpoint.config.image_size, tokenizer)
     if options.self_check:
         for tower in vectors:
             check_vectors(tower, vectors[tower], checkpoint.config.embed_dim, engine.precision)
     scale_jpegs = _scales_jpegs(options.jpeg_scaling, engine.precision, checkpoint.config)
-    fingerprint = checkpoint.fingerprint(weights_sha256, _numbers(engine.precision, calibrated, scale_jpegs))
+    fingerprint = checkpoint.fingerprint(digest, _numbers(engine.precision, calibrated, scale_jpegs))
     info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint)
     weights.release()
     return _embedder(info, engine, checkpoint, tokenizer, options, scale_jpegs)
@@ -82,14 +86,14 @@ def _compiled(checkpoint: Checkpoint, weights: Weights, options: LoadOptions) ->
     """The engine, the weights' SHA-256, and the calibrated graphs that the engine runs, by tower."""
     # To hash some hundred megabytes takes as long as to compile: do both at once.
     with ThreadPoolExecutor(1) as hashing:
-        digest = hashing.submit(file_sha256, checkpoint.weights)
+        hashed = hashing.submit(weights_sha256, checkpoint.weights)
         calibrated: dict[str, Path] = {}
         if options.precision == "int8":
-            calibrated = calibrated_graphs(calibrated_folder(checkpoint, digest.result(), options.cache_dir))
+            calibrated = calibrated_graphs(calibrated_folder(checkpoint, hashed.result(), options.cache_dir))
         engine = _choose_engine(checkpoint, weights, options, calibrated)
-        weights_sha256 = digest.result()
-    checkpoint.verify(weights_sha256)
-    return engine, weights_sha256, calibrated
+        digest = hashed.result()
+    checkpoint.verify(digest)
+    return engine, digest, calibrated
 
 
 def _choose_engine(
@@ -176,6 +180,7 @@ def _describe(
         fingerprint=fingerprint,
         embed_dim=checkpoint.config.embed_dim,
         image_size=checkpoint.preprocess.size,
+        activation=checkpoint.config.activation,
         context_length=context_length,
         mean=checkpoint.preprocess.mean,
         std=checkpoint.preprocess.std,

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs
 from ..checkpoints.checkpoint import find
 from ..checkpoints.damage import refusing
-from ..checkpoints.digest import file_sha256
-from ..checkpoints.safetensors import read_safetensors
+from ..checkpoints.weight_files import weights_sha256
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
@@ -84,9 +83,9 @@ def quantize(
         raise MissingExtra("quantize needs NNCF: pip install 'openclip-api[quantize]'")
     with refusing(name):
         checkpoint = find(name, tag, cache_dir=cache_dir)
-        digest = file_sha256(checkpoint.weights)
+        digest = weights_sha256(checkpoint.weights)
         checkpoint.verify(digest)
-        towers = build_towers(checkpoint.config, checkpoint.preprocess, read_safetensors(checkpoint.weights))
+        towers = build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
     read_image = image_reader(checkpoint.preprocess, max_megapixels)
     inputs: dict[str, Batch] = {"image": _read_images(images, read_image, say)}
     if texts is not None:

@@ -187,7 +187,8 @@ def _greeting(slot: ModelSlot, url: str) -> str:
     body = json.dumps({"text": "red sofa"})
     return (
         f"openclip-api: {info.model_id} is ready after {slot.load_seconds:.1f} s ({info.precision}, "
-        f"{info.embed_dim} dimensions, fingerprint {info.fingerprint})\n\n"
+        f"{info.embed_dim} dimensions, {info.activation}, {info.image_size} px, {info.interpolation}, "
+        f"{info.resize_mode}, fingerprint {info.fingerprint})\n\n"
         f"Try it:  curl {url}/embeddings -H 'Content-Type: application/json' -d '{body}'\n"
         f"Docs:    {url}/docs\n"
     )

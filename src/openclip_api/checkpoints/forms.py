@@ -1,0 +1,38 @@
+"""How a checkpoint's tensors are named, which tells who wrote them: open_clip, transformers, or somebody else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from ..errors import StartupError
+from .safetensors import tensor_names
+from .weight_files import read_weights
+from .weights import tower_key
+
+Form = Literal["open_clip", "transformers", "other"]
+
+
+def form_of_names(names: Collection[str]) -> Form:
+    """The form of a file with tensors of these names.
+
+    open_clip's models have their image tower below "visual." (open_clip/model.py, CLIP and CustomTextCLIP),
+    transformers' below "vision_model." (transformers/models/clip, siglip, chinese_clip, altclip). An image tower alone,
+    as timm saves it, has neither.
+    """
+    keys = [tower_key(name) or "" for name in names]
+    if any(key.startswith("visual.") for key in keys):
+        return "open_clip"
+    if any(key.startswith(("vision_model.", "text_model.")) for key in keys):
+        return "transformers"
+    return "other"
+
+
+def form_of_file(path: Path) -> Form:
+    """The form of a file; "other" also for one that cannot be read. Reads a header, and no tensor."""
+    try:
+        names = tensor_names(path) if path.suffix == ".safetensors" else read_weights(path).tensors().keys()
+    except StartupError:
+        return "other"
+    return form_of_names(names)

@@ -1,0 +1,142 @@
+"""`openclip-api convert`: whatever form comes in, a folder of open_clip's layout comes out, or nothing."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from openclip_api import load
+from openclip_api.cli import main
+from openclip_api.errors import CannotWrite, InvalidSetting
+from openclip_api.runtime.convert import convert
+
+from ..golden import GOLDEN, MODELS, TRANSFORMERS
+from ..support.tiny_checkpoint import write_tiny_checkpoint
+
+IMAGE = (GOLDEN / "images" / "rgb.png").read_bytes()
+WRITTEN = {"open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+
+
+def vectors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    with closing(load(f"local-dir:{folder}", precision="fp32")) as embedder:
+        return embedder.embed_images([IMAGE]), embedder.embed_texts(["a photo of a cat", "x"])
+
+
+@pytest.mark.parametrize("form", ["training", "torchscript", "legacy", "sharded", "mixed", "siglip", "coca", "nllb"])
+def test_each_form(tmp_path: Path, form: str) -> None:
+    """mixed has bfloat16 beside others: no number changes."""
+    source = MODELS[form]
+    convert(f"local-dir:{source}", None, tmp_path / "out")
+
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
+    for ours, theirs in zip(vectors(tmp_path / "out"), vectors(source), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_transformers_layout(tmp_path: Path) -> None:
+    """Images and texts are then prepared as open_clip does it: equal for a plain text."""
+    main(["convert", str(TRANSFORMERS["clip"]), str(tmp_path / "out")])
+    ours, theirs = vectors(tmp_path / "out"), vectors(TRANSFORMERS["clip"])
+
+    np.testing.assert_allclose(ours[1], theirs[1], atol=1e-6)
+    names = load_file(tmp_path / "out" / "open_clip_model.safetensors")
+    assert "visual.transformer.resblocks.0.attn.in_proj_weight" in names
+
+
+def test_older_tokenizer_files_become_one(tmp_path: Path) -> None:
+    """CLIP's vocab.json and merges.txt, as openai/clip-vit-base-patch32 first had them."""
+    source = Path(shutil.copytree(TRANSFORMERS["clip"], tmp_path / "source"))
+    whole = json.loads((source / "tokenizer.json").read_text())["model"]
+    (source / "vocab.json").write_text(json.dumps(whole["vocab"]))
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in whole["merges"]]
+    (source / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    (source / "tokenizer.json").unlink()
+    convert(f"local-dir:{source}", None, tmp_path / "out")
+
+    np.testing.assert_allclose(vectors(tmp_path / "out")[1], vectors(TRANSFORMERS["clip"])[1], atol=1e-6)
+
+
+def test_what_open_clip_has_no_tower_for_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(TRANSFORMERS["chinese_clip"]), str(tmp_path / "out")]) == 1
+    assert "open_clip takes a BERT text tower from its repository alone" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The tensors do not fit ViT-B-32: nothing is written."""
+    path = MODELS["training"] / "epoch_3.pt"
+    assert main(["convert", f"ViT-B-32:openai:{path}", str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert str(path) in error
+    assert "its config asks for" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("put", [lambda out: out.mkdir() or (out / "mine").touch(), lambda out: out.write_text("mine")])
+def test_what_is_there_is_left_alone(tmp_path: Path, put: Callable[[Path], object]) -> None:
+    out = tmp_path / "out"
+    put(out)
+    with pytest.raises(InvalidSetting, match="out is not empty"):
+        convert(f"local-dir:{MODELS['mixed']}", None, out)
+
+
+def test_an_empty_folder_and_folders_above_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    assert main(["convert", f"local-dir:{MODELS['mixed']}", str(tmp_path / "out"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_name"] == f"local-dir:{tmp_path / 'out'}"
+    assert main(["convert", f"local-dir:{MODELS['mixed']}", str(tmp_path / "a" / "b")]) == 0
+    assert (tmp_path / "a" / "b" / "open_clip_model.safetensors").stat().st_mode & 0o077 == 0o044
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/x"])
+def test_a_place_that_cannot_be_written(place: str) -> None:
+    with pytest.raises((CannotWrite, InvalidSetting)):
+        convert(f"local-dir:{MODELS['mixed']}", None, Path(place))
+
+
+@pytest.mark.process
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "openclip_api", "convert", str(MODELS["mixed"]), str(tmp_path / "out")]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)),
+    )
+
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("openclip_api.runtime.convert.write_weights", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        convert(f"local-dir:{MODELS['mixed']}", None, tmp_path / "out")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_tiny_model_with_clip_s_own_tokenizer(tmp_path: Path) -> None:
+    source = write_tiny_checkpoint(tmp_path / "source")
+    convert(f"local-dir:{source}", None, tmp_path / "out")
+
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "open_clip_config.json", "open_clip_model.safetensors"
+    }  # fmt: skip
+    np.testing.assert_array_equal(vectors(tmp_path / "out")[0], vectors(source)[0])
