@@ -15,8 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
-from openclip_api.checkpoints.transformers_config import open_clip_config
-from openclip_api.checkpoints.transformers_keys import joined
+from openclip_api.checkpoints.transformers_layout.config import open_clip_config
+from openclip_api.checkpoints.transformers_layout.keys import joined
 from openclip_api.errors import CorruptCheckpoint, StartupError, UnknownModel, UnsupportedModel
 from openclip_api.models.build import build_towers
 

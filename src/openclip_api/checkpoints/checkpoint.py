@@ -17,10 +17,10 @@ from .hints import is_family
 from .hub_weights import Where, download_weights
 from .other_files import folder_refusal
 from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
-from .transformers_hub import download_transformers_folder
-from .transformers_keys import open_clip_tensors
-from .transformers_layout import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
-from .transformers_texts import tokenizer_form
+from .transformers_layout.folder import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
+from .transformers_layout.keys import open_clip_tensors
+from .transformers_layout.repository import download_transformers_folder
+from .transformers_layout.texts import tokenizer_form
 from .weight_files import read_weights
 from .weights import Weights
 

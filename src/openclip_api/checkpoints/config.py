@@ -75,7 +75,7 @@ class ModelConfig:
 class PreprocessConfig:
     """How an image's bytes become pixels: open_clip/transform.py, PreprocessCfg.
 
-    convert_first, resized_size: of transformers' layout alone, see transformers_images.py.
+    convert_first, resized_size: of transformers' layout alone, see transformers_layout/images.py.
     """
 
     size: int = 224  # pixels, square

@@ -9,8 +9,8 @@ from pathlib import Path
 from .checkpoint import Checkpoint
 from .config import CONFIG_FILE, OF_TRANSFORMERS
 from .safetensors import write_safetensors
-from .transformers_config import open_clip_config
-from .transformers_keys import joined
+from .transformers_layout.config import open_clip_config
+from .transformers_layout.keys import joined
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 

@@ -15,11 +15,11 @@ from ..errors import CorruptCheckpoint, UnsupportedModel, shown
 from .digest import file_sha256
 from .other_files import READ, archive_refusal, refusal
 from .safetensors import check_whole, is_safetensors, map_safetensors
-from .state_dict import PLACES, tensors_of
-from .tensors import arrays
-from .torch_files import LEGACY_START, TorchFile, read_archive, read_legacy, root_of
+from .torch_files.files import LEGACY_START, TorchFile, read_archive, read_legacy, root_of
+from .torch_files.state_dict import PLACES, tensors_of
+from .torch_files.tensors import arrays
+from .torch_files.zip_members import members
 from .weights import Weights, by_tower_key
-from .zip_members import members
 
 Arrays = Mapping[str, NDArray[np.generic]]
 

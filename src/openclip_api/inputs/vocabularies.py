@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, processors
 
 from ..checkpoints.config import read_json
-from ..checkpoints.transformers_texts import SETTINGS, tokenizer_form
+from ..checkpoints.transformers_layout.texts import SETTINGS, tokenizer_form
 from ..errors import CorruptCheckpoint
 
 START, END = "<|startoftext|>", "<|endoftext|>"

@@ -13,7 +13,7 @@ from ..checkpoints.config import CONFIG_FILE, ModelConfig, preprocess_config
 from ..checkpoints.damage import refusing
 from ..checkpoints.forms import form_of_names
 from ..checkpoints.hub_weights import cached_weights
-from ..checkpoints.transformers_layout import is_transformers_folder
+from ..checkpoints.transformers_layout.folder import is_transformers_folder
 from ..checkpoints.weight_files import kind_of_file, read_weights, shards_of
 from ..checkpoints.weights import Weights
 from ..errors import HubUnreachable, StartupError, UnsupportedModel

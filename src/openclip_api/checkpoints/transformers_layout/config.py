@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import CorruptCheckpoint, UnsupportedModel, shown
-from .config import ModelConfig, Section, as_number, as_whole_number
+from ...errors import CorruptCheckpoint, UnsupportedModel, shown
+from ..config import ModelConfig, Section, as_number, as_whole_number
 
 CLIP_TEXT: Section = {
     "vocab_size": 49408, "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": 12,

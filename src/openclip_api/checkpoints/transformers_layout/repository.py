@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import HubUnreachable
-from . import hub
-from .hub_weights import Where, download_transformers_weights
-from .transformers_layout import CONFIG, FILES, MODULES, module_path, read_transformers_folder
+from ...errors import HubUnreachable
+from .. import hub
+from ..hub_weights import Where, download_transformers_weights
+from .folder import CONFIG, FILES, MODULES, module_path, read_transformers_folder
 
 
 def download_transformers_folder(repo: str, where: Where) -> Path:

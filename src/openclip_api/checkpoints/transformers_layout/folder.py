@@ -1,7 +1,7 @@
 """A folder as transformers saves it → the types that open_clip's layout is read into.
 
-config.json becomes open_clip's model_cfg (transformers_config.py), preprocessor_config.json its preprocess_cfg
-(transformers_images.py), the tensors get its names (transformers_keys.py). Images and texts are prepared as
+config.json becomes open_clip's model_cfg (config.py), preprocessor_config.json its preprocess_cfg
+(images.py), the tensors get its names (keys.py). Images and texts are prepared as
 transformers does it: whoever has such a model compares with transformers.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
-from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, Section, model_config, read_json
-from .transformers_config import model_cfg, model_type
-from .transformers_images import IMAGE_FILES, read_image_processor
-from .transformers_texts import TOKENIZER_FILES, read_tokenizer
+from ...errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
+from ..config import CONFIG_FILE, ModelConfig, PreprocessConfig, Section, model_config, read_json
+from .config import model_cfg, model_type
+from .images import IMAGE_FILES, read_image_processor
+from .texts import TOKENIZER_FILES, read_tokenizer
 
 CONFIG = "config.json"
 MODULES = "modules.json"  # sentence-transformers'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..errors import UnsupportedModel, shown
+from ...errors import UnsupportedModel, shown
+from .files import TorchFile
 from .pickled_values import Instance, Tensor
-from .torch_files import TorchFile
 
 # Where training programs keep the model's tensors: open_clip (state_dict), and others as they are found on the hub.
 PLACES = ("state_dict", "model_state_dict", "model", "module", "net", "weights")

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
-from .config import MAX_IMAGE_SIZE, PreprocessConfig, Section, as_number, as_whole_number, preprocess_config, read_json
+from ...errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
+from ..config import MAX_IMAGE_SIZE, PreprocessConfig, Section, as_number, as_whole_number, preprocess_config, read_json
 
 PROCESSOR_FILE = "processor_config.json"  # of 5.0 and later, which keep all parts of a processor in it
 IMAGE_FILES = ("preprocessor_config.json", PROCESSOR_FILE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import CorruptCheckpoint, shown
+from ...errors import CorruptCheckpoint, shown
 
 # The list of members at the archive's end, 60 to 120 bytes for each; the largest training checkpoints have thousands.
 # It is read as a whole, and takes some ten times as much memory.

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint
+from ...errors import CorruptCheckpoint
+from ..weights import as_float32
+from .files import TYPES, TorchFile, last_word
 from .pickled_values import Tensor
-from .torch_files import TYPES, TorchFile, last_word
-from .weights import as_float32
 
 MOST_AXES = 16
 LARGEST = 1 << 62  # of a size, a step or an offset

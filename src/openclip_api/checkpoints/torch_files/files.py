@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import CorruptCheckpoint
+from ...errors import CorruptCheckpoint
 from .pickled_values import NotReadable, Storage
 from .pickles import MOST_BYTES, Pickles, load
 from .zip_members import Place

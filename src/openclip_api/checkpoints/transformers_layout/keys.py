@@ -13,9 +13,9 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint
-from .config import ModelConfig
-from .weights import PART, Weights, as_float32
+from ...errors import CorruptCheckpoint
+from ..config import ModelConfig
+from ..weights import PART, Weights, as_float32
 
 Tensor: TypeAlias = NDArray[np.generic]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
-from .config import Section, as_number, read_json
+from ...errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
+from ..config import Section, as_number, read_json
 
 SETTINGS = "tokenizer_config.json"
 # A tokenizer is one of these: all in one file, CLIP's vocabulary and merges, BERT's vocabulary.
