@@ -34,7 +34,7 @@ def with_qk_norm() -> dict:
 def test_a_model_without_a_graph_runs_on_torch(tmp_path: Path, agree: Agree) -> None:
     folder = save_random_model(tmp_path / "custom", with_qk_norm())
     reference = Reference(folder)
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert (ours.info.engine, ours.info.precision) == ("torch", "fp32")
         agree("torch engine / image", ours.embed_images(batch_of_images()), reference.embed_images(batch_of_images()))
         agree("torch engine / text", ours.embed_texts(BATCH_OF_TEXTS), reference.embed_texts(BATCH_OF_TEXTS))
@@ -44,7 +44,7 @@ def test_both_engines_give_the_same_vectors(tmp_path: Path, agree: Agree) -> Non
     folder = save_random_model(tmp_path / "plain", CONFIG)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     engine = TorchEngine(find(f"local-dir:{folder}"), "cpu", "fp32")
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert ours.info.engine == "openvino"
         agree("torch against openvino / image", ours._engine.encode_images(pixels), engine.encode_images(pixels))
 

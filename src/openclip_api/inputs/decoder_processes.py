@@ -24,6 +24,7 @@ import numpy as np
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import SHORTAGE, InvalidImage, Overloaded, RequestError, StartupError, TooLarge
+from .formats import SAFE_FORMATS, is_installed
 from .images import BYTES_PER_PIXEL, Decoded, image_reader, memory_left
 
 log = logging.getLogger("openclip_api")
@@ -65,10 +66,11 @@ class DecoderProcesses:
         count: int,
         seconds: float = SECONDS,
         scale_jpegs: bool = False,
+        reading: str = "open_clip",
+        formats: tuple[str, ...] = SAFE_FORMATS,
     ) -> None:
-        self._options = json.dumps(
-            {"config": asdict(config), "max_megapixels": max_megapixels, "scale_jpegs": scale_jpegs}
-        )
+        options = {"max_megapixels": max_megapixels, "scale_jpegs": scale_jpegs, "reading": reading}
+        self._options = json.dumps({"config": asdict(config), "formats": formats, **options})
         self._shape = (config.size, config.size, 3)
         self._seconds = seconds
         self._count = count
@@ -208,7 +210,8 @@ def main(options: str) -> None:
     """
     given: dict[str, Any] = json.loads(options)
     config = PreprocessConfig(**{key: _tuple(value) for key, value in given["config"].items()})
-    read = image_reader(config, given["max_megapixels"], given["scale_jpegs"])
+    formats = tuple(name for name in given["formats"] if is_installed(name))  # makes Pillow know them
+    read = image_reader(config, given["max_megapixels"], given["scale_jpegs"], given["reading"], formats)
     _bound_memory(BASE_BYTES + int(given["max_megapixels"] * 1e6 * BYTES_PER_PIXEL))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while header := source.read(LENGTH.size):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 
-from PIL import ImageOps
-
 from ..bulk.items import read_file
-from ..inputs.image_structure import MAX_EXIF_BYTES
+from ..inputs.formats import installed_formats
 from ..inputs.images import open_image
+from ..inputs.natural_reading import prepared
 
 SIDE = 256
 LARGEST_FILE = 64_000_000  # bytes
@@ -20,16 +19,14 @@ def file_thumbnail(path: str, max_megapixels: float) -> bytes:
 
 
 def thumbnail(data: bytes, max_megapixels: float, side: int = SIDE) -> bytes:
-    """Upright, the longer side at most `side` pixels.
+    """As people see it, the longer side at most `side` pixels.
 
     Raises InvalidImage, TooLarge; OSError or ValueError if it is damaged. It costs what `open_image` bounds.
     """
-    image = open_image(data, max_megapixels)
-    image.draft("RGB", (side, side))
-    if len(image.info.get("exif", b"")) <= MAX_EXIF_BYTES:  # a PNG or WebP may have any number of bytes
-        image = ImageOps.exif_transpose(image)
-    image = image.convert("RGB")
-    image.thumbnail((side, side))
+    image = open_image(data, max_megapixels, installed_formats())
+    image.draft(None, (side, side))
+    natural = prepared(image, data)
+    natural.picture.thumbnail((side, side))
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=85)
+    natural.finish(natural.turn(natural.picture)).convert("RGB").save(file, "JPEG", quality=85)
     return file.getvalue()

@@ -35,7 +35,7 @@ def test_info_tells_model_and_limits(server: ServerProcess):
     assert len(info["fingerprint"]) == 16
     assert info["store"] is False
     assert info["limits"]["max_items"] == 8
-    assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
+    assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"]
 
 
 def test_openapi_describes_the_body_that_is_read(server: ServerProcess):

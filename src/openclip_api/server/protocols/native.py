@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from ...errors import InvalidInput, UnsupportedMedia
-from ...inputs.images import FORMATS
+from ...inputs.formats import BY_NAME, FORMATS, SAFE_FORMATS, label_of
 from ...runtime.embedding import unit_length
+from ..context import context_of
 from ..shared.answer import embeddings_response
 from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed
@@ -31,7 +32,7 @@ class EmbeddingsRequest(Body):
 
     text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
     image: StringOrList | None = Field(
-        None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
+        None, description=f"an image as base64 or data URI ({label_of(SAFE_FORMATS)}), or a list of them"
     )
     normalize: bool = Field(False, description="scale each vector to length 1")
     truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
@@ -50,7 +51,7 @@ class EmbeddingsResponse(BaseModel):
 
 
 router = APIRouter(tags=["embeddings"])
-IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
+IMAGE_TYPES = [format.media_types[0] for format in FORMATS]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
     "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
@@ -87,8 +88,9 @@ def _answer(request: Request, embedded: Embedded, normalize: bool, started: floa
 
 async def _raw_image(request: Request) -> tuple[Embedded, bool]:
     """The body is the image, and the URL may have `model` and `normalize`. Raises UnsupportedMedia, InvalidInput."""
-    if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
-        raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
+    served = [BY_NAME[name].media_types for name in context_of(request).settings.served_formats]
+    if not any(media_type(request) in types for types in served):
+        raise UnsupportedMedia(f"an image may be {', '.join(types[0] for types in served)}")
     normalize = request.query_params.get("normalize", "false")
     if normalize not in ("true", "false"):
         raise InvalidInput("normalize: expected true or false", "normalize")

@@ -7,7 +7,8 @@ import dataclasses
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from ...inputs.images import FORMATS, MAX_ASPECT_RATIO
+from ...inputs.formats import BY_NAME
+from ...inputs.images import MAX_ASPECT_RATIO
 from ...settings import Settings
 from ..context import context_of
 from ..metrics import CONTENT_TYPE
@@ -76,7 +77,9 @@ def _limits(settings: Settings) -> dict[str, object]:
         "max_image_megapixels": settings.max_image_megapixels,
         "max_aspect_ratio": MAX_ASPECT_RATIO,
         "max_text_characters": MAX_TEXT_CHARACTERS,
-        "image_formats": FORMATS,
+        "image_formats": settings.served_formats,
+        "image_types": [kind for name in settings.served_formats for kind in BY_NAME[name].media_types],
+        "image_suffixes": [suffix for name in settings.served_formats for suffix in BY_NAME[name].suffixes],
         "image_urls": settings.allow_image_urls,
         "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,
