@@ -33,6 +33,7 @@ class ImageFormat:
     aliases: tuple[str, ...] = ()
 
 
+PICTURE_ALONE = {"thumbnails": False, "depth_images": False, "aux_images": False}  # what pi_heif reads of a file
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
 FORMATS = (
@@ -78,7 +79,7 @@ def is_installed(name: str) -> bool:
     if format.module is None:
         return True
     try:
-        importlib.import_module(format.module).register_heif_opener(thumbnails=False, disable_security_limits=False)
+        importlib.import_module(format.module).register_heif_opener(**PICTURE_ALONE)
     except ImportError:
         return False
     return True

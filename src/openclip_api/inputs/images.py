@@ -26,8 +26,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, TooLarge
 from .formats import SAFE_FORMATS, installed_formats, not_read
-from .image_structure import check_structure
 from .natural_reading import Prepared, prepared
+from .structure.check import check_structure
 
 READINGS = ("natural", "open_clip")
 
@@ -100,7 +100,7 @@ def open_image(
     data: bytes, max_megapixels: float = math.inf, formats: tuple[str, ...] = SAFE_FORMATS
 ) -> ImageFile.ImageFile:
     """Read the header only, and check what it declares. Raises InvalidImage, TooLarge."""
-    check_structure(data)
+    check_structure(data, max_megapixels * 1e6)
     try:
         image = Image.open(io.BytesIO(data), formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from .colour_profiles import to_srgb
-from .image_structure import MAX_EXIF_BYTES
+from .structure.bounds import MAX_EXIF_BYTES
+from .structure.iso_media import turns_itself
 
 # EXIF 2.32, tag 274: what shows a picture upright.
 TURNS = {
@@ -30,7 +31,6 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-TURNED_BY_PILLOW = ("TIFF", "HEIF")  # their decoders turn the picture themselves
 SMOOTH = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")  # modes without a palette, of eight bits
 
 # What a PNG's transparent level is multiplied by to be the pixel's, by how Pillow unpacks the pixels. Pillow does that
@@ -58,7 +58,7 @@ def prepared(image: Opened, data: bytes) -> Prepared:
     box = _first_frame(image, data)
     key = _transparent_key(image)
     bits = _grey_bits(image)
-    orientation = _orientation(image)
+    orientation = _orientation(image, data)
 
     def turn(picture: Picture) -> Picture:
         return picture.transpose(TURNS[orientation]) if orientation in TURNS else picture
@@ -153,10 +153,12 @@ def _first_webp_frame(data: bytes) -> Box | None:
     return 2 * x, 2 * y, 2 * x + width + 1, 2 * y + height + 1
 
 
-def _orientation(image: Opened) -> int:
+def _orientation(image: Opened, data: bytes) -> int:
     """Of EXIF; 1 where there is none that can be read. A PNG or WebP may have any number of bytes of it."""
-    if image.format in TURNED_BY_PILLOW:
+    if image.format == "TIFF":  # Pillow turns it
         return 1
+    if image.format == "HEIF":
+        return 1 if turns_itself(data) else image.info.get("original_orientation") or 1
     if image.format == "PNG":
         image.load()  # EXIF may come behind the pixels
     if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
