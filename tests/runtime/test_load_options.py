@@ -42,7 +42,7 @@ def test_the_reading_is_part_of_the_fingerprint(tiny: Path):
 
 @pytest.mark.parametrize("names", [("jpg", "tga"), ("secret",)])
 def test_a_format_that_is_none(tiny: Path, names: tuple[str, ...]):
-    with pytest.raises(InvalidSetting, match="IMAGE_FORMATS='(tga|secret)': expected all, or some of JPEG, PNG"):
+    with pytest.raises(InvalidSetting, match=r"IMAGE_FORMATS='(tga|secret)': expected all, or some of JPEG, PNG"):
         load(f"local-dir:{tiny}", image_formats=names)
     with pytest.raises(InvalidSetting, match="IMAGE_FORMATS"):
         read_settings(image_formats=",".join(names))
