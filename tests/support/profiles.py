@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import numpy as np
+from PIL import Image, ImageCms
 
 # Chromatically adapted to D50, as in the profiles that Apple and Adobe ship.
 SRGB = [(0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410)]
@@ -56,3 +57,10 @@ def cmyk_profile(points: int = 5, curve_entries: int = 2) -> bytes:
     ramp = bytes(range(256))
     lut = b"mft1" + struct.pack(">IBBBB", 0, 4, 3, points, 0) + identity + ramp * 4 + table.tobytes() + ramp * 3
     return profile(b"CMYK", {b"A2B0": lut, b"wtpt": xyz((0.9642, 1.0, 0.8249))}, b"prtr", b"Lab ")
+
+
+def in_lab(picture: Image.Image) -> Image.Image:
+    """CIELab of eight bits."""
+    return ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB").apply(
+        picture
+    )

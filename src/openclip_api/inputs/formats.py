@@ -16,7 +16,8 @@ ALL = "ALL"
 class ImageFormat:
     """name: as IMAGE_FORMATS and /info have it, which is Pillow's own name where Pillow reads it.
 
-    starts: how its files begin, each an offset and bytes.
+    starts: how its files begin, each an offset and bytes. brands: what its files call themselves, where they are made
+    of ISO's boxes; one that calls itself several things is the first of the table.
     is_safe: read on a server by default. Its decoder is small or much used by browsers, and its parts are bounded.
     module, extra: what must be installed to read it beside Pillow, and the extra that brings it.
     """
@@ -26,6 +27,7 @@ class ImageFormat:
     suffixes: tuple[str, ...]
     media_types: tuple[str, ...]
     starts: tuple[tuple[int, bytes], ...]
+    brands: tuple[bytes, ...] = ()
     is_safe: bool = False
     feature: str | None = None
     module: str | None = None
@@ -34,7 +36,9 @@ class ImageFormat:
 
 
 PICTURE_ALONE = {"thumbnails": False, "depth_images": False, "aux_images": False}  # what pi_heif reads of a file
+AVIF_BRANDS = (b"avif", b"avis")
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+MOST_BRANDS = 64
 
 FORMATS = (
     # A phone's photo with a second picture in it, MPO, is a JPEG that goes on.
@@ -45,7 +49,7 @@ FORMATS = (
     ImageFormat("WEBP", "WebP", (".webp",), ("image/webp",), ((8, b"WEBP"),), is_safe=True),
     ImageFormat("GIF", "GIF", (".gif",), ("image/gif",), ((0, b"GIF8"),), is_safe=True),
     ImageFormat("BMP", "BMP", (".bmp", ".dib"), ("image/bmp", "image/x-ms-bmp"), ((0, b"BM"),), is_safe=True),
-    ImageFormat("AVIF", "AVIF", (".avif", ".avifs"), ("image/avif",), ((4, b"ftypavif"), (4, b"ftypavis")),
+    ImageFormat("AVIF", "AVIF", (".avif", ".avifs"), ("image/avif",), (), AVIF_BRANDS,
                 is_safe=True, feature="avif"),
     ImageFormat("TIFF", "TIFF", (".tif", ".tiff"), ("image/tiff",),
                 ((0, b"II*\0"), (0, b"MM\0*"), (0, b"II+\0"), (0, b"MM\0+")), aliases=("TIF",)),
@@ -53,7 +57,7 @@ FORMATS = (
     ImageFormat("JPEG2000", "JPEG 2000", (".jp2", ".j2k", ".j2c", ".jpx", ".jpf"), ("image/jp2", "image/jpx"),
                 ((0, b"\0\0\0\x0cjP  "), (0, b"\xff\x4f\xff\x51")), feature="jpg_2000", aliases=("JP2", "J2K")),
     ImageFormat("HEIF", "HEIC", (".heic", ".heif", ".hif"), ("image/heic", "image/heif"),
-                tuple((4, b"ftyp" + brand) for brand in HEIC_BRANDS),
+                (), HEIC_BRANDS,
                 module="pi_heif", extra="heic", aliases=("HEIC",)),
 )  # fmt: skip
 
@@ -91,8 +95,12 @@ def installed_formats() -> tuple[str, ...]:
 
 def format_of(data: bytes) -> ImageFormat | None:
     """What a file is by its first bytes, whether it is read here or not."""
+    brands: set[bytes] = set()
+    if data[4:8] == b"ftyp":
+        end = min(len(data), int.from_bytes(data[:4], "big"), 4 * MOST_BRANDS)
+        brands = {data[at : at + 4] for at in range(8, end, 4)}
     for format in FORMATS:
-        if any(data.startswith(start, at) for at, start in format.starts):
+        if brands.intersection(format.brands) or any(data.startswith(start, at) for at, start in format.starts):
             return format
     return None
 
@@ -128,8 +136,10 @@ def not_read(data: bytes, names: Iterable[str]) -> str:
     names = tuple(names)
     message = f"not a {label_of(names)} image"
     found = format_of(data)
-    if found is None or found.name in names:
+    if found is None:
         return message
+    if found.name in names:
+        return f"{message} that can be decoded: it begins as {found.label}, and is damaged or of a rare kind"
     if not is_installed(found.name):
         return f"{message} but {found.label}: pip install 'openclip-api[{found.extra}]' reads it"
     return f"{message} but {found.label}, which IMAGE_FORMATS leaves out here"

@@ -25,7 +25,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, TooLarge
-from .formats import SAFE_FORMATS, installed_formats, not_read
+from .formats import SAFE_FORMATS, format_of, installed_formats, not_read
 from .natural_reading import Prepared, prepared
 from .structure.check import check_structure
 
@@ -100,6 +100,9 @@ def open_image(
     data: bytes, max_megapixels: float = math.inf, formats: tuple[str, ...] = SAFE_FORMATS
 ) -> ImageFile.ImageFile:
     """Read the header only, and check what it declares. Raises InvalidImage, TooLarge."""
+    found = format_of(data)
+    if found is not None and found.name not in formats:
+        raise InvalidImage(not_read(data, formats))
     check_structure(data, max_megapixels * 1e6)
     try:
         image = Image.open(io.BytesIO(data), formats=formats)

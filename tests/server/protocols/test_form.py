@@ -113,7 +113,7 @@ def test_curl_s_form(server: ServerProcess, photo: Encode, tmp_path: Path):
     command = [
         "curl",
         "-sS",
-        f"{server.url}/embeddings",
+        f"{server.http.base_url}/embeddings",
         "-F",
         "text=a cat",
         "-F",

@@ -83,9 +83,10 @@ async function embeddings(path, options, type) {
   return (await (await ask(path, { ...options, headers })).json()).embeddings;
 }
 
-/** The bytes decide; a file that claims to be no image is for the server to refuse. */
+/** The bytes decide: what claims to be of another type gets the server's own words for what it is. */
 export function imageType(picture) {
-  return picture.blob.type.startsWith("image/") ? picture.blob.type : "image/jpeg";
+  const types = server.info?.limits.image_types ?? ["image/jpeg"];
+  return types.includes(picture.blob.type) ? picture.blob.type : types[0];
 }
 
 /** A picture as /classify wants it. */
