@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -68,6 +69,24 @@ def run_lengths() -> bytes:
     return b"BM" + struct.pack("<IHHI", 54 + 1024 + len(codes), 0, 0, 54 + 1024) + header + palette.tobytes() + codes
 
 
+def jpeg_xl(image: Image.Image, **options: object) -> bytes:
+    return encoded(image, "JXL", **options) if "JXL" in ALL else b""
+
+
+def packed_jpeg() -> bytes:
+    """A JPEG that can be had back from the JPEG XL as it was; the codestream says how it is turned, and EXIF too."""
+    if "JXL" not in ALL:
+        return b""
+    jpeg = encoded(PICTURE.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=TURNED)
+    with tempfile.NamedTemporaryFile(suffix=".jpg") as file:
+        file.write(jpeg)
+        file.flush()
+        return encoded(Image.open(file.name), "JXL", lossless_jpeg=True)
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6
+TURNED = EXIF.tobytes()
 SQUARE = PICTURE.resize((64, 64))
 GREY, PALETTE = PICTURE.convert("L"), PICTURE.quantize(256).convert("RGB")
 LOSSLESS = {
@@ -84,6 +103,9 @@ LOSSLESS = {
     "TIFF, floats": (float_tiff(), GREY),
     "TIFF, palette": (encoded(PICTURE.quantize(256), "TIFF"), PALETTE),
     "TIFF, alpha": (encoded(opened("alpha.png"), "TIFF"), ON_WHITE),
+    "JPEG XL": (jpeg_xl(PICTURE, lossless=True), PICTURE),
+    "JPEG XL with alpha": (jpeg_xl(opened("alpha.png"), lossless=True), ON_WHITE),
+    "JPEG XL, turned by EXIF": (jpeg_xl(PICTURE.transpose(Image.Transpose.ROTATE_90), lossless=True, exif=TURNED), PICTURE),
     "JPEG 2000": (encoded(PICTURE, "JPEG2000", irreversible=False), PICTURE),
     "JPEG 2000, a codestream alone": (encoded(PICTURE, "JPEG2000", no_jp2=True), PICTURE),
     "ICO": (encoded(PICTURE, "ICO", sizes=[PICTURE.size]), PICTURE),
@@ -102,17 +124,21 @@ LOSSY = {
     "arithmetic JPEG": (KEPT["arithmetic.jpg"], PICTURE),
     "MPO": (encoded(PICTURE, "MPO", quality=95, save_all=True, append_images=[PICTURE.rotate(180)]), PICTURE),
     "WebP": (encoded(PICTURE, "WEBP", quality=95), PICTURE),
+    "JPEG XL, lossy": (jpeg_xl(PICTURE), PICTURE),
+    "JPEG XL of a turned JPEG": (packed_jpeg(), PICTURE),
     "TIFF of a JPEG": (tiff(compression="jpeg", quality=95), PICTURE),
     "TIFF, YCbCr": (encoded(PICTURE.convert("YCbCr"), "TIFF"), PICTURE),
     "TIFF, Lab": (encoded(profiles.in_lab(PICTURE), "TIFF"), PICTURE),
     "grid AVIF": (KEPT["grid.avif"], PICTURE),
     **{name: (data, ON_WHITE if "alpha" in name else PICTURE) for name, data in KEPT.items() if name.endswith(ISO)},
 }  # fmt: skip
-HEIC = pytest.mark.skipif("HEIF" not in ALL, reason="needs the extra heic")
+NEEDS = {".heic": "HEIF", "JPEG XL": "JXL"}  # by what a kind's name has in it
 
 
 def kinds(of: dict[str, tuple[bytes, Image.Image]]) -> list[object]:
-    return [pytest.param(*of[name], id=name, marks=HEIC if name.endswith(".heic") else ()) for name in of]
+    missing = {name for name in of if any(part in name and NEEDS[part] not in ALL for part in NEEDS)}
+    skip = pytest.mark.skip(reason="its extra is not installed")
+    return [pytest.param(*of[name], id=name, marks=skip if name in missing else ()) for name in of]
 
 
 @pytest.fixture(scope="module")
@@ -323,7 +349,65 @@ def test_a_frame_larger_than_the_boxes_say():
         natural(changed)
 
 
-def test_a_cameras_raw_file_is_told():
+def dng(orientation: int) -> bytes:
+    """As a camera writes it: a thumbnail first, then the sensor's pixels and a preview in directories below."""
+    preview = encoded(STORED[orientation], "JPEG", quality=95)
+    thumbnail, sensor = bytes(16 * 12 * 3), struct.pack("<H", 500) * 256 * 128
+
+    def directory(at: int, tags: list[tuple[int, int, int, bytes | int]]) -> bytes:
+        """tag, type, count, and a value or the bytes of several."""
+        listed, behind, free = b"", b"", at + 2 + 12 * len(tags) + 4
+        for tag, kind, count, value in sorted(tags):
+            if isinstance(value, bytes) and len(value) > 4:
+                listed += struct.pack("<HHII", tag, kind, count, free + len(behind))
+                behind += value + bytes(len(value) % 2)
+            else:
+                packed = value if isinstance(value, bytes) else struct.pack("<I", value)
+                listed += struct.pack("<HHI", tag, kind, count) + packed.ljust(4, b"\0")
+        return struct.pack("<H", len(tags)) + listed + bytes(4) + behind
+
+    def strip(
+        kind: int, width: int, height: int, bits: bytes, compression: int, photo: int, at: int, size: int
+    ) -> list:
+        samples = len(bits) // 2
+        return [(254, 4, 1, kind), (256, 4, 1, width), (257, 4, 1, height), (258, 3, samples, bits),
+                (259, 3, 1, compression), (262, 3, 1, photo), (273, 4, 1, at), (277, 3, 1, samples),
+                (278, 4, 1, height), (279, 4, 1, size)]  # fmt: skip
+
+    start = 8 + 2000
+    at = {"thumbnail": start, "sensor": start + len(thumbnail), "preview": start + len(thumbnail) + len(sensor)}
+    eight = struct.pack("<HHH", 8, 8, 8)
+    below = [700, 1200]
+    width, height = STORED[orientation].size
+    first = directory(8, [
+        *strip(1, 16, 12, eight, 1, 2, at["thumbnail"], len(thumbnail)), (274, 3, 1, orientation),
+        (271, 2, 6, b"Maker\0"), (272, 2, 6, b"Model\0"), (330, 4, 2, struct.pack("<II", *below)),
+        (50706, 1, 4, b"\1\4\0\0"), (50708, 2, 6, b"Model\0"),
+        (50721, 10, 9, b"".join(struct.pack("<ii", int(i % 4 == 0), 1) for i in range(9))),
+    ])  # fmt: skip
+    raw = directory(below[0], [
+        *strip(0, 256, 128, struct.pack("<H", 16), 1, 32803, at["sensor"], len(sensor)),
+        (33421, 3, 2, struct.pack("<HH", 2, 2)), (33422, 1, 4, b"\0\1\1\2"),
+    ])  # fmt: skip
+    small = directory(below[1], strip(1, width, height, eight, 7, 6, at["preview"], len(preview)))
+    head = (b"II*\0" + struct.pack("<I", 8) + first).ljust(below[0], b"\0") + raw
+    return (head.ljust(below[1], b"\0") + small).ljust(start, b"\0") + thumbnail + sensor + preview
+
+
+LARGE = PICTURE.resize((388, 244))
+STORED = {1: LARGE, 6: LARGE.transpose(Image.Transpose.ROTATE_90), 3: LARGE.transpose(Image.Transpose.ROTATE_180)}
+
+
+@pytest.mark.skipif("RAW" not in ALL, reason="needs the extra raw")
+@pytest.mark.parametrize("orientation", STORED)
+def test_a_cameras_raw_file_gives_its_preview(orientation: int):
+    assert np.abs(natural(dng(orientation)).pixels.astype(int) - natural(encoded(LARGE, "PNG")).pixels).mean() <= 4
+
+
+def test_a_cameras_raw_file_is_no_tiff():
     """Its first directory is a thumbnail's: to read that as the picture would be plausible and wrong."""
-    with pytest.raises(InvalidImage, match="a camera's raw file"):
+    read = image_reader(PreprocessConfig(size=24), formats=("JPEG", "TIFF"))
+    with pytest.raises(InvalidImage, match="but a camera's raw file"):
+        read(dng(1))
+    with pytest.raises(InvalidImage, match="no JPEG inside"):
         natural(tagged(1, 1, 50706, 1))

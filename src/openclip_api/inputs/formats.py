@@ -6,8 +6,10 @@ import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 
 from ..errors import InvalidSetting, MissingExtra, shown
+from .structure.tiff import is_raw
 
 ALL = "ALL"
 
@@ -59,11 +61,21 @@ FORMATS = (
     ImageFormat("HEIF", "HEIC", (".heic", ".heif", ".hif"), ("image/heic", "image/heif"),
                 (), HEIC_BRANDS,
                 module="pi_heif", extra="heic", aliases=("HEIC",)),
+    # Its preview is read. Many raw files begin as a TIFF: see format_of.
+    ImageFormat("RAW", "a camera's raw file", (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+                ("image/x-adobe-dng",),
+                ((0, b"FUJIFILMCCD-RAW "), (4, b"ftypcrx "), (0, b"IIU\0"), (0, b"IIRO"), (0, b"IIRS")),
+                module="rawpy", extra="raw", aliases=("DNG",)),
+    ImageFormat("JXL", "JPEG XL", (".jxl",), ("image/jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")),
+                module="pillow_jxl", extra="jxl", aliases=("JPEGXL",)),
 )  # fmt: skip
 
 BY_NAME = {name: format for format in FORMATS for name in (format.name, *format.aliases)}
 SAFE_FORMATS = tuple(format.name for format in FORMATS if format.is_safe)
-SUFFIXES = frozenset(suffix for format in FORMATS for suffix in format.suffixes)
+# Raw files mostly lie beside a JPEG of the same picture: without a decoder they are no images, so that none fails.
+SUFFIXES = frozenset(
+    suffix for format in FORMATS if format.name != "RAW" or find_spec("rawpy") for suffix in format.suffixes
+)
 
 
 def label_of(names: Sequence[str]) -> str:
@@ -83,9 +95,11 @@ def is_installed(name: str) -> bool:
     if format.module is None:
         return True
     try:
-        importlib.import_module(format.module).register_heif_opener(**PICTURE_ALONE)
+        module = importlib.import_module(format.module)  # pillow_jxl makes itself known to Pillow
     except ImportError:
         return False
+    if format.module == "pi_heif":
+        module.register_heif_opener(**PICTURE_ALONE)
     return True
 
 
@@ -101,7 +115,7 @@ def format_of(data: bytes) -> ImageFormat | None:
         brands = {data[at : at + 4] for at in range(8, end, 4)}
     for format in FORMATS:
         if brands.intersection(format.brands) or any(data.startswith(start, at) for at, start in format.starts):
-            return format
+            return BY_NAME["RAW"] if format.name == "TIFF" and is_raw(data) else format
     return None
 
 

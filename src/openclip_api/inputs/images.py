@@ -27,6 +27,7 @@ from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, TooLarge
 from .formats import SAFE_FORMATS, format_of, installed_formats, not_read
 from .natural_reading import Prepared, prepared
+from .raw_preview import raw_preview
 from .structure.check import check_structure
 
 READINGS = ("natural", "open_clip")
@@ -103,9 +104,11 @@ def open_image(
     found = format_of(data)
     if found is not None and found.name not in formats:
         raise InvalidImage(not_read(data, formats))
+    if found is not None and found.name == "RAW":
+        data = raw_preview(data)
     check_structure(data, max_megapixels * 1e6)
     try:
-        image = Image.open(io.BytesIO(data), formats=formats)
+        image = Image.open(io.BytesIO(data), formats=[name for name in formats if name != "RAW"])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"the image has more than {max_megapixels:g} megapixels") from error
     except UnidentifiedImageError as error:

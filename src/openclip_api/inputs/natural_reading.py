@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageFile
 from .colour_profiles import to_srgb
 from .structure.bounds import MAX_EXIF_BYTES
 from .structure.iso_media import turns_itself
+from .structure.jpeg_xl import read_header
 
 # EXIF 2.32, tag 274: what shows a picture upright.
 TURNS = {
@@ -161,6 +162,8 @@ def _orientation(image: Opened, data: bytes) -> int:
         return 1 if turns_itself(data) else image.info.get("original_orientation") or 1
     if image.format == "PNG":
         image.load()  # EXIF may come behind the pixels
+    if image.format == "JXL" and not image.jpeg and read_header(data).orientation != 1:  # type: ignore[attr-defined]
+        return 1  # its decoder turned it; a JPEG that was packed into it comes out as it was
     if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
         return 1
     try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 
+from . import jpeg_xl
 from .common import check_bmp, check_gif, check_png, check_webp
 from .iso_media import check_iso_media
 from .jpeg import check_jpeg
@@ -43,5 +44,7 @@ def _check_others(data: bytes, max_pixels: float) -> None:
         check_tiff(data, max_pixels)
     elif data.startswith(b"\0\0\1\0"):
         check_ico(data)
+    elif data.startswith((jpeg_xl.CODESTREAM, jpeg_xl.CONTAINER)):
+        jpeg_xl.check_jpeg_xl(data, max_pixels)
     elif data.startswith((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")):
         check_jpeg_2000(data, max_pixels)
