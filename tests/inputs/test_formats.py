@@ -87,6 +87,7 @@ def packed_jpeg() -> bytes:
 EXIF = Image.Exif()
 EXIF[0x0112] = 6
 TURNED = EXIF.tobytes()
+ON_ITS_SIDE = PICTURE.transpose(Image.Transpose.ROTATE_90)
 SQUARE = PICTURE.resize((64, 64))
 GREY, PALETTE = PICTURE.convert("L"), PICTURE.quantize(256).convert("RGB")
 LOSSLESS = {
@@ -105,7 +106,7 @@ LOSSLESS = {
     "TIFF, alpha": (encoded(opened("alpha.png"), "TIFF"), ON_WHITE),
     "JPEG XL": (jpeg_xl(PICTURE, lossless=True), PICTURE),
     "JPEG XL with alpha": (jpeg_xl(opened("alpha.png"), lossless=True), ON_WHITE),
-    "JPEG XL, turned by EXIF": (jpeg_xl(PICTURE.transpose(Image.Transpose.ROTATE_90), lossless=True, exif=TURNED), PICTURE),
+    "JPEG XL, turned by EXIF": (jpeg_xl(ON_ITS_SIDE, lossless=True, exif=TURNED), PICTURE),
     "JPEG 2000": (encoded(PICTURE, "JPEG2000", irreversible=False), PICTURE),
     "JPEG 2000, a codestream alone": (encoded(PICTURE, "JPEG2000", no_jp2=True), PICTURE),
     "ICO": (encoded(PICTURE, "ICO", sizes=[PICTURE.size]), PICTURE),
@@ -168,7 +169,7 @@ def test_lossy_kinds(embedder: Embedder, data: bytes, expected: Image.Image):
 
 @pytest.mark.parametrize(("data", "expected"), kinds({**LOSSLESS, **LOSSY}))
 def test_open_clips_reading_is_pillows_own(data: bytes, expected: Image.Image):
-    image = Image.open(io.BytesIO(data), formats=ALL)
+    image = Image.open(io.BytesIO(data), formats=[name for name in ALL if name != "RAW"])
     if image.mode in ("F", "LAB"):
         return
     pixels = np.asarray(image.resize((24, 24), Image.Resampling.BICUBIC).convert("RGB"))
