@@ -52,6 +52,7 @@ ELSEWHERE = {
     "/tmp/convert/bin/python - open_clip_pytorch_model.bin open_clip_model.safetensors <<'EOF'": "needs torch",
     "rm -r /tmp/convert": "what the lines before made",
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
+    "pip install '.[heic,jxl,raw]'": "installs; the tests' own venv has them",
     "pip install '.[search]'": "installs; the tests' own venv has it",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",

@@ -230,6 +230,15 @@ def test_suffixes_and_names_are_each_one_format_s():
     assert len(set(suffixes)) == len(suffixes)
 
 
+def test_the_docs_list_each_format_with_its_suffixes():
+    page = (GOLDEN.parents[1] / "docs" / "api.md").read_text()
+    for format in FORMATS:
+        row = next(line for line in page.splitlines() if line.startswith(f"| {format.name}"))
+        assert f"| `{' '.join(format.suffixes)}` |" in row
+        assert (format.extra is None) == ("Pillow |" in row)
+        assert ("by default" in row) == format.is_safe
+
+
 def test_a_format_without_its_decoder(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(formats, "is_installed", lambda name: name != "HEIF")
     with pytest.raises(MissingExtra, match=r"no decoder for HEIF: pip install 'openclip-api\[heic\]'"):
