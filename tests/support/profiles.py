@@ -19,6 +19,11 @@ def gamma(value: float) -> bytes:
     return b"curv" + struct.pack(">IIH", 0, 1, round(value * 256))
 
 
+def ramp(entries: int) -> bytes:
+    """A curve as a table."""
+    return b"curv" + struct.pack(">II", 0, entries) + np.linspace(0, 65535, entries).astype(">u2").tobytes()
+
+
 def xyz(values: tuple[float, ...]) -> bytes:
     return b"XYZ " + struct.pack(">Iiii", 0, *(round(value * 65536) for value in values))
 

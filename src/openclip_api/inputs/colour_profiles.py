@@ -25,8 +25,8 @@ CLASSES = (b"mntr", b"scnr", b"prtr", b"spac")
 # Of these types each costs some microseconds a pixel at most. "mpet" may hold any number of steps.
 COSTLY_TYPES = (b"mpet",)
 
-# A table is made of the whole profile first: so many points along each axis, 6,561 for CMYK.
-GRID_POINTS = {"RGB": 17, "L": 33, "CMYK": 9}
+# A table is made of the whole profile first: so many points along each axis, 14,641 for CMYK.
+GRID_POINTS = {"RGB": 21, "L": 33, "CMYK": 11}
 SAME = 3  # levels: what is no further from sRGB is taken for it, and the pixels stay as they are
 
 
