@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import struct
 import zlib
+from contextlib import closing
 from itertools import cycle
 
 import numpy as np
@@ -13,12 +15,14 @@ import pytest
 import skimage.data
 from PIL import Image, ImageCms, ImageEnhance
 
+from openclip_api import load
 from openclip_api.checkpoints.config import PreprocessConfig
 from openclip_api.inputs.images import image_reader
 from openclip_api.search.thumbnails import thumbnail
 
 from ..support import profiles
 from ..support.bad_images import chunk, encoded
+from ..support.repository import ROOT
 
 SIZE = 24
 READERS = {
@@ -372,6 +376,55 @@ def test_the_first_frame_of_an_animation(format: str):
     options = {"lossless": True} if format == "WEBP" else {"quality": 100} if format == "AVIF" else {}
     data = encoded(red, format, save_all=True, append_images=[blue], **options)
     assert (np.abs(pixels(data) - (255, 0, 0)) <= 3).all()
+
+
+def webp_chunk(kind: bytes, data: bytes) -> bytes:
+    return kind + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def test_the_first_frame_covers_a_part_of_a_webp():
+    frame = encoded(Image.new("RGB", (20, 40), (200, 0, 0)), "WEBP", lossless=True)[12:]
+
+    def three(value: int) -> bytes:
+        return value.to_bytes(3, "little")
+
+    where = three(10) + three(0) + three(19) + three(39) + three(100) + b"\0"
+    body = b"WEBP" + webp_chunk(b"VP8X", b"\2\0\0\0" + three(39) + three(39)) + webp_chunk(b"ANIM", bytes(6))
+    body += webp_chunk(b"ANMF", where + frame) * 2
+    found = pixels(b"RIFF" + struct.pack("<I", len(body)) + body)
+    assert (found[:, : SIZE // 2 - 2] == 255).all()
+    assert (found[:, SIZE // 2 + 2 :] == (200, 0, 0)).all()
+
+
+def test_a_picture_that_is_no_frame_of_its_apng_is_not_shown():
+    red, blue = (Image.new("RGB", (24, 24), color) for color in ("red", "blue"))
+    options = {"save_all": True, "append_images": [blue, red], "default_image": True}
+    data = encoded(red, "PNG", **options)
+    assert (pixels(data) == (0, 0, 255)).all()
+    assert (pixels(data, "open_clip") == (255, 0, 0)).all()
+
+
+@pytest.mark.slow
+def test_texts_find_their_pictures_on_their_side():
+    """Phones' photos: with open_clip's reading, about half of them are found."""
+    listed = json.loads((ROOT / "samples" / "samples.json").read_text())
+    samples = [sample for sample in listed if not sample["file"].startswith("unseen/")]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = []
+    for sample in samples:
+        image = Image.open(ROOT / "samples" / sample["file"]).convert("RGBA")
+        ground = Image.new("RGB", image.size, "white")
+        ground.paste(image, mask=image)
+        files.append(encoded(ground.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95, exif=exif))
+    found = {}
+    for reading in ("natural", "open_clip"):
+        with closing(load("emoji", precision="fp32", image_reading=reading)) as embedder:
+            images = embedder.embed_images(files, normalize=True)
+            texts = embedder.embed_texts([sample["text"] for sample in samples], normalize=True)
+        found[reading] = int(((images @ texts.T).argmax(1) == np.arange(len(samples))).sum())
+    assert found["natural"] == len(samples)
+    assert found["open_clip"] < 0.7 * len(samples)
 
 
 # --- Thumbnails ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ What changes how pixels mix is done before the resize; the rest comes after it, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SAY_ORIENTATION = {"exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"}  # where Pillow keeps what it looks at
 SMOOTH = ("L", "LA", "RGB", "RGBA", "CMYK", "LAB")  # modes without a palette, of eight bits
 
 # What a PNG's transparent level is multiplied by to be the pixel's, by how Pillow unpacks the pixels. Pillow does that
@@ -137,6 +139,11 @@ def _first_frame(image: Opened, data: bytes) -> Box | None:
     box = None
     if image.format == "GIF" and image.tile:
         box = image.tile[0].extents
+    elif image.format == "PNG" and getattr(image, "default_image", False):
+        # The picture that IDAT holds is for programs that know no animations.
+        with suppress(EOFError):
+            image.seek(1)
+            box = image.tile[0].extents
     elif image.format == "WEBP" and getattr(image, "is_animated", False):
         box = _first_webp_frame(data)
     return None if box is None or box == (0, 0, *image.size) else box
@@ -164,7 +171,7 @@ def _orientation(image: Opened, data: bytes) -> int:
         image.load()  # EXIF may come behind the pixels
     if image.format == "JXL" and not image.jpeg and read_header(data).orientation != 1:  # type: ignore[attr-defined]
         return 1  # its decoder turned it; a JPEG that was packed into it comes out as it was
-    if len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
+    if not SAY_ORIENTATION & image.info.keys() or len(image.info.get("exif", b"")) > MAX_EXIF_BYTES:
         return 1
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
