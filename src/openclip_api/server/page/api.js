@@ -83,10 +83,9 @@ async function embeddings(path, options, type) {
   return (await (await ask(path, { ...options, headers })).json()).embeddings;
 }
 
-/** The bytes decide: what claims to be of another type gets the server's own words for what it is. */
-export function imageType(picture) {
-  const types = server.info?.limits.image_types ?? ["image/jpeg"];
-  return types.includes(picture.blob.type) ? picture.blob.type : types[0];
+/** The bytes decide: the server tells what another type is. */
+export function imageType({ blob: { type } }) {
+  return server.info.limits.image_types.includes(type) ? type : "image/jpeg";
 }
 
 /** A picture as /classify wants it. */

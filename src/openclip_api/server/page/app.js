@@ -12,11 +12,6 @@ import { showModel, untilReady } from "./status.js";
 const RETRY = 1000; // milliseconds
 const VIEWS = { compare, classify, embed, search, api: reference };
 
-// The server reads formats that this browser may not show.
-document.addEventListener("error", ({ target }) => {
-  if (target instanceof HTMLImageElement && target.src.startsWith("blob:")) target.src = "page/icon.svg";
-}, true);
-
 let started = new Set(); // the views that know the model
 let isConnecting = false;
 

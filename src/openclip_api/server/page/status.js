@@ -42,8 +42,7 @@ function show({ status, stage, progress, message }) {
 export async function showModel(onpick) {
   const info = await (await ask(`info?${new URLSearchParams(chosenModel() ?? {})}`)).json();
   server.info = info;
-  const { image_types: types, image_suffixes: suffixes } = info.limits;
-  for (const input of document.querySelectorAll("input[type=file]")) input.accept = [...types, ...suffixes].join();
+  for (const input of document.querySelectorAll("[type=file]")) input.accept = info.limits.image_accept;
   facts($("facts"), [
     ["Model", info.models.length > 1 ? picker(info, onpick) : info.model_id],
     ["Dimension", info.embed_dim],

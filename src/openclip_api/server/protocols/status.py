@@ -67,6 +67,9 @@ async def metrics(request: Request) -> Response:
 
 
 def _limits(settings: Settings) -> dict[str, object]:
+    formats = [BY_NAME[name] for name in settings.served_formats]
+    types = [kind for format in formats for kind in format.media_types]
+    suffixes = [suffix for format in formats for suffix in format.suffixes]
     return {
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
@@ -78,8 +81,8 @@ def _limits(settings: Settings) -> dict[str, object]:
         "max_aspect_ratio": MAX_ASPECT_RATIO,
         "max_text_characters": MAX_TEXT_CHARACTERS,
         "image_formats": settings.served_formats,
-        "image_types": [kind for name in settings.served_formats for kind in BY_NAME[name].media_types],
-        "image_suffixes": [suffix for name in settings.served_formats for suffix in BY_NAME[name].suffixes],
+        "image_types": types,
+        "image_accept": ",".join([*types, *suffixes]),
         "image_urls": settings.allow_image_urls,
         "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,
