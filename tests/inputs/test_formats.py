@@ -45,6 +45,11 @@ def deep_tiff(scale: int, dtype: str) -> bytes:
     return encoded(Image.fromarray((grey * scale).astype(dtype)), "TIFF")
 
 
+def negative_tiff() -> bytes:
+    values = 65535 - np.asarray(PICTURE.convert("L")).astype(np.uint16) * 257
+    return encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0})
+
+
 def float_tiff() -> bytes:
     return encoded(Image.fromarray(np.asarray(PICTURE.convert("L")).astype(np.float32) / 255), "TIFF")
 
@@ -120,6 +125,7 @@ LOSSLESS = {
         encoded(PICTURE, "WEBP", lossless=True, save_all=True, append_images=[PICTURE.rotate(180)]), PICTURE,
     ),
 }  # fmt: skip
+LOSSLESS["TIFF, 16 bits, white is zero"] = (negative_tiff(), GREY)
 LOSSY = {
     "JPEG": (encoded(PICTURE, "JPEG", quality=95), PICTURE),
     "arithmetic JPEG": (KEPT["arithmetic.jpg"], PICTURE),
@@ -293,6 +299,13 @@ def items(count: int) -> bytes:
     return avif(box(b"iinf", bytes(4) + struct.pack(">H", min(count, 65535)) + entries))
 
 
+def nested(depth: int) -> bytes:
+    content = b""
+    for _ in range(depth):
+        content = box(b"iprp", content)
+    return content
+
+
 def tagged(tags: int, values: int = 1, tag: int = 0, kind: int = 4, big: bool = False) -> bytes:
     entry = "<HHQQ" if big else "<HHII"
     listed = b"".join(struct.pack(entry, tag or 1000 + n, kind, values, 0) for n in range(tags))
@@ -314,6 +327,7 @@ def codestream(width: int, tile: int, markers: int = 0) -> bytes:
 MANY = {
     "AVIF of many items": (items(1025), InvalidImage, "1024 items"),
     "AVIF of many boxes": (avif(box(b"free", b"") * 10_001), InvalidImage, "10000 boxes"),
+    "AVIF of boxes inside each other": (FTYP + nested(3000), InvalidImage, "16 boxes inside each other"),
     "AVIF of large extents": (avif(box(b"ispe", struct.pack(">III", 0, 60_000, 60_000))), TooLarge, "60000 x 60000"),
     "AVIF of many frames": (
         FTYP + box(b"moov", box(b"trak", box(b"stbl", box(b"stsz", struct.pack(">III", 0, 1, 10**6))))),
@@ -341,6 +355,14 @@ def test_parts_are_bounded(name: str):
     for use in (natural, image_size) if error is InvalidImage else (natural,):
         with pytest.raises(error, match=message):
             use(data)
+
+
+def test_an_item_that_would_lie_behind_the_file():
+    item = box(b"infe", b"\2\0\0\0\0\1\0\0av01\0")
+    where = b"\1\0\0\0\x44\0" + struct.pack(">HHHHHII", 1, 1, 1, 0, 1, 0, 10**6)
+    data = avif(box(b"iinf", bytes(4) + b"\0\1" + item), box(b"iloc", where), box(b"idat", b"\x12\0"))
+    with pytest.raises(InvalidImage):
+        natural(data)
 
 
 def test_a_frame_larger_than_the_boxes_say():

@@ -89,10 +89,17 @@ def _smooth(image: Opened, key: Any, bits: int, box: Box | None) -> Picture:
 
 def _from_16_bits(image: Picture, key: int | None, bits: int) -> Picture:
     values = np.asarray(image)
+    if _is_negative(image):
+        values = ((1 << bits) - 1) - values
     grey = Image.fromarray((values >> (bits - 8) if bits > 8 else values).astype(np.uint8))
     if key is None:
         return grey
     return Image.merge("LA", (grey, Image.fromarray(np.where(values == key, 0, 255).astype(np.uint8))))
+
+
+def _is_negative(image: Picture) -> bool:
+    """TIFF 6.0, section 8, PhotometricInterpretation 0: white is zero. Pillow turns that round for eight bits only."""
+    return image.format == "TIFF" and getattr(image, "tag_v2", {}).get(262) == 0
 
 
 def _stretched(image: Picture) -> Picture:

@@ -14,6 +14,7 @@ from ...errors import InvalidImage, TooLarge
 from .bounds import refuse_over
 
 MAX_BOXES = 10_000  # a phone's grid of 48 megapixels has some 200 items, and a few boxes for each
+MAX_DEPTH = 16
 MAX_ITEMS = 1024
 MAX_FRAMES = 100_000
 MAX_UNITS = 20_000  # of compressed data; a picture has a few
@@ -64,14 +65,15 @@ def turns_itself(data: bytes) -> bool:
     return found.is_turned
 
 
-def _walk(data: bytes, start: int, end: int, found: _Found, max_pixels: float) -> None:
+def _walk(data: bytes, start: int, end: int, found: _Found, max_pixels: float, depth: int = 0) -> None:
+    refuse_over(MAX_DEPTH, depth, "boxes inside each other")
     for kind, at, behind in _boxes(data, start, end):
         found.boxes += 1
         refuse_over(MAX_BOXES, found.boxes, "boxes")
         if kind == b"stbl":
             found.tracks.append(_Track())
         if kind in CONTAINERS:
-            _walk(data, at + CONTAINERS[kind], behind, found, max_pixels)
+            _walk(data, at + CONTAINERS[kind], behind, found, max_pixels, depth + 1)
         elif kind == b"ispe":
             _check_size(_number(data, at + 4, 4), _number(data, at + 8, 4), max_pixels)
         elif kind == b"iinf":
@@ -152,6 +154,7 @@ def _read_extents(data: bytes, at: int, end: int, found: _Found) -> None:
 
 def _check_frames(data: bytes, at: int, end: int, units: int, max_pixels: float) -> int:
     """Unit after unit of AV1: the sequence headers say how large a frame may be. Returns how many units there were."""
+    end = min(end, len(data))
     while at < end:
         units += 1
         refuse_over(MAX_UNITS, units, "units")
