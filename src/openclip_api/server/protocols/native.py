@@ -71,7 +71,7 @@ FORM = {
     "schema": {
         "type": "object",
         "properties": {
-            "text": {"type": "array", "items": {"type": "string"}},
+            "text": {"type": "array", "items": {}},  # a form knows no types: anything is a string
             "image": MANY_FILES,
             **FormFields.model_json_schema()["properties"],
         },
