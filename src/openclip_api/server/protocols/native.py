@@ -67,13 +67,15 @@ IMAGE_TYPES = [format.media_types[0] for format in FORMATS]
 FORM_FIELDS = ("text", "image", *FormFields.model_fields)
 OTHER_FIELDS = 8
 MANY_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
-FORM = {
+FORM = {  # only files have a type: the rest of a form is strings, whatever its sender had
     "schema": {
         "type": "object",
         "properties": {
-            "text": {"type": "array", "items": {}},  # a form knows no types: anything is a string
+            "text": {"description": "a text; any number of times"},
             "image": MANY_FILES,
-            **FormFields.model_json_schema()["properties"],
+            "normalize": {"description": "true or false"},
+            "truncate": {"description": "true or false"},
+            "model": {"description": "as in JSON"},
         },
     }
 }
