@@ -439,7 +439,7 @@ def test_a_cameras_raw_file_gives_its_preview(orientation: int):
 def test_a_cameras_raw_file_is_no_tiff():
     """Its first directory is a thumbnail's: to read that as the picture would be plausible and wrong."""
     read = image_reader(PreprocessConfig(size=24), formats=("JPEG", "TIFF"))
-    with pytest.raises(InvalidImage, match="but a camera's raw file"):
+    with pytest.raises(InvalidImage, match="but camera raw"):
         read(dng(1))
     with pytest.raises(InvalidImage, match="no JPEG inside"):
         natural(tagged(1, 1, 50706, 1))

@@ -61,13 +61,13 @@ FORMATS = (
     ImageFormat("HEIF", "HEIC", (".heic", ".heif", ".hif"), ("image/heic", "image/heif"),
                 (), HEIC_BRANDS,
                 module="pi_heif", extra="heic", aliases=("HEIC",)),
+    ImageFormat("JXL", "JPEG XL", (".jxl",), ("image/jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")),
+                module="pillow_jxl", extra="jxl", aliases=("JPEGXL",)),
     # Its preview is read. Many raw files begin as a TIFF: see format_of.
-    ImageFormat("RAW", "a camera's raw file", (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
+    ImageFormat("RAW", "camera raw", (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"),
                 ("image/x-adobe-dng",),
                 ((0, b"FUJIFILMCCD-RAW "), (4, b"ftypcrx "), (0, b"IIU\0"), (0, b"IIRO"), (0, b"IIRS")),
                 module="rawpy", extra="raw", aliases=("DNG",)),
-    ImageFormat("JXL", "JPEG XL", (".jxl",), ("image/jxl",), ((0, b"\xff\x0a"), (0, b"\0\0\0\x0cJXL ")),
-                module="pillow_jxl", extra="jxl", aliases=("JPEGXL",)),
 )  # fmt: skip
 
 BY_NAME = {name: format for format in FORMATS for name in (format.name, *format.aliases)}
