@@ -26,7 +26,7 @@ def test_open_clip_gives_the_same(precision: str, agree: Agree) -> None:
     reference = Reference(checkpoint.weights.parent)
     texts = [*(fact["text"] for fact in FACTS), *BATCH_OF_TEXTS]
     images = [(SAMPLES / fact["file"]).read_bytes() for fact in FACTS]
-    with closing(load("emoji", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(load("emoji", precision=precision, jpeg_scaling="off", image_reading="open_clip")) as ours:
         agree("emoji / text", ours.embed_texts(texts), reference.embed_texts(texts))
         agree("emoji / image", ours.embed_images(images), reference.embed_images(images))
 

@@ -74,7 +74,9 @@ TEXTS = [*BATCH_OF_TEXTS, "a !\u2030 b", "!\u2030" * 3, "a " * 73, "a " * 74]
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     images = batch_of_images()
-    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"{saved.name} / image", ours.embed_images(images), saved.image_vectors)
         agree(f"{saved.name} / text", ours.embed_texts(TEXTS), saved.text_vectors)
         singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])

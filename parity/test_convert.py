@@ -41,7 +41,9 @@ def test_torch_s_forms(tmp_path: Path, form: str, precision: str, agree: Agree) 
     (folder / "open_clip_model.safetensors").unlink()
     assert main(["convert", str(folder), str(tmp_path / "out")]) == 0
     theirs = Reference(tmp_path / "out")
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"convert: {form} / image", ours.embed_images(photographs()), theirs.embed_images(photographs()))
         agree(f"convert: {form} / text", ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS))
     if form != "TorchScript":
@@ -56,7 +58,9 @@ def test_golden_models(tmp_path: Path, golden: Path, precision: str, agree: Agre
     assert main(["convert", str(golden), str(tmp_path / "out")]) == 0
     theirs = Reference(tmp_path / "out")
     label = f"convert: {golden.parent.name}/{golden.name}"
-    with closing(load(f"local-dir:{tmp_path / 'out'}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{tmp_path / 'out'}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"{label} / image", ours.embed_images(photographs()), theirs.embed_images(photographs()))
         agree(f"{label} / text", ours.embed_texts(TEXTS), theirs.embed_texts(TEXTS))
 

@@ -80,7 +80,9 @@ def saved(
 def test_vectors(saved: tuple[str, Path, np.ndarray, np.ndarray], precision: str, agree: Agree) -> None:
     name, folder, image_vectors, text_vectors = saved
     images = batch_of_images()
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"convnext {name} / image", ours.embed_images(images), image_vectors)
         singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])
         agree(f"convnext {name} / image", singles, image_vectors[:8])

@@ -35,7 +35,9 @@ def expected(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_vectors(folder: Path, expected: tuple[np.ndarray, np.ndarray], precision: str, agree: Agree) -> None:
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree("ViT-B-32 full size / image", ours.embed_images(photographs()), expected[0])
         agree("ViT-B-32 full size / text", ours.embed_texts(BATCH_OF_TEXTS), expected[1])
 
@@ -54,5 +56,5 @@ def test_vectors_over_http(folder: Path, expected: tuple[np.ndarray, np.ndarray]
 def test_vectors_by_name_and_file(folder: Path, expected: tuple[np.ndarray, np.ndarray]) -> None:
     """The same weights as MODEL_NAME=ViT-B-32 with the path of a file."""
     path = str(folder / "open_clip_model.safetensors")
-    with closing(load("ViT-B-32", path, precision="fp32")) as ours:
+    with closing(load("ViT-B-32", path, precision="fp32", image_reading="open_clip")) as ours:
         np.testing.assert_allclose(ours.embed_images(photographs()), expected[0], atol=1e-4)

@@ -60,6 +60,8 @@ def save_encoder(name: str, folder: Path) -> None:
 
 def test_vectors(saved: tuple[str, Path, np.ndarray, np.ndarray], precision: str, agree: Agree) -> None:
     name, folder, image_vectors, text_vectors = saved
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"{name} full size / image", ours.embed_images(photographs()), image_vectors)
         agree(f"{name} full size / text", ours.embed_texts(BATCH_OF_TEXTS), text_vectors)

@@ -146,7 +146,9 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
-    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"{saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), saved.text_vectors)
         singles = np.concatenate([ours.embed_texts([text]) for text in BATCH_OF_TEXTS])
         agree(f"{saved.name} / text", singles, saved.text_vectors)
@@ -172,7 +174,7 @@ def test_a_wrong_fact_would_be_seen(name: str, tmp_path: Path) -> None:
     fact, value = SWITCHES[name]
     path = tmp_path / "encoder" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {fact: value}))
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert worst(ours.embed_texts(BATCH_OF_TEXTS), expected)[1] > 2 * MOST_DISTANCE["fp32"]
 
 

@@ -59,7 +59,9 @@ def compare(agree: Agree, label: str, precision: str, folder: Path, pixels: int,
     config["model_cfg"]["vision_cfg"]["image_size"] = pixels
     config["model_cfg"]["text_cfg"]["context_length"] = context
     path.write_text(json.dumps(config))
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         assert (ours.info.image_size, ours.info.context_length) == (pixels, context)
         agree(f"resized positions: {label} / image", ours.embed_images(photographs()), images)
         agree(f"resized positions: {label} / text", ours.embed_texts(TEXTS), texts)

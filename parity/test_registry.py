@@ -88,6 +88,8 @@ def saved(
 
 def test_vectors(saved: tuple[Path, np.ndarray, np.ndarray], precision: str, agree: Agree) -> None:
     folder, image_vectors, text_vectors = saved
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree("registry / image", ours.embed_images(photographs()), image_vectors)
         agree("registry / text", ours.embed_texts(TEXTS), text_vectors)

@@ -86,7 +86,7 @@ def test_a_wrong_fact_would_be_seen(
     case = CASES[key]
     model = case.save(tmp_path)
     monkeypatch.setitem(VARIANTS, case.name, replace(VARIANTS[case.name], **other))
-    with closing(load(f"local-dir:{model.folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{model.folder}", precision="fp32", image_reading="open_clip")) as ours:
         _, distance = worst(ours.embed_images(batch_of_images()), model.image_vectors)
     assert distance > 2 * MOST_DISTANCE["fp32"]
 

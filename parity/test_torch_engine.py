@@ -37,7 +37,7 @@ def with_qk_norm() -> dict:
 def test_a_model_without_a_graph_runs_on_torch(tmp_path: Path, agree: Agree) -> None:
     folder = save_random_model(tmp_path / "custom", with_qk_norm())
     reference = Reference(folder)
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert (ours.info.engine, ours.info.precision) == ("torch", "fp32")
         agree("torch engine / image", ours.embed_images(batch_of_images()), reference.embed_images(batch_of_images()))
         agree("torch engine / text", ours.embed_texts(BATCH_OF_TEXTS), reference.embed_texts(BATCH_OF_TEXTS))
@@ -51,7 +51,7 @@ def test_torch_gets_weights_of_any_form(tmp_path: Path, save: Callable[..., Path
     reference = Reference(folder)
     (folder / "open_clip_model.safetensors").unlink()
     save(reference.model, folder)
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert ours.info.engine == "torch"
         agree(f"torch engine, {save.__name__}", ours.embed_texts(BATCH_OF_TEXTS), reference.embed_texts(BATCH_OF_TEXTS))
 
@@ -60,7 +60,7 @@ def test_both_engines_give_the_same_vectors(tmp_path: Path, agree: Agree) -> Non
     folder = save_random_model(tmp_path / "plain", CONFIG)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
     engine = TorchEngine(find(f"local-dir:{folder}"), "cpu", "fp32")
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         assert ours.info.engine == "openvino"
         agree("torch against openvino / image", ours._engine.encode_images(pixels), engine.encode_images(pixels))
 
@@ -70,7 +70,7 @@ def test_transformers_layout_runs_on_torch_too(tmp_path: Path, agree: Agree) -> 
     folder = save(Case(), tmp_path / "clip")
     engine = TorchEngine(find(f"local-dir:{folder}"), "cpu", "fp32")
     pixels = np.random.default_rng(0).integers(0, 256, (4, SIZE, SIZE, 3), np.uint8)
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         ids = np.stack([ours._tokenizer(text).ids for text in BATCH_OF_TEXTS])
         agree("torch, transformers / image", engine.encode_images(pixels), ours._engine.encode_images(pixels))
         agree("torch, transformers / text", engine.encode_texts(ids), ours._engine.encode_texts(ids))

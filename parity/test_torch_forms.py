@@ -291,7 +291,7 @@ def test_a_file_by_its_path(tmp_path: Path) -> None:
     with torch.no_grad():
         texts = model.eval().encode_text(open_clip.get_tokenizer("RN50")(BATCH_OF_TEXTS)).numpy()
         images = model.encode_image(torch.stack([preprocess(picture) for picture in pictures])).numpy()
-    with closing(load("RN50", str(path), precision="fp32")) as ours:
+    with closing(load("RN50", str(path), precision="fp32", image_reading="open_clip")) as ours:
         for mine, theirs in ((ours.embed_texts(BATCH_OF_TEXTS), texts), (ours.embed_images(photographs()), images)):
             lengths = np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1)
             assert ((mine * theirs).sum(1) / lengths).min() > LEAST_COSINE["fp32"]

@@ -148,7 +148,9 @@ def save(case: Case, folder: Path) -> Path:
 def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     images, texts = batch_of_images(), BATCH_OF_TEXTS
-    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree(f"{saved.name} / image", ours.embed_images(images), saved.image_vectors)
         agree(f"{saved.name} / text", ours.embed_texts(texts), saved.text_vectors)
         singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])
@@ -183,7 +185,7 @@ def test_a_flag_that_is_ignored_would_be_seen(name: str, tmp_path: Path) -> None
     folder = save(CASES[name], tmp_path)
     expected = _embed(Reference(folder), kind)
     _switch(folder / "open_clip_config.json", where, off)
-    with closing(load(f"local-dir:{folder}", precision="fp32")) as ours:
+    with closing(load(f"local-dir:{folder}", precision="fp32", image_reading="open_clip")) as ours:
         _, distance = worst(_embed(ours, kind), expected)
     assert distance > 2 * MOST_DISTANCE["fp32"]
 

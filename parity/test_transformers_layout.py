@@ -121,7 +121,9 @@ def test_vectors(saved: Saved, precision: str, agree: Agree) -> None:
     """One by one, and all at once: texts of all lengths then share a batch."""
     reference = saved.reference
     images = [*photographs(), *(files(300, 200).values() if saved.name in ALL_IMAGES else ())]
-    with closing(load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{saved.folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         texts = reference.embed_texts(BATCH_OF_TEXTS)
         agree(f"transformers / {saved.name} / text", ours.embed_texts(BATCH_OF_TEXTS), texts)
         singles = np.concatenate([ours.embed_texts([text]) for text in BATCH_OF_TEXTS])

@@ -100,7 +100,9 @@ def test_vectors(saved: tuple[Path, np.ndarray, np.ndarray], precision: str, agr
     """All at once, and one by one."""
     folder, image_vectors, text_vectors = saved
     images, texts = batch_of_images(), BATCH_OF_TEXTS
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree("ViTamin / image", ours.embed_images(images), image_vectors)
         agree("ViTamin / text", ours.embed_texts(texts), text_vectors)
         singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])
@@ -121,6 +123,8 @@ def full_size(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarra
 
 def test_vectors_at_full_size(full_size: tuple[Path, np.ndarray, np.ndarray], precision: str, agree: Agree) -> None:
     folder, image_vectors, text_vectors = full_size
-    with closing(load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off")) as ours:
+    with closing(
+        load(f"local-dir:{folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+    ) as ours:
         agree("ViTamin-S full size / image", ours.embed_images(photographs()), image_vectors)
         agree("ViTamin-S full size / text", ours.embed_texts(TEXTS), text_vectors)

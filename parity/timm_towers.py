@@ -98,7 +98,9 @@ class Saved:
     def assert_agrees(self, label: str, precision: str, agree: Agree) -> None:
         """All at once, and one by one."""
         images, texts = batch_of_images()[: len(self.image_vectors)], BATCH_OF_TEXTS[: len(self.text_vectors)]
-        with closing(load(f"local-dir:{self.folder}", precision=precision, jpeg_scaling="off")) as ours:
+        with closing(
+            load(f"local-dir:{self.folder}", precision=precision, jpeg_scaling="off", image_reading="open_clip")
+        ) as ours:
             agree(f"{label} / image", ours.embed_images(images), self.image_vectors)
             agree(f"{label} / text", ours.embed_texts(texts), self.text_vectors)
             singles = np.concatenate([ours.embed_images([data]) for data in images[:8]])

@@ -32,7 +32,7 @@ def folder(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="module", params=["fp32", BF16])
 def embedder(folder: Path, request: pytest.FixtureRequest) -> Iterator[Embedder]:
-    with closing(load(f"local-dir:{folder}", precision=request.param)) as embedder:
+    with closing(load(f"local-dir:{folder}", precision=request.param, image_reading="open_clip")) as embedder:
         yield embedder
 
 

@@ -115,6 +115,7 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
         Path(arguments.texts) if arguments.texts else None,
         cache_dir=settings.cache_dir,
         max_megapixels=settings.max_image_megapixels,
+        image_reading=settings.image_reading,
     )
     print(f"saved in {folder}: PRECISION=int8 now uses it for this model")
     return 0

@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
+from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed, table_names
 from .runtime.load_options import LoadOptions
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
@@ -35,6 +36,11 @@ def _some_comma_separated(value: object) -> object:
     if isinstance(value, str) and not parts:
         raise ValueError("nothing is named: leave the setting out, or name at least one")
     return parts
+
+
+def _image_formats(value: object) -> object:
+    parts = _some_comma_separated(value)
+    return (list(table_names(parts)) or ["ALL"]) if isinstance(parts, list) and parts else parts
 
 
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
@@ -121,6 +127,16 @@ class Settings(BaseSettings):
         description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
         "or auto (on for transformers unless the precision is fp32)",
     )
+    image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(_lower)] = Field(
+        "natural",
+        description="natural (upright, transparency on white, in sRGB: docs/api.md), or open_clip (bit by bit as "
+        "open_clip reads it, and version 0.1 did)",
+    )
+    image_formats: Annotated[list[str], NoDecode, BeforeValidator(_image_formats)] = Field(
+        [],
+        description="formats of images that are read, comma-separated, or all "
+        f"(default: {','.join(SAFE_FORMATS)} on a server; all that are installed where your own files are read)",
+    )
     store: Path | None = Field(
         None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
     )
@@ -181,7 +197,14 @@ class Settings(BaseSettings):
             text_cache_bytes=int(self.text_cache_mb * 1e6),
             decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
             self_check=self.self_check,
+            image_reading=self.image_reading,
+            image_formats=tuple(self.image_formats),
         )
+
+    @property
+    def served_formats(self) -> tuple[str, ...]:
+        """The formats of images that are read from others."""
+        return chosen_formats(self.image_formats or filter(is_installed, SAFE_FORMATS))
 
     @property
     def isolates_decoding(self) -> bool:

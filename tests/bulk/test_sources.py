@@ -16,11 +16,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from openclip_api.errors import InvalidSource
+from openclip_api.inputs.formats import installed_formats, not_read
 from openclip_api.runtime.embedder import Embedder
+from openclip_api.runtime.embedding import unit_length
 
 from .conftest import GOLDEN, Embed, rows_of, vectors_of
+
+NOT_AN_IMAGE = not_read(b"", installed_formats())
 
 JPEG, PNG = (GOLDEN / "rgb.jpg").read_bytes(), (GOLDEN / "rgb.png").read_bytes()
 TEXTS = ["a red car", "Übergröße 👟", '"quoted", with a comma']
@@ -65,7 +70,7 @@ def test_a_folder_with_all_that_may_be_in_one(tmp_path: Path, run: Embed, images
     bad = rows.filter(pl.col("error").is_not_null())
     assert dict(bad.select("id", "error").rows()) == {
         "c.jpg": bad["error"][0],  # Pillow's own words
-        "d.jpg": "not a JPEG, PNG, WebP, GIF or BMP image",
+        "d.jpg": NOT_AN_IMAGE,
         "e.jpg": "larger than 1 MB",
         "g.jpg": "not a regular file",
         "h.png": "not a regular file",
@@ -234,3 +239,21 @@ def test_a_fifo_as_a_table_is_refused(tmp_path: Path, run: Embed):
     os.mkfifo(tmp_path / "t.csv")
     with pytest.raises(InvalidSource, match="neither a folder"):
         run(tmp_path / "t.csv", "--text-column", "a", "--out", tmp_path / "out")
+
+
+def test_a_folder_of_many_formats(tmp_path: Path, run: Embed):
+    """Your own files are read in every format that is installed."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    kept = GOLDEN.parent / "formats"
+    for name in ("plain.png", "plain.avif", "plain.heic", "turned_by_both.heic"):
+        (folder / name).write_bytes((kept / name).read_bytes())
+    picture = Image.open(kept / "plain.png")
+    for name, format in (("a.TIF", "TIFF"), ("b.jp2", "JPEG2000"), ("c.jxl", "JXL"), ("d.webp", "WEBP")):
+        picture.convert("RGB").save(folder / name, format)
+    (folder / "e.svg").write_bytes(b"<svg/>")
+    assert run(folder, "--out", tmp_path / "out") == 0
+    rows = rows_of(tmp_path / "out")
+    assert rows["id"].to_list() == sorted(path.name for path in folder.iterdir() if path.suffix != ".svg")
+    vectors = unit_length(vectors_of(rows))
+    assert (vectors @ vectors.T).min() > 0.98

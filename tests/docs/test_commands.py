@@ -52,6 +52,7 @@ ELSEWHERE = {
     "rsync -a ./models/ offline-host:/srv/models/": "another machine",
     "CACHE_DIR=/srv/models HF_HUB_OFFLINE=1 openclip-api serve": "another machine; checkpoints/test_hub.py",
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
+    "pip install '.[heic,jxl,raw]'": "installs; the tests' own venv has them",
     "pip install '.[search]'": "installs; the tests' own venv has it",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",

@@ -18,8 +18,10 @@ from openclip_api.checkpoints.config import PreprocessConfig
 from openclip_api.errors import RequestError
 from openclip_api.inputs import decoder_processes
 from openclip_api.inputs.decoder_processes import Child, DecoderProcesses
+from openclip_api.inputs.formats import installed_formats
 
 from ..golden import IMAGES
+from ..inputs.test_formats import LOSSLESS, LOSSY, dng
 from ..support.bad_images import IMAGES as BAD
 
 COUNT = int(os.environ.get("FUZZ_IMAGES", 3000))
@@ -50,10 +52,14 @@ def mutated(seeds: list[bytes], rng: random.Random) -> bytes:
 
 
 @pytest.mark.process
-def test_mutated_images_are_read_or_refused():
+@pytest.mark.parametrize("reading", ["natural", "open_clip"])
+def test_mutated_images_are_read_or_refused(reading: str):
     seeds = list(IMAGES.values()) + [data for _, data, _ in BAD if 0 < len(data) < 60_000]
+    seeds += [data for data, _ in (*LOSSLESS.values(), *LOSSY.values()) if data] + [dng(6)]
     rng = random.Random(SEED)
-    processes = DecoderProcesses(PreprocessConfig(size=32), max_megapixels=4, count=2)
+    processes = DecoderProcesses(
+        PreprocessConfig(size=32), max_megapixels=4, count=2, reading=reading, formats=installed_formats()
+    )
     seen: Counter[str] = Counter()
     crashed: list[int] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import resource
 import signal
@@ -22,13 +23,19 @@ from PIL import Image
 from openclip_api.checkpoints.config import PreprocessConfig
 from openclip_api.errors import InvalidImage, Overloaded, StartupError, TooLarge
 from openclip_api.inputs.decoder_processes import DecoderProcesses
+from openclip_api.inputs.formats import installed_formats
 from openclip_api.inputs.images import image_reader
+from openclip_api.inputs.thumbnails import thumbnail
 
 from ..conftest import Encode
+from ..golden import GOLDEN
 
 pytestmark = pytest.mark.process
 
 CONFIG = PreprocessConfig(size=64)
+
+
+KINDS = {path.name: path.read_bytes() for path in sorted((GOLDEN / "formats").iterdir()) if "twelve" not in path.name}
 
 
 @pytest.fixture
@@ -63,6 +70,30 @@ def test_the_pixels_are_the_same_to_the_bit(photo: Encode, mode: str):
             expected = here(image)
             np.testing.assert_array_equal(decoded.pixels, expected.pixels)
             assert (decoded.width, decoded.height) == (expected.width, expected.height)
+    processes.close()
+
+
+def test_readings_and_formats_are_the_same():
+    """A child knows the formats that extras bring."""
+    formats = installed_formats()
+    for reading in ("natural", "open_clip"):
+        here = image_reader(CONFIG, 2, False, reading, formats)
+        processes = DecoderProcesses(CONFIG, 2, 1, reading=reading, formats=formats)
+        for name, data in KINDS.items():
+            np.testing.assert_array_equal(processes(data).pixels, here(data).pixels, name)
+        processes.close()
+
+
+def test_thumbnails_are_the_same():
+    processes = DecoderProcesses(CONFIG, 2, 1, thumbnails=True)
+    png, large = KINDS["plain.png"], io.BytesIO()
+    Image.new("1", (2000, 2000)).save(large, "PNG")
+    for name, data in KINDS.items():
+        assert processes.thumbnail(data) == thumbnail(data, 2), name
+    for bad, error in ((b"", InvalidImage), (png[:3000], InvalidImage), (large.getvalue(), TooLarge)):
+        with pytest.raises(error):
+            processes.thumbnail(bad)
+    assert processes.thumbnail(png) == thumbnail(png, 2)
     processes.close()
 
 

@@ -164,3 +164,22 @@ def test_while_the_model_is_loading(open_page: Open, tmp_path: Path):
                 expect(page.locator("#progress")).to_be_visible()
                 expect(page.locator("#megabytes")).to_have_text("10 of 22 MB")
                 page.screenshot(path=SCREENSHOTS / "loading.png")
+
+
+def test_files_that_the_server_reads_are_offered_and_others_told(open_page: Open, server: ServerProcess):
+    """A TIFF is no file that a server reads by default; an AVIF is."""
+    formats = server.http.get("/info").json()["limits"]
+    content = (ROOT / "tests" / "golden" / "formats" / "plain.avif").read_bytes()
+    avif = {"name": "plain.avif", "mimeType": "image/avif", "buffer": content}
+    tiff = {"name": "cat.tiff", "mimeType": "image/tiff", "buffer": b"II*\0" + bytes(100)}
+    with open_page(allowed=(422,)) as page:
+        expect(page.locator("#matrix th img")).to_have_count(4)
+        accepted = page.locator("#compare-pictures input").get_attribute("accept")
+        assert accepted == formats["image_accept"]
+        assert "image/avif" in accepted
+        assert ".tif" not in accepted
+        page.locator("#compare-pictures input").set_input_files([avif, tiff])
+        expect(page.locator("#matrix th img")).to_have_count(5)
+        told = "not a JPEG, PNG, WebP, GIF, BMP or AVIF image but TIFF, which IMAGE_FORMATS leaves out here"
+        expect(page.locator("#compare-pictures .failed .error")).to_contain_text(told)
+        expect(page.locator("#compare-pictures .failed img")).to_have_attribute("src", re.compile("icon.svg$"))

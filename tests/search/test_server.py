@@ -22,6 +22,7 @@ from openclip_api.search.store import Store
 from openclip_api.server.shared.answer import json_response
 from openclip_api.server.store import LazyStore
 
+from ..golden import GOLDEN
 from ..support.server_process import FakeServer, ServerProcess
 from .conftest import SAMPLES
 
@@ -130,6 +131,16 @@ def test_thumbnails(server: ServerProcess, folder: Path):
     for id in ("guitar.png", "nope", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "' OR '1'='1"):
         missing = server.http.get(f"/items/{id}/thumbnail")
         assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found")
+
+
+def test_thumbnails_of_formats_that_the_server_does_not_read(server: ServerProcess, folder: Path, index):
+    """The files are the owner's: what was indexed is shown, decoded in a process of its own, and upright."""
+    (folder / "phone").mkdir()
+    shutil.copy(GOLDEN / "formats" / "turned_by_both.heic", folder / "phone" / "photo.heic")
+    index(folder / "phone", store=folder / "s.lance")
+    answer = server.http.get("/items/photo.heic/thumbnail")
+    assert answer.status_code == 200
+    assert Image.open(io.BytesIO(answer.content)).size == (97, 61)
 
 
 def test_what_is_added_meanwhile_is_found(server: ServerProcess, folder: Path, index):

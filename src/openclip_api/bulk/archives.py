@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import IO
 
 from ..errors import CannotWrite, InvalidSource
+from ..inputs.formats import SUFFIXES as IMAGE_SUFFIXES
 from ..runtime.embedding import Kind
 from .items import (
-    IMAGE_SUFFIXES,
     ReadContent,
     SourceItem,
     Unreadable,

@@ -11,9 +11,8 @@ from pathlib import PurePath
 from typing import NoReturn, TypeAlias
 
 from ..errors import first_line
+from ..inputs.formats import SUFFIXES as IMAGE_SUFFIXES
 from ..runtime.embedding import Kind
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp"})
 
 ReadContent: TypeAlias = Callable[[], str | bytes]
 

@@ -24,7 +24,9 @@ import numpy as np
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import SHORTAGE, InvalidImage, Overloaded, RequestError, StartupError, TooLarge
+from .formats import SAFE_FORMATS, is_installed
 from .images import BYTES_PER_PIXEL, Decoded, image_reader, memory_left
+from .thumbnails import thumbnail
 
 log = logging.getLogger("openclip_api")
 
@@ -56,6 +58,7 @@ class DecoderProcesses:
     Raises the same errors, and InvalidImage for an image that takes longer than `seconds` or crashes TRIES children.
     Raises Overloaded where it is not the image's fault: no child can be started, or something else ends them.
     The first child starts here: raises StartupError where it cannot.
+    thumbnails: the children make these, and `thumbnail` is what may be called.
     """
 
     def __init__(
@@ -65,10 +68,17 @@ class DecoderProcesses:
         count: int,
         seconds: float = SECONDS,
         scale_jpegs: bool = False,
+        reading: str = "open_clip",
+        formats: tuple[str, ...] = SAFE_FORMATS,
+        thumbnails: bool = False,
     ) -> None:
-        self._options = json.dumps(
-            {"config": asdict(config), "max_megapixels": max_megapixels, "scale_jpegs": scale_jpegs}
-        )
+        options = {
+            "max_megapixels": max_megapixels,
+            "scale_jpegs": scale_jpegs,
+            "reading": reading,
+            "thumbnails": thumbnails,
+        }
+        self._options = json.dumps({"config": asdict(config), "formats": formats, **options})
         self._shape = (config.size, config.size, 3)
         self._seconds = seconds
         self._count = count
@@ -81,6 +91,12 @@ class DecoderProcesses:
             self._idle.put(child)
 
     def __call__(self, data: bytes) -> Decoded:
+        payload = self._answer(data)
+        width, height = IMAGE_SIZE.unpack_from(payload)
+        pixels = np.frombuffer(payload, np.uint8, offset=IMAGE_SIZE.size).reshape(self._shape)
+        return Decoded(pixels, width, height)
+
+    def _answer(self, data: bytes) -> bytes:
         child = self._idle.get()
         try:
             for _ in range(TRIES):
@@ -91,9 +107,7 @@ class DecoderProcesses:
             self._idle.put(child)
         if status != OK:
             raise ERRORS[status](str(payload, "utf-8"))
-        width, height = IMAGE_SIZE.unpack_from(payload)
-        pixels = np.frombuffer(payload, np.uint8, offset=IMAGE_SIZE.size).reshape(self._shape)
-        return Decoded(pixels, width, height)
+        return payload
 
     def _try(self, child: Child | None, data: bytes) -> tuple[Child | None, int, bytes]:
         """The child that goes on, how it ended, and the answer or an error's message."""
@@ -116,6 +130,10 @@ class DecoderProcesses:
         if child is not None:
             _end(child)
         return None, status, message.encode()
+
+    def thumbnail(self, data: bytes) -> bytes:
+        """What thumbnails.thumbnail makes."""
+        return self._answer(data)
 
     def close(self) -> None:
         for _ in range(self._count):
@@ -208,18 +226,27 @@ def main(options: str) -> None:
     """
     given: dict[str, Any] = json.loads(options)
     config = PreprocessConfig(**{key: _tuple(value) for key, value in given["config"].items()})
-    read = image_reader(config, given["max_megapixels"], given["scale_jpegs"])
+    formats = tuple(name for name in given["formats"] if is_installed(name))  # makes Pillow know them
+    read = image_reader(config, given["max_megapixels"], given["scale_jpegs"], given["reading"], formats)
+
+    def made(data: bytes) -> bytes:
+        if given["thumbnails"]:
+            return thumbnail(data, given["max_megapixels"])
+        image = read(data)
+        return IMAGE_SIZE.pack(image.width, image.height) + image.pixels.tobytes()
+
     _bound_memory(BASE_BYTES + int(given["max_megapixels"] * 1e6 * BYTES_PER_PIXEL))
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     while header := source.read(LENGTH.size):
         data = source.read(LENGTH.unpack(header)[0])
         try:
-            image = read(data)
-            answer = bytes([OK]) + IMAGE_SIZE.pack(image.width, image.height) + image.pixels.tobytes()
+            answer = bytes([OK]) + made(data)
         except RequestError as error:
             answer = bytes([LARGE if isinstance(error, TooLarge) else INVALID]) + error.message.encode()
         except MemoryError:  # the image's own fault, if the largest one could have what it needs
             answer = bytes([INVALID if memory_left(given["max_megapixels"] * 1e6) else SHORT]) + GAVE_UP.encode()
+        except (OSError, ValueError):  # of a thumbnail; image_reader says InvalidImage
+            answer = bytes([INVALID]) + b"the image cannot be decoded"
         sink.write(LENGTH.pack(len(answer)) + answer)
         sink.flush()
 

@@ -17,7 +17,7 @@ class DecoderThreads:
     """Does what `read` does, for up to `count` callers at once, each in a thread of its own.
 
     A thread cannot be ended. One that takes longer than `seconds` is left to itself: its caller gets InvalidImage and
-    may go on, and it ends when its image is done, which image_structure.py and the bound on pixels see to. If `count`
+    may go on, and it ends when its image is done, which inputs/structure and the bound on pixels see to. If `count`
     threads are left like that, Overloaded is raised until one of them ends.
     """
 

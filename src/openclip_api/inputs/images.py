@@ -1,14 +1,15 @@
-"""An image's bytes → uint8 pixels, exactly as open_clip's PIL transforms make them.
+"""An image's bytes → uint8 pixels, as open_clip's PIL transforms make them.
 
 Source: open_clip/transform.py, image_transform (3.3.0) over torchvision's Resize and CenterCrop on PIL images.
 
-The image is read as open_clip reads it, bit by bit. It is resized in its own mode and converted to RGB after that. So a
-palette image is resized without smoothing, and an alpha channel is dropped, which shows its hidden colours. EXIF
-orientation and colour profiles are ignored. Of an animation, the first frame is used. One difference can be switched
-on: see SCALING_MARGIN.
+There are two readings. "open_clip" is open_clip's own, bit by bit: a picture is resized in its own mode and converted
+to RGB after that. So a palette image is resized without smoothing, and an alpha channel is dropped, which shows its
+hidden colours. EXIF orientation and colour profiles are ignored. "natural" shows the picture as people see it
+(natural_reading.py), and gives the same pixels where a file has none of these. Of an animation, the first frame is
+used. One difference can be switched on: see SCALING_MARGIN.
 
-Models in transformers' layout ask for its way (PreprocessConfig.convert_first): transformers/image_transforms.py,
-convert_to_rgb, then image_processing_backends.py (5.24.0).
+A model in transformers' layout has transformers' reading in place of open_clip's (PreprocessConfig.convert_first):
+transformers/image_transforms.py, convert_to_rgb, then image_processing_backends.py (5.24.0).
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidImage, TooLarge
-from .image_structure import check_structure
+from .formats import SAFE_FORMATS, format_of, installed_formats, not_read
+from .natural_reading import Prepared, prepared
+from .raw_preview import raw_preview
+from .structure.check import check_structure
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-NOT_AN_IMAGE = "not a JPEG, PNG, WebP, GIF or BMP image"
+READINGS = ("natural", "open_clip")
 
 # A 1 x 50,000 image would grow to 224 x 11,200,000 pixels when its short side is resized.
 MAX_ASPECT_RATIO = 100
@@ -45,7 +48,8 @@ BYTES_PER_PIXEL = 16  # an image may be decoded, resized and converted in memory
 Image.init()
 
 Pixels = NDArray[np.uint8]  # [size, size, 3]
-Resize = Callable[[Image.Image, tuple[int, int]], Image.Image]
+Size = tuple[int, int]  # width, height
+Resize = Callable[[Image.Image, Size], Image.Image]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +64,17 @@ class Decoded:
 ReadImage = Callable[[bytes], Decoded]
 
 
-def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpegs: bool = False) -> ReadImage:
+def image_reader(
+    config: PreprocessConfig,
+    max_megapixels: float = 40,
+    scale_jpegs: bool = False,
+    reading: str = "open_clip",
+    formats: tuple[str, ...] = SAFE_FORMATS,
+) -> ReadImage:
     """A function that decodes and resizes an encoded image. Safe to call from several threads.
 
     scale_jpegs: decode large JPEGs to a fraction of their size. Everything else is exact.
+    reading: one of READINGS. formats: names of formats.FORMATS that are read.
 
     The function raises InvalidImage (unreadable, cut short, too long and thin), TooLarge (more pixels than
     max_megapixels; the header tells, before anything is decoded), and MemoryError where the memory that the image may
@@ -71,13 +82,14 @@ def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpe
     """
     resampling = Image.Resampling.BILINEAR if config.interpolation == "bilinear" else Image.Resampling.BICUBIC
     resize = partial(_resize, resampling=resampling, scale_jpegs=scale_jpegs)
-    fit = {"shortest": _shortest, "squash": _squash, "longest": _longest}[config.resize_mode]
+    own_reading = _rgb_first if config.convert_first else _as_it_is
+    prepare = {"natural": prepared, "open_clip": own_reading}[reading]
 
     def read(data: bytes) -> Decoded:
-        image = open_image(data, max_megapixels)
+        image = open_image(data, max_megapixels, formats)
         width, height = image.size  # of the file: decoding to a fraction changes the image's own
         try:
-            fitted = fit(_rgb(image) if config.convert_first else image, config, resize).convert("RGB")
+            fitted = _fitted(prepare(image, data), config, resize)
         except MemoryError:
             raise
         except Exception as error:  # a damaged file can fail anywhere inside a decoder, with any error
@@ -89,15 +101,22 @@ def image_reader(config: PreprocessConfig, max_megapixels: float = 40, scale_jpe
     return read
 
 
-def open_image(data: bytes, max_megapixels: float = math.inf) -> Image.Image:
+def open_image(
+    data: bytes, max_megapixels: float = math.inf, formats: tuple[str, ...] = SAFE_FORMATS
+) -> ImageFile.ImageFile:
     """Read the header only, and check what it declares. Raises InvalidImage, TooLarge."""
-    check_structure(data)
+    found = format_of(data)
+    if found is not None and found.name not in formats:
+        raise InvalidImage(not_read(data, formats))
+    if found is not None and found.name == "RAW":
+        data = raw_preview(data)
+    check_structure(data, max_megapixels * 1e6)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=[name for name in formats if name != "RAW"])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise TooLarge(f"the image has more than {max_megapixels:g} megapixels") from error
     except UnidentifiedImageError as error:
-        raise InvalidImage(NOT_AN_IMAGE) from error
+        raise InvalidImage(not_read(data, formats)) from error
     except MemoryError:
         raise
     except Exception as error:
@@ -122,41 +141,60 @@ def memory_left(pixels: float) -> bool:
 
 
 def image_size(data: bytes) -> tuple[int, int]:
-    """Width and height from an image's header. Raises InvalidImage."""
-    return open_image(data).size
+    """Width and height from the header of an image in any format that is installed. Raises InvalidImage."""
+    return open_image(data, formats=installed_formats()).size
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _as_it_is(image: ImageFile.ImageFile, _: bytes) -> Prepared:
+    return Prepared(image, turn=lambda picture: picture, finish=lambda picture: picture)
+
+
+def _rgb_first(image: ImageFile.ImageFile, _: bytes) -> Prepared:
     """What is transparent becomes white. A grey or RGB image needs no change before the resize."""
+    picture: Image.Image = image
     if "A" in image.getbands() or image.info.get("transparency") is not None:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image if image.mode in ("RGB", "L") else image.convert("RGB")
+        picture = image.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", image.size, "white"), picture)
+    picture = picture if picture.mode in ("RGB", "L") else picture.convert("RGB")
+    return Prepared(picture, turn=lambda picture: picture, finish=lambda picture: picture)
 
 
-def _shortest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
-    """The short side becomes `size`, the middle is cut out."""
-    width, height = image.size
-    short, long = sorted((width, height))
+def _fitted(prepared: Prepared, config: PreprocessConfig, resize: Resize) -> Image.Image:
+    """RGB, [size, size]. The wanted size is the same on its side, so the picture is turned when it is small."""
+    size = {"shortest": _shortest, "squash": _squash, "longest": _longest}[config.resize_mode]
     wanted = config.resized_size or config.size
+    picture = prepared.turn(resize(prepared.picture, size(prepared.picture.size, wanted)))
+    if config.resize_mode == "shortest" or wanted != config.size:
+        picture = _centre_crop(picture, config)
+    picture = prepared.finish(picture)
+    if config.resize_mode == "longest":
+        picture = _padded(picture, config)
+    return picture.convert("RGB")
+
+
+def _shortest(size: Size, wanted: int) -> Size:
+    """The short side becomes `wanted`; the middle is cut out later."""
+    width, height = size
+    short, long = sorted(size)
     # torchvision truncates the long side: 640 x 427 becomes 335 x 224
     resized_long = int(wanted * long / short)
-    size = (wanted, resized_long) if width <= height else (resized_long, wanted)
-    return _centre_crop(resize(image, size), config)
+    return (wanted, resized_long) if width <= height else (resized_long, wanted)
 
 
-def _squash(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
-    """Both sides become `size`, whatever the shape."""
-    side = config.resized_size or config.size
-    resized = resize(image, (side, side))
-    return resized if side == config.size else _centre_crop(resized, config)
+def _squash(size: Size, wanted: int) -> Size:
+    """Both sides become `wanted`, whatever the shape."""
+    return (wanted, wanted)
 
 
-def _longest(image: Image.Image, config: PreprocessConfig, resize: Resize) -> Image.Image:
-    """The long side becomes `size`, the rest is filled: open_clip's ResizeKeepRatio and CenterCropOrPad."""
-    ratio = max(image.size) / config.size
-    width, height = (round(side / ratio) for side in image.size)
-    resized = resize(image, (width, height))
+def _longest(size: Size, wanted: int) -> Size:
+    """The long side becomes `wanted`, the rest is filled later: open_clip's ResizeKeepRatio."""
+    ratio = max(size) / wanted
+    return (round(size[0] / ratio), round(size[1] / ratio))
+
+
+def _padded(resized: Image.Image, config: PreprocessConfig) -> Image.Image:
+    """open_clip's CenterCropOrPad."""
+    width, height = resized.size
     left, top = (config.size - width) // 2, (config.size - height) // 2
     if (width, height) == (config.size, config.size):
         return resized
@@ -173,7 +211,7 @@ def _fill(image: Image.Image, value: int) -> int | tuple[int, ...]:
     return value if bands == 1 else (value,) * bands
 
 
-def _resize(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling, scale_jpegs: bool) -> Image.Image:
+def _resize(image: Image.Image, size: Size, resampling: Image.Resampling, scale_jpegs: bool) -> Image.Image:
     if image.size == size:
         return image
     box = None

@@ -71,7 +71,7 @@ class Embedder:
         self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
 
     def embed_images(self, images: Sequence[bytes], *, normalize: bool = False) -> NDArray[np.float32]:
-        """Encoded images (JPEG, PNG, WebP, GIF, BMP) → [N, embed_dim].
+        """Encoded images, in the formats that were chosen when the model was loaded → [N, embed_dim].
 
         Raises InvalidImage, TooLarge for the first image that cannot be read.
         """

@@ -39,7 +39,7 @@ class ModelInfo:
     """What a client may want to know of the model that answers it.
 
     logit_scale is the factor on cosines before a softmax or sigmoid (the exponential of the checkpoint's tensor).
-    logit_bias is what is then added. Each is None where the model has none.
+    logit_bias is what is then added. Each is None where the model has none. image_reading: see LoadOptions.
     activation: of the towers that are open_clip's own: "quick_gelu" (x * sigmoid(1.702 x)), "gelu" or "gelu_tanh".
     """
 
@@ -60,6 +60,7 @@ class ModelInfo:
     device: str
     logit_scale: float | None
     logit_bias: float | None
+    image_reading: str = "open_clip"
 
 
 def unit_length(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

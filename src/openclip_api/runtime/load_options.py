@@ -22,6 +22,10 @@ class LoadOptions:
     text_cache_bytes: most bytes of text vectors to keep for when the same text comes again, 0 for none.
     decode_processes: how many processes decode images, 0 to decode in this one.
     self_check: refuse a model whose first vectors are of no use.
+    image_reading: "natural" reads images as people see them (upright, transparency on white, in sRGB), "open_clip" bit
+    by bit as open_clip does.
+    image_formats: the formats of images that are read, such as "JPEG", "TIFF", "HEIC"; empty for all that are
+    installed.
     """
 
     device: str = "auto"
@@ -36,3 +40,5 @@ class LoadOptions:
     text_cache_bytes: int = 0
     decode_processes: int = 0
     self_check: bool = True
+    image_reading: str = "natural"
+    image_formats: tuple[str, ...] = ()

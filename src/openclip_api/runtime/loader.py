@@ -22,10 +22,11 @@ from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
-from ..errors import FailedSelfCheck, MissingExtra, UnsupportedModel
+from ..errors import FailedSelfCheck, InvalidSetting, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
 from ..inputs.decoder_threads import DecoderThreads
-from ..inputs.images import image_reader
+from ..inputs.formats import chosen_formats
+from ..inputs.images import READINGS, image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.architecture import image_architecture, vocab_size
 from ..models.build import build_towers
@@ -56,6 +57,8 @@ def load(
     CorruptCheckpoint, HubUnreachable, InvalidSetting, MissingExtra, FailedSelfCheck.
     """
     options = replace(options or LoadOptions(), **changes)
+    if options.image_reading not in READINGS:
+        raise InvalidSetting(f"image_reading={options.image_reading!r}: expected one of {', '.join(READINGS)}")
     with refusing(name):
         return _load(name, tag, options, model_id, report)
 
@@ -76,8 +79,9 @@ def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None
         for tower in vectors:
             check_vectors(tower, vectors[tower], checkpoint.config.embed_dim, engine.precision)
     scale_jpegs = _scales_jpegs(options.jpeg_scaling, engine.precision, checkpoint.config)
-    fingerprint = checkpoint.fingerprint(digest, _numbers(engine.precision, calibrated, scale_jpegs))
-    info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint)
+    numbers = _numbers(engine.precision, calibrated, scale_jpegs, options.image_reading)
+    fingerprint = checkpoint.fingerprint(digest, numbers)
+    info = _describe(model_id, checkpoint, weights, engine, tokenizer.context_length, fingerprint, options)
     weights.release()
     return _embedder(info, engine, checkpoint, tokenizer, options, scale_jpegs)
 
@@ -158,10 +162,13 @@ def _cuts_patches(config: ModelConfig) -> bool:
         return False
 
 
-def _numbers(precision: str, calibrated: Mapping[str, Path], scale_jpegs: bool) -> str:
-    """For the fingerprint: how vectors are computed, besides what the checkpoint says."""
+def _numbers(precision: str, calibrated: Mapping[str, Path], scale_jpegs: bool, reading: str) -> str:
+    """For the fingerprint: how vectors are computed, besides what the checkpoint says.
+
+    open_clip's reading adds nothing: it was the only one in version 0.1, and its fingerprints stay.
+    """
     numbers = f"int8 {sha256_of_graphs(calibrated)}" if calibrated else precision
-    return numbers + (", scaled JPEGs" if scale_jpegs else "")
+    return numbers + (", scaled JPEGs" if scale_jpegs else "") + ("" if reading == "open_clip" else f", {reading}")
 
 
 def _describe(
@@ -171,6 +178,7 @@ def _describe(
     engine: Engine,
     context_length: int,
     fingerprint: str,
+    options: LoadOptions,
 ) -> ModelInfo:
     log_scale = weights.scalar("logit_scale")
     return ModelInfo(
@@ -191,6 +199,7 @@ def _describe(
         device=engine.device,
         logit_scale=None if log_scale is None else float(np.exp(log_scale)),
         logit_bias=weights.scalar("logit_bias"),
+        image_reading=options.image_reading,
     )
 
 
@@ -219,7 +228,16 @@ def _embedder(
 def image_decoders(
     config: PreprocessConfig, options: LoadOptions, scale_jpegs: bool = False
 ) -> DecoderProcesses | DecoderThreads:
-    """What reads images as `options` say. Close it at the end."""
+    """What reads images as `options` say. Close it at the end. Raises InvalidSetting, MissingExtra."""
+    formats = chosen_formats(options.image_formats)
     if options.decode_processes:
-        return DecoderProcesses(config, options.max_megapixels, options.decode_processes, scale_jpegs=scale_jpegs)
-    return DecoderThreads(image_reader(config, options.max_megapixels, scale_jpegs), os.cpu_count() or 1)
+        return DecoderProcesses(
+            config,
+            options.max_megapixels,
+            options.decode_processes,
+            scale_jpegs=scale_jpegs,
+            reading=options.image_reading,
+            formats=formats,
+        )
+    read = image_reader(config, options.max_megapixels, scale_jpegs, options.image_reading, formats)
+    return DecoderThreads(read, os.cpu_count() or 1)

@@ -24,6 +24,7 @@ from ..checkpoints.weight_files import weights_sha256
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
+from ..inputs.formats import installed_formats
 from ..inputs.images import ReadImage, image_reader
 from ..inputs.tokenizer import Tokenizer, build_tokenizer
 from ..models.architecture import vocab_size
@@ -69,6 +70,7 @@ def quantize(
     *,
     cache_dir: Path | None = None,
     max_megapixels: float = 40,
+    image_reading: str = "natural",
     say: Callable[[str], None] = print,
 ) -> Path:
     """Calibrate the image tower on the files below `images`, and the text tower on the lines of `texts` if given.
@@ -86,7 +88,7 @@ def quantize(
         digest = weights_sha256(checkpoint.weights)
         checkpoint.verify(digest)
         towers = build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
-    read_image = image_reader(checkpoint.preprocess, max_megapixels)
+    read_image = image_reader(checkpoint.preprocess, max_megapixels, reading=image_reading, formats=installed_formats())
     inputs: dict[str, Batch] = {"image": _read_images(images, read_image, say)}
     if texts is not None:
         tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))

@@ -78,7 +78,8 @@ class Store:
         if fingerprint != self.fingerprint:
             raise InvalidStore(
                 f"{self.path}: holds vectors of {self.model_id} with fingerprint {self.fingerprint}, "
-                f"the model here has {fingerprint}: set MODEL_NAME and PRECISION to what they were made with"
+                f"the model here has {fingerprint}: set MODEL_NAME, PRECISION and IMAGE_READING to what they were made "
+                "with (IMAGE_READING=open_clip for a store of version 0.1)"
             )
 
     def add(self, rows: pa.Table) -> None:

@@ -111,7 +111,7 @@ def _context(
         in_flight,
         byte_budget,
         fetcher,
-        LazyStore(settings.store),
+        LazyStore(settings.store, settings.load_options.decode_processes),
         Metrics(model_pool, in_flight, byte_budget),
         {
             route.path: envelope
@@ -156,6 +156,7 @@ async def _lifespan(context: ServerContext, on_loaded: Callable[[], None]) -> As
     giving_back = asyncio.create_task(give_back_freed_memory(context.byte_budget))
     yield
     giving_back.cancel()
+    context.store.close()
     if context.in_flight.gave_up:
         return
     # an engine that hangs must not keep the process alive

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from types import FrameType
@@ -20,6 +21,7 @@ import uvicorn
 from ..checkpoints.hub import Report
 from ..errors import InvalidSetting, MissingExtra
 from ..fetch.fetcher import ImageFetcher
+from ..inputs.formats import BY_NAME
 from ..runtime.embedder import Embedder
 from ..runtime.load_options import LoadOptions
 from ..runtime.loader import load
@@ -62,7 +64,12 @@ def image_fetcher(settings: Settings) -> ImageFetcher | None:
 
 
 def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
-    """The models that the settings name. Raises MissingExtra."""
+    """The models that the settings name. Raises MissingExtra, InvalidSetting."""
+    unsafe = [name for name in settings.served_formats if not BY_NAME[name].is_safe]
+    if unsafe and not settings.isolates_decoding:
+        raise InvalidSetting(
+            f"IMAGE_FORMATS={','.join(unsafe)} on a server needs DECODE=process: its decoder may crash"
+        )
     if settings.store is not None and find_spec("lancedb") is None:
         raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
     models: dict[str, LoadModel] = {
@@ -163,7 +170,8 @@ def _load(
     model_id: str | None,
     report: Report,
 ) -> Embedder:
-    return load(name, tag, settings.load_options, model_id=model_id, report=report)
+    options = replace(settings.load_options, image_formats=settings.served_formats)
+    return load(name, tag, options, model_id=model_id, report=report)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:

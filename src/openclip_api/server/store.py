@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidInput, InvalidStore, ModelMismatch, NotFound, RequestError, StoreUnavailable
+from ..inputs.decoder_processes import DecoderProcesses
 
 if TYPE_CHECKING:
     from ..search.store import Store
@@ -27,12 +29,15 @@ Answer = TypeVar("Answer")
 class LazyStore:
     """Opens STORE at the first request for it, so that the server embeds even if the store is not there.
 
+    decode_processes: how many may make thumbnails; 0 to make them in this process.
     Safe to use from several threads. Its methods raise NotFound without a STORE, and StoreUnavailable if the store
     cannot be read.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, decode_processes: int = 0) -> None:
         self._path = path
+        self._decode_processes = decode_processes
+        self._decoders: DecoderProcesses | None = None
         self._lock = threading.Lock()
         self._open: Store | None = None
 
@@ -65,10 +70,24 @@ class LazyStore:
         path = self._asked(lambda: store.path_of(id))
         try:
             if path is not None:
-                return file_thumbnail(path, max_megapixels)
+                return file_thumbnail(path, max_megapixels, self._thumbnail_maker(max_megapixels))
         except Exception as error:  # the file is gone, damaged or no image: a decoder may raise anything
             log.debug("no thumbnail: %s", type(error).__name__)
         raise NotFound("no such item, or its image is not there any more")
+
+    def close(self) -> None:
+        if self._decoders is not None:
+            self._decoders.close()
+
+    def _thumbnail_maker(self, max_megapixels: float) -> Callable[[bytes], bytes] | None:
+        """Files of a store may be what strangers have uploaded, so they are decoded as their requests are."""
+        if not self._decode_processes:
+            return None
+        with self._lock:
+            if self._decoders is None:
+                config, count = PreprocessConfig(), self._decode_processes
+                self._decoders = DecoderProcesses(config, max_megapixels, count, thumbnails=True)
+        return self._decoders.thumbnail
 
     def _asked(self, ask: Callable[[], Answer]) -> Answer:
         try:

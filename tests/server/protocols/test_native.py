@@ -260,7 +260,7 @@ def test_compressed_and_multipart_bodies_are_415(server):
     packed = gzip.compress(json.dumps({"text": "a"}).encode())
     response = server.http.post("/embeddings", content=packed, headers={"Content-Encoding": "gzip"})
     assert_clear_error(response, 415, None)
-    assert_clear_error(server.http.post("/embeddings", files={"image": b"x"}), 415, None)
+    assert_clear_error(server.http.post("/classify", files={"image": b"x"}), 415, None)
 
 
 @pytest.mark.parametrize("type", ["application/json", "text/plain", "application/x-www-form-urlencoded", None])

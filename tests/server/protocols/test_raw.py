@@ -48,7 +48,7 @@ def test_errors_are_json_even_where_octets_are_wanted(server):
     assert_clear_error(response, 422, "text")
 
 
-@pytest.mark.parametrize("media_type", ["image/tiff", "image/svg+xml", "image/avif", "image/*"])
+@pytest.mark.parametrize("media_type", ["image/tiff", "image/svg+xml", "image/heic", "image/*"])
 def test_other_image_types_are_415(server, photo: Encode, media_type: str):
     assert_clear_error(
         server.http.post("/embeddings", content=photo(), headers={"Content-Type": media_type}), 415, None

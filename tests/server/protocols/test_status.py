@@ -35,7 +35,10 @@ def test_info_tells_model_and_limits(server: ServerProcess):
     assert len(info["fingerprint"]) == 16
     assert info["store"] is False
     assert info["limits"]["max_items"] == 8
-    assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
+    assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"]
+    assert "image/avif" in info["limits"]["image_types"]
+    assert info["limits"]["image_accept"].split(",")[-1] == ".avifs"
+    assert info["image_reading"] == "natural"
 
 
 def test_openapi_describes_the_body_that_is_read(server: ServerProcess):

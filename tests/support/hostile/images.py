@@ -13,6 +13,7 @@ from PIL import Image
 
 from ..bad_images import JPEG, PNG, WEBP, bmp, chunk, encoded, exif, photo, png, scan_bomb
 from ..cost import Request
+from .other_images import OTHER_FILES
 from .request import IMAGE_ROUTES, Case, post
 
 ONE_MB_DEFLATED = zlib.compress(bytes(1_000_000), 9)
@@ -196,6 +197,7 @@ FILES: dict[str, Callable[[int], bytes]] = {
     "PNG with an archive behind it": behind(PNG),
     "random bytes": lambda size: np.random.default_rng(0).bytes(size),
     "zero bytes": bytes,
+    **OTHER_FILES,
 }
 JPEG_FRAME = JPEG[JPEG.index(b"\xff\xc0") + 4 :][:15]
 

@@ -38,6 +38,12 @@ def form(*parts: bytes, end: bytes = b"--" + BOUNDARY + b"--\r\n", boundary: byt
     return post("/predict", body, f"Content-Type: multipart/form-data; boundary={boundary.decode('latin-1')}\r\n")
 
 
+def embeddings_form(*parts: bytes) -> Request:
+    """The same for /embeddings."""
+    start, body = form(*parts).pieces
+    return Request((start.replace(b" /predict ", b" /embeddings "), body))
+
+
 def field(name: bytes, value: bytes, headers: bytes = b"") -> bytes:
     return b'Content-Disposition: form-data; name="' + name + b'"\r\n' + headers + b"\r\n" + value
 
@@ -46,8 +52,8 @@ def entries(task: str) -> bytes:
     return field(b"entries", json.dumps({"clip": {task: {"modelName": MODEL}}}).encode())
 
 
-def file(data: bytes) -> bytes:
-    disposition = b'Content-Disposition: form-data; name="image"; filename="a"\r\n'
+def file(data: bytes, name: bytes = b"image") -> bytes:
+    disposition = b'Content-Disposition: form-data; name="' + name + b'"; filename="a"\r\n'
     return disposition + b"Content-Type: application/octet-stream\r\n\r\n" + data
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+from ..bad_images import PNG
 from ..cost import Request
-from .request import BOUNDARY, Case, entries, field, file, form, head, post
+from .request import BOUNDARY, Case, embeddings_form, entries, field, file, form, head, post
 
 MOST_OF_HEADERS = 60_000  # bytes; the server takes 64 KB
 TOO_LARGE = 40_000_000  # bytes; MAX_BODY_MB is 32
@@ -45,6 +46,12 @@ FORMS = [
     Case("a part of a long name", lambda size: form(field(b"a" * size, b"a"))),
     Case("a part of many parameters", lambda size: form(field(b'a"; a="b' * (size // 9), b"a"))),
     Case("a part of quotes and backslashes", lambda size: form(field(b'\\"' * (size // 2), b"a"))),
+    Case("many images", lambda size: embeddings_form(*[file(PNG)] * max(1, size // (len(PNG) + 130)))),
+    Case("many empty images", lambda size: embeddings_form(*[file(b"")] * max(1, size // 130))),
+    Case("many texts", lambda size: embeddings_form(*[field(b"text", b"a")] * max(1, size // 66))),
+    Case("long texts", lambda size: embeddings_form(*[field(b"text", b"a" * 90_000)] * max(1, size // 90_000))),
+    Case("an image as a field", lambda size: embeddings_form(field(b"image", b"a" * size))),
+    Case("a text as a file", lambda size: embeddings_form(file(b"a" * size, b"text"))),
     Case("no end", lambda size: form(entries("visual"), file(b"a" * size), end=b"")),
     Case("almost boundaries", lambda size: form(entries("visual"), file((b"\r\n--" + BOUNDARY[:-1]) * (size // 11)))),
     Case("line ends", lambda size: form(entries("visual"), file(b"\r\n" * (size // 2)))),

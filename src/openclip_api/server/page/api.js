@@ -83,9 +83,9 @@ async function embeddings(path, options, type) {
   return (await (await ask(path, { ...options, headers })).json()).embeddings;
 }
 
-/** The bytes decide; a file that claims to be no image is for the server to refuse. */
-export function imageType(picture) {
-  return picture.blob.type.startsWith("image/") ? picture.blob.type : "image/jpeg";
+/** The bytes decide: the server tells what another type is. */
+export function imageType({ blob: { type } }) {
+  return server.info.limits.image_types.includes(type) ? type : "image/jpeg";
 }
 
 /** A picture as /classify wants it. */

@@ -12,7 +12,7 @@ export const SAMPLES = [
 export class Pictures {
   constructor(root, { multiple, onchange }) {
     Object.assign(this, { multiple, onchange, pictures: [], isTouched: false });
-    const input = element("input", { type: "file", accept: "image/*", multiple, class: "offscreen" });
+    const input = element("input", { type: "file", multiple, class: "offscreen" });
     input.addEventListener("change", () => {
       this.add(input.files);
       input.value = ""; // the same file again is a change too
@@ -50,7 +50,7 @@ export class Pictures {
     this.#set(this.multiple ? [...this.pictures, ...added] : added.slice(-1));
   }
 
-  /** Samples to begin with, so that there is something to see, unless something else came meanwhile. */
+  /** Samples to begin with, unless something else came meanwhile. */
   async welcome(...names) {
     const files = await Promise.all(names.map(sample));
     if (!this.isTouched) this.add(files);
@@ -98,7 +98,7 @@ export class Pictures {
       }, "×");
       const error = picture.error && element("p", { class: "error", role: "alert" }, picture.error);
       return element("li", { class: picture.error ? "failed" : null },
-        element("img", { src: picture.url, alt: "" }),
+        element("img", { src: picture.url, alt: "", onerror: ({ target }) => { target.src = "page/icon.svg"; } }),
         element("span", { class: "name", title: picture.name }, picture.name), remove, ...(error ? [error] : []));
     }));
   }

@@ -42,6 +42,7 @@ function show({ status, stage, progress, message }) {
 export async function showModel(onpick) {
   const info = await (await ask(`info?${new URLSearchParams(chosenModel() ?? {})}`)).json();
   server.info = info;
+  for (const input of document.querySelectorAll("[type=file]")) input.accept = info.limits.image_accept;
   facts($("facts"), [
     ["Model", info.models.length > 1 ? picker(info, onpick) : info.model_id],
     ["Dimension", info.embed_dim],

@@ -11,24 +11,21 @@ next URL.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import orjson
 from fastapi import APIRouter, Request
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.responses import PlainTextResponse, Response
 
-from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
+from ...errors import InvalidInput
 from ...runtime.embedding import unit_length
 from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
-from ..shared.body import Body, media_type, validated
+from ..shared.body import Body, validated
 from ..shared.bounded_json import most_values, parse_json
 from ..shared.embed import embed
+from ..shared.form import read_form
 from ..shared.items import Item, text_item
 
 
@@ -47,10 +44,7 @@ class Entries(Body):
     clip: ClipTask
 
 
-Form: TypeAlias = Mapping[str, str | bytes]  # fields are strings, files bytes
-
 FIELDS = ("entries", "image", "text")
-BOUNDARY = re.compile(r'boundary=(?:"([^"\\]{1,200})"|([^";,\s]{1,200}))', re.IGNORECASE)
 
 router = APIRouter(tags=["Immich"])
 ENVELOPE = Envelope(lambda problem: {"detail": problem.message})
@@ -87,7 +81,7 @@ async def ping(request: Request) -> Response:
 
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
-    form = await _form(request)
+    form = dict(await read_form(request, FIELDS, max_files=1, max_fields=3))
     asked = _entries(form.get("entries"), most_values(context_of(request).settings.max_items))
     item, model = _item(asked.clip, form)
     served = _served_name(model.modelName, context_of(request).model_pool.names())
@@ -97,38 +91,6 @@ async def predict(request: Request) -> Response:
     if embedding.image_size is not None:
         answer["imageWidth"], answer["imageHeight"] = embedding.image_size
     return embeddings_response(answer, embedded)
-
-
-async def _form(request: Request) -> Form:
-    """Raises UnsupportedMedia, InvalidRequest, InvalidInput, TooLarge."""
-    if media_type(request) != "multipart/form-data":
-        raise UnsupportedMedia("send a form (Content-Type: multipart/form-data)")
-    boundary = BOUNDARY.search(request.headers["content-type"])
-    if boundary is None:
-        raise InvalidRequest("the body is not a form: Content-Type has no boundary", "body")
-    # Starlette would take the codec that the client names. Latin-1 gives each byte back, to be read as UTF-8.
-    content_type = f'multipart/form-data; charset=latin-1; boundary="{boundary[1] or boundary[2]}"'
-    parser = MultiPartParser(Headers({"content-type": content_type}), request.stream(), max_files=1, max_fields=3)
-    parser.spool_max_size = 0  # in memory, where the body's limit bounds it, and never on a disk
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise InvalidRequest(f"the body is not a form: {error.message}", "body") from error
-    try:
-        return {name: await _content(name, value) for name, value in form.multi_items()}
-    finally:
-        await form.close()
-
-
-async def _content(name: str, value: str | UploadFile) -> str | bytes:
-    """Raises InvalidInput."""
-    if isinstance(value, UploadFile):
-        return await value.read()
-    try:
-        return value.encode("latin-1").decode()
-    except UnicodeDecodeError as error:
-        param = name if name in FIELDS else "body"
-        raise InvalidInput(f"{param}: not valid UTF-8", param) from error
 
 
 def _entries(given: str | bytes | None, most: int) -> Entries:
@@ -144,7 +106,7 @@ def _entries(given: str | bytes | None, most: int) -> Entries:
     return validated(content, Entries)
 
 
-def _item(clip: ClipTask, form: Form) -> tuple[Item, TaskModel]:
+def _item(clip: ClipTask, form: Mapping[str, str | bytes]) -> tuple[Item, TaskModel]:
     """Raises InvalidInput, TooLarge."""
     if (clip.visual is None) == (clip.textual is None):
         raise InvalidInput("entries: give clip.visual or clip.textual", "entries")

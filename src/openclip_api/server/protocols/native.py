@@ -1,6 +1,7 @@
 """POST /embeddings as the original OpenCLIP-API has it: texts and images come in, vectors go out.
 
-The route also takes plain image bytes. A body with `input` or `messages` is OpenAI's and goes to openai.py.
+The route also takes a form with files, and plain image bytes. A body with `input` or `messages` is OpenAI's and goes to
+openai.py.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from ...errors import InvalidInput, UnsupportedMedia
-from ...inputs.images import FORMATS
+from ...errors import InvalidInput, TooLarge, UnsupportedMedia
+from ...inputs.formats import BY_NAME, FORMATS, SAFE_FORMATS, label_of
 from ...runtime.embedding import unit_length
+from ..context import context_of
 from ..shared.answer import embeddings_response
 from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed
 from ..shared.fields import StringOrList
-from ..shared.items import Item, image_items, text_items
+from ..shared.form import MULTIPART, read_form, utf_8
+from ..shared.items import Item, image_item, image_items, name, text_item, text_items
 from ..shared.vectors import OCTETS, octets_response, wants_octets
 from . import openai
 
@@ -31,11 +34,21 @@ class EmbeddingsRequest(Body):
 
     text: StringOrList | None = Field(None, description="a text, or a list of texts", examples=["red sofa"])
     image: StringOrList | None = Field(
-        None, description="an image as base64 or data URI (JPEG, PNG, WebP, GIF, BMP), or a list of them"
+        None, description=f"an image as base64 or data URI ({label_of(SAFE_FORMATS)}), or a list of them"
     )
     normalize: bool = Field(False, description="scale each vector to length 1")
     truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
+
+
+class FormFields(BaseModel):
+    """What a form may have beside `text` and `image`. A form knows strings only, so "true" is a truth value."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    normalize: bool = False
+    truncate: bool = True
+    model: str | None = None
 
 
 class EmbeddingsResponse(BaseModel):
@@ -50,10 +63,27 @@ class EmbeddingsResponse(BaseModel):
 
 
 router = APIRouter(tags=["embeddings"])
-IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
+IMAGE_TYPES = [format.media_types[0] for format in FORMATS]
+FORM_FIELDS = ("text", "image", *FormFields.model_fields)
+OTHER_FIELDS = 8
+MANY_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+FORM = {  # only files have a type: the rest of a form is strings, whatever its sender had
+    "schema": {
+        "type": "object",
+        "properties": {
+            "text": {"description": "a text; any number of times"},
+            "image": MANY_FILES,
+            "normalize": {"description": "true or false"},
+            "truncate": {"description": "true or false"},
+            "model": {"description": "as in JSON"},
+        },
+    }
+}
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
-    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
+    "openapi_extra": schema_of(
+        EmbeddingsRequest, openai.EmbeddingsRequest, **{MULTIPART: FORM}, **dict.fromkeys(IMAGE_TYPES, BINARY)
+    ),
     "responses": {200: {"model": EmbeddingsResponse | openai.EmbeddingsResponse, "content": {OCTETS: BINARY}}},
 }
 
@@ -64,6 +94,10 @@ async def embeddings(request: Request) -> Response:
     started = time.perf_counter()
     if media_type(request).startswith("image/"):
         return _answer(request, *await _raw_image(request), started)
+    if media_type(request) == MULTIPART:
+        fields, items = await _form(request)
+        embedded = await embed(request, items, fields.model, truncate=fields.truncate)
+        return _answer(request, embedded, fields.normalize, started)
     content = await read_json(request)
     if isinstance(content, dict) and ("input" in content or "messages" in content):
         return await openai.answer(request, content)
@@ -87,8 +121,9 @@ def _answer(request: Request, embedded: Embedded, normalize: bool, started: floa
 
 async def _raw_image(request: Request) -> tuple[Embedded, bool]:
     """The body is the image, and the URL may have `model` and `normalize`. Raises UnsupportedMedia, InvalidInput."""
-    if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
-        raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
+    served = [BY_NAME[name].media_types for name in context_of(request).settings.served_formats]
+    if not any(media_type(request) in types for types in served):
+        raise UnsupportedMedia(f"an image may be {', '.join(types[0] for types in served)}")
     normalize = request.query_params.get("normalize", "false")
     if normalize not in ("true", "false"):
         raise InvalidInput("normalize: expected true or false", "normalize")
@@ -97,6 +132,35 @@ async def _raw_image(request: Request) -> tuple[Embedded, bool]:
         raise InvalidInput("body: empty", "body")
     embedded = await embed(request, [Item("image", content, "body")], request.query_params.get("model"))
     return embedded, normalize == "true"
+
+
+async def _form(request: Request) -> tuple[FormFields, Iterator[Item]]:
+    """Fields `text` and `image`, each any number of times, as strings or files, and those of JSON.
+
+    Raises UnsupportedMedia, InvalidRequest, InvalidInput, TooLarge.
+    """
+    most = context_of(request).settings.max_items + 1  # so that one too many is told as in JSON
+    form = await read_form(request, FORM_FIELDS, max_files=most, max_fields=most + OTHER_FIELDS, too_many=TooLarge)
+    parts = [(field.removesuffix("[]"), content) for field, content in form]  # as PHP and some libraries mark lists
+    texts, images = ([content for field, content in parts if field == wanted] for wanted in ("text", "image"))
+    if not texts and not images:
+        raise InvalidInput("give 'text', 'image' or both")
+    chosen = {field: content for field, content in parts if field in FormFields.model_fields}
+    items = chain(
+        (_text(content, name("text", index, texts)) for index, content in enumerate(texts)),
+        (_image(content, name("image", index, images)) for index, content in enumerate(images)),
+    )
+    return validated(chosen, FormFields), items
+
+
+def _text(content: str | bytes, param: str) -> Item:
+    """Raises InvalidInput, TooLarge."""
+    return text_item(content if isinstance(content, str) else utf_8(content, param), param)
+
+
+def _image(content: str | bytes, param: str) -> Item:
+    """Raises InvalidInput."""
+    return image_item(content, param) if isinstance(content, str) else Item("image", content, param)
 
 
 def _items(asked: EmbeddingsRequest) -> Iterator[Item]:

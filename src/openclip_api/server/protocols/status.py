@@ -7,7 +7,8 @@ import dataclasses
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from ...inputs.images import FORMATS, MAX_ASPECT_RATIO
+from ...inputs.formats import BY_NAME
+from ...inputs.images import MAX_ASPECT_RATIO
 from ...settings import Settings
 from ..context import context_of
 from ..metrics import CONTENT_TYPE
@@ -66,6 +67,9 @@ async def metrics(request: Request) -> Response:
 
 
 def _limits(settings: Settings) -> dict[str, object]:
+    formats = [BY_NAME[name] for name in settings.served_formats]
+    types = [kind for format in formats for kind in format.media_types]
+    suffixes = [suffix for format in formats for suffix in format.suffixes]
     return {
         "max_body_mb": settings.max_body_mb,
         "max_items": settings.max_items,
@@ -76,7 +80,9 @@ def _limits(settings: Settings) -> dict[str, object]:
         "max_image_megapixels": settings.max_image_megapixels,
         "max_aspect_ratio": MAX_ASPECT_RATIO,
         "max_text_characters": MAX_TEXT_CHARACTERS,
-        "image_formats": FORMATS,
+        "image_formats": settings.served_formats,
+        "image_types": types,
+        "image_accept": ",".join([*types, *suffixes]),
         "image_urls": settings.allow_image_urls,
         "max_image_urls": MAX_IMAGE_URLS if settings.allow_image_urls else 0,
         "request_timeout": settings.request_timeout,

@@ -27,6 +27,7 @@ REASONS = {
     "string_type": "expected a string",
     "string_unicode": "not valid Unicode",
     "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
     "model_type": "expected an object",
     "missing": "this field is needed",
 }
@@ -50,9 +51,14 @@ async def read_json(request: Request) -> Any:
 
 async def read_bytes(request: Request) -> bytes:
     """Raises UnsupportedMedia, TooLarge."""
+    check_encoding(request)
+    return await request.body()
+
+
+def check_encoding(request: Request) -> None:
+    """Raises UnsupportedMedia."""
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("compressed bodies are not read: send it without Content-Encoding")
-    return await request.body()
 
 
 def media_type(request: Request) -> str:
