@@ -26,6 +26,8 @@ FIELDS = [
     ("stars", pa.int8()),
     ("sold", pa.bool_()),
     ("tags", pa.list_(pa.string())),
+    ("root", pa.string()),
+    ("entry", pa.string()),
     ("vector", pa.list_(pa.float32(), 2)),
 ]
 SCHEMA = pa.schema(FIELDS)
@@ -55,6 +57,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "stars": n,
             "sold": n % 2 == 0,
             "tags": [],
+            "root": "/photos",
             "vector": [1, n],
         }
         for n, text in enumerate(HOSTILE)

@@ -62,7 +62,15 @@ def test_a_text_an_image_and_a_vector_find_the_same(server: ServerProcess, embed
     assert [row["id"] for row in by_image] == [row["id"] for row in by_vector]
     assert by_image[0]["id"] == "cat.png"
     assert by_image[0]["score"] == pytest.approx(1, abs=1e-5)
-    assert set(by_image[0]) == {"id", "width", "height", "score"}  # where the files lie is nobody's business
+    assert set(by_image[0]) == {
+        "id",
+        "bytes",
+        "modified",
+        "taken",
+        "width",
+        "height",
+        "score",
+    }  # where the files lie is nobody's business
     answer = server.http.post("/search", json={"text": "a red car", "filter": {"id": {"ne": "automobile.png"}}})
     assert len(answer.json()["results"]) == 10
     assert "automobile.png" not in {row["id"] for row in answer.json()["results"]}

@@ -17,10 +17,11 @@ from ..bulk.item_embedder import LoadModel
 from ..bulk.items import printable
 from ..bulk.ledger import RecordedRun, read_run
 from ..bulk.options import EmbedOptions, SourceOptions
-from ..errors import InvalidSource, InvalidStore
+from ..errors import InvalidSource
 from ..runtime.embedding import unit_length
 from ..settings import Settings
 from .options import IndexOptions, store_path
+from .schema import store_schema, stored_name
 from .store import Store
 
 
@@ -34,7 +35,9 @@ def index(options: IndexOptions, settings: Settings, load: LoadModel) -> int:
     path = store_path(settings)
     if options.delete:
         store = Store(path)
-        deleted = store.delete([printable(id) for id in options.delete])
+        before = len(store)
+        store.delete([printable(id) for id in options.delete])
+        deleted = before - len(store)
         print(f"{deleted} of {len(options.delete)} ids removed, {len(store):,} rows left")
         return 0 if deleted == len(options.delete) else 1
     code = 0
@@ -63,17 +66,16 @@ def _add_run(out: Path, path: Path) -> Store:
     run = _complete_run(out)
     shards = [pq.ParquetFile(run.folder / shard.files[0].name) for shard in run.shards]
     schema = shards[0].schema_arrow
+    extra = _extra_columns(schema)
     if path.exists():
         store = Store(path)
         store.check(run.fingerprint)
-        if store.schema.names != _store_columns(schema).names:
-            raise InvalidStore(
-                f"{path}: has the columns {', '.join(store.schema.names)}, {out} {', '.join(schema.names)}"
-            )
+        store.add_columns(extra)
     else:
-        store = Store.create(path, _store_columns(schema), run.model_id, run.fingerprint)
+        dimensions = schema.field("vector").type.list_size
+        store = Store.create(path, store_schema(dimensions, extra), run.model_id, run.fingerprint)
     for shard in shards:
-        store.add(_store_rows(shard.read(), store.schema))
+        store.add(_store_rows(shard.read(), stored_name(str(out.resolve())), store.schema))
     store.optimize()
     return store
 
@@ -87,14 +89,13 @@ def _complete_run(out: Path) -> RecordedRun:
     return run
 
 
-def _store_columns(schema: pa.Schema) -> pa.Schema:
-    """A shard's columns without `error`; vectors are float32 in a store."""
-    dimensions = schema.field("vector").type.list_size
-    kept = [field for field in schema if field.name not in ("vector", "error")]
-    return pa.schema([*kept, pa.field("vector", pa.list_(pa.float32(), dimensions))])
+def _extra_columns(schema: pa.Schema) -> dict[str, pa.DataType]:
+    """The columns of a shard that --keep named."""
+    own = ("id", "path", "vector", "width", "height", "error")
+    return {field.name: field.type for field in schema if field.name not in own}
 
 
-def _store_rows(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _store_rows(table: pa.Table, root: str, schema: pa.Schema) -> pa.Table:
     """The rows that have a vector, scaled to unit length. Paths of files that exist become absolute."""
     table = table.filter(pc.is_null(table["error"]))
     vectors = table["vector"].combine_chunks()
@@ -102,6 +103,8 @@ def _store_rows(table: pa.Table, schema: pa.Schema) -> pa.Table:
     flat = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     unit = unit_length(flat.reshape(-1, size)).reshape(-1)
     paths = [os.path.abspath(path) if os.path.exists(path) else path for path in table["path"].to_pylist()]  # noqa: PTH100, PTH110
-    columns = {name: table[name] for name in schema.names if name not in ("vector", "path")}
+    columns = {name: table[name] for name in table.schema.names if name in schema.names}
     columns |= {"vector": pa.FixedSizeListArray.from_arrays(pa.array(unit), size), "path": pa.array(paths)}
-    return pa.table({name: columns[name] for name in schema.names})
+    columns |= {"root": pa.array([root] * len(table)), "entry": table["id"]}
+    missing = pa.nulls(len(table))
+    return pa.table({name: columns.get(name, missing) for name in schema.names}).cast(schema)

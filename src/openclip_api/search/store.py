@@ -6,11 +6,10 @@ Vectors are kept at unit length; the model's fingerprint is part of the table's 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import lancedb
 import numpy as np
@@ -19,18 +18,27 @@ from lancedb.expr import Expr, col
 from lancedb.index import IvfPq
 from numpy.typing import NDArray
 
+from ..bulk.items import printable
 from ..errors import InvalidStore
 from ..runtime.embedding import unit_length
+from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, check_extra, file_of
 
 Vector = NDArray[np.float32]  # [E]
 Result: TypeAlias = dict[str, object]  # the row's columns but for its vector, and `score`
 
-COLUMN_NAME = re.compile(r"[^\W\d][\w-]*")  # Lance reads a dot as a way into a structure
 WANTED_RECALL = 0.95
 RECALL_AT = 10
 QUERY_COSINE = 0.3
 PROBES = b"openclip.probes"
 REFINE = b"openclip.refine"
+
+
+class ModelOrigin(NamedTuple):
+    """The settings that load a store's model: MODEL_NAME, MODEL_PRETRAINED and PRECISION."""
+
+    model_name: str
+    pretrained: str | None
+    precision: str | None
 
 
 class Store:
@@ -45,33 +53,47 @@ class Store:
             raise InvalidStore(f"{path}: no such store; openclip-api index makes one")
         try:
             self._table = self._database.open_table(path.stem)
-            facts = self.schema.metadata or {}
+            self._facts: dict[bytes, bytes] = self.schema.metadata or {}
             self.model_id, self.fingerprint = (
-                facts[key].decode() for key in (b"openclip.model", b"openclip.fingerprint")
+                self._facts[key].decode() for key in (b"openclip.model", b"openclip.fingerprint")
             )
         except Exception as error:  # Lance raises many types for a damaged folder
             raise InvalidStore(f"{path}: not a store that openclip-api index made, or damaged") from error
+        if self._facts.get(b"openclip.layout") != LAYOUT:
+            raise InvalidStore(f"{path}: made by an older version; index the sources again, into a new store")
         self.embed_dim = int(self.schema.field("vector").type.list_size)
 
     @classmethod
-    def create(cls, path: Path, columns: pa.Schema, model_id: str, fingerprint: str) -> Store:
-        """A new, empty store. columns: id, path, vector (unit length, float32), and any others."""
+    def create(
+        cls, path: Path, columns: pa.Schema, model_id: str, fingerprint: str, origin: ModelOrigin | None = None
+    ) -> Store:
+        """A new, empty store. columns: of schema.store_schema."""
         if path.suffix != ".lance":
             raise InvalidStore(f"{path}: a store's name ends in .lance")
         for name in columns.names:
             if not COLUMN_NAME.fullmatch(name):
                 raise InvalidStore(f"column {name!r} cannot be in a store: letters, digits, _ and - only; rename it")
         path.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"openclip.model": model_id, "openclip.fingerprint": fingerprint}
+        facts = {"openclip.model": model_id, "openclip.fingerprint": fingerprint, "openclip.layout": LAYOUT.decode()}
+        if origin is not None:
+            facts |= {f"openclip.{name}": value for name, value in origin._asdict().items() if value is not None}
         lancedb.connect(path.parent).create_table(path.stem, schema=columns.with_metadata(facts))
         return cls(path)
+
+    @property
+    def origin(self) -> ModelOrigin | None:
+        """How to load the store's model; None where nobody wrote it down."""
+        names = (self._facts.get(f"openclip.{name}".encode()) for name in ModelOrigin._fields)
+        name, pretrained, precision = (value.decode() if value is not None else None for value in names)
+        return ModelOrigin(name, pretrained, precision) if name is not None else None
 
     @property
     def schema(self) -> pa.Schema:
         return self._table.schema
 
     def __len__(self) -> int:
-        return int(self._table.count_rows())
+        """How many rows have a vector."""
+        return int(self._table.count_rows("vector is not null"))
 
     def check(self, fingerprint: str) -> None:
         """Raises InvalidStore if the vectors are of another model than the one with this fingerprint."""
@@ -85,17 +107,33 @@ class Store:
         """Add rows. A row replaces the one with the same id; of several in `rows` with one id, the last one counts."""
         last = {id: index for index, id in enumerate(rows["id"].to_pylist())}
         rows = rows.take(sorted(last.values())).cast(self.schema)
-        self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+        merge.execute(rows, on_bad_vectors="null")  # else it refuses the rows of failures, which have none
 
-    def delete(self, ids: Sequence[str]) -> int:
-        """Returns how many of them were there."""
-        before = len(self)
+    def delete(self, ids: Sequence[str]) -> None:
         self._table.delete(col("id").isin(ids))
-        return before - len(self)
+
+    def add_columns(self, extra: Mapping[str, pa.DataType]) -> None:
+        """Add those that are missing, as null for all rows. Raises InvalidStore where one has another type."""
+        check_extra(extra)
+        for name, type in extra.items():
+            if name in self.schema.names and self.schema.field(name).type != type:
+                raise InvalidStore(f"{self.path}: column {name!r} is {self.schema.field(name).type}, not {type}")
+        if missing := [pa.field(name, type) for name, type in extra.items() if name not in self.schema.names]:
+            self._table.add_columns(missing)
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """These columns of all rows, failures too."""
+        return self._table.search().select(list(names)).limit(None).to_arrow()
+
+    def rows(self, ids: Sequence[str]) -> pa.Table:
+        """The whole rows with these ids, in no order."""
+        return self._table.search().where(col("id").isin(ids)).limit(None).to_arrow().cast(self.schema)
 
     def path_of(self, id: str) -> str | None:
-        found = self._table.search().where(col("id") == id).select(["path"]).limit(1).to_list()
-        return str(found[0]["path"]) if found else None
+        """The file that a row was made from, on this machine."""
+        found = self._table.search().where(col("id") == id).select(FILE_COLUMNS).limit(1).to_list()
+        return file_of(*(found[0][name] for name in FILE_COLUMNS)) if found else None
 
     def search(self, vector: Vector, k: int, filter: Expr | None = None) -> list[Result]:
         """The k nearest rows, the greatest cosine first; `score` is the cosine.
@@ -110,7 +148,7 @@ class Store:
             query = query.where(filter, prefilter=True)
         columns = [name for name in self.schema.names if name != "vector"]
         rows = _in_microseconds(query.select([*columns, "_distance"]).to_arrow()).to_pylist()
-        return [{**{name: row[name] for name in columns}, "score": 1 - row["_distance"]} for row in rows]
+        return [_shown(row) for row in rows]
 
     def build_index(self, exact_below: int) -> float | None:
         """Build an IVF-PQ index over all rows, and find how many probes WANTED_RECALL takes.
@@ -156,10 +194,24 @@ class Store:
         """Queries with a cosine of 0.3 to a row, as a text has to its image: harder than the rows themselves."""
         draw = np.random.default_rng(0)
         chosen = draw.choice(len(self), size=min(count, len(self)), replace=False)
-        rows = self._table.take_offsets(chosen.tolist()).select(["vector"]).to_arrow()["vector"].combine_chunks()
+        rows = (
+            self._table.take_offsets(chosen.tolist())
+            .select(["vector"])
+            .to_arrow()["vector"]
+            .combine_chunks()
+            .drop_null()
+        )
         vectors = rows.flatten().to_numpy().reshape(-1, self.embed_dim)
         noise = unit_length(draw.normal(size=vectors.shape).astype(np.float32))
         return list(QUERY_COSINE * vectors + math.sqrt(1 - QUERY_COSINE**2) * noise)
+
+
+def _shown(row: dict[str, Any]) -> Result:
+    """A row as users see it: `path` is the whole path of its file, if it has one."""
+    score = 1 - row.pop("_distance")
+    if "root" in row:
+        row["path"] = printable(file_of(*(row[name] for name in FILE_COLUMNS)) or row["path"])
+    return {**{name: value for name, value in row.items() if name not in INTERNAL}, "score": score}
 
 
 def _in_microseconds(rows: pa.Table) -> pa.Table:
