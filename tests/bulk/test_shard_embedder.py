@@ -30,7 +30,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
+def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns]]:
     (folder / "t.txt").write_bytes(b"a\nb\n\xff\n")
     (folder / "t.csv").write_text("image,url\naGk=,http://127.0.0.1/a.png\n,\n")
     with tarfile.open(folder / "t.tar", "w") as tar:
@@ -39,7 +39,7 @@ def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
             info.size = path.stat().st_size
             tar.addfile(info, io.BytesIO(path.read_bytes()))
     return {
-        "images": ([str(GOLDEN), str(folder / "t.txt"), str(folder / "t.tar")], None),
+        "images": ([str(GOLDEN), str(folder / "t.txt"), str(folder / "t.tar")], Columns()),
         "base64": (["t.csv"], Columns("image", "image")),
         "urls": (["t.csv"], Columns("url", "url")),
     }

@@ -21,6 +21,7 @@ from .options import EmbedOptions, SourceOptions
 from .progress import Progress
 from .remote_embedder import RemoteEmbedder
 from .run import OutputSpec, write_failures, write_lance_table, write_missing_shards
+from .selection import Selection
 from .sources import Sources, Survey, survey
 from .tables import Columns, ImageAccess, Role
 from .urls import UrlReader
@@ -41,13 +42,11 @@ def embed(options: EmbedOptions, settings: Settings, load: LoadModel) -> int:
     warnings.filterwarnings(
         "ignore", module="PIL"
     )  # they are about single images; one that fails is a row that says so
-    max_bytes = int(settings.max_body_mb * 1e6)
-    urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
-    sources = Sources(options.source, _columns(options), ImageAccess(max_bytes, urls.fetch))
+    sources = sources_of(options, settings)
     extra = sources.kept_types()
     found = survey(sources)
-    if not found.items:
-        raise InvalidSource(f"{', '.join(options.source)}: nothing to embed in it")
+    if found.items == len(sources.damaged):
+        raise InvalidSource(next(iter(sources.damaged), f"{', '.join(options.source)}: nothing to embed in it"))
     if options.ray:
         with _cluster(options.ray, settings, sources, load) as cluster:
             return _run(options, sources, found, extra, cluster.model, cluster.write_missing_shards)
@@ -104,10 +103,16 @@ def _identity(model: ModelIdentity, found: Survey, output: OutputSpec) -> RunIde
     )
 
 
-def _columns(options: SourceOptions) -> Columns | None:
+def sources_of(options: SourceOptions, settings: Settings) -> Sources:
+    """Raises InvalidSource."""
+    max_bytes = int(settings.max_body_mb * 1e6)
+    urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
+    selection = Selection(options.exclude, options.hidden)
+    return Sources(options.source, _columns(options), ImageAccess(max_bytes, urls.fetch), selection)
+
+
+def _columns(options: SourceOptions) -> Columns:
     for option, role in ROLES.items():
-        if name := getattr(options, option):
+        if (name := getattr(options, option)) is not None:
             return Columns(role, name, options.id_column, tuple(options.keep))
-    if options.id_column or options.keep:
-        raise InvalidSource("--id-column and --keep: also name the column to embed, with --image-column or another")
-    return None
+    return Columns(id=options.id_column, keep=tuple(options.keep))

@@ -28,6 +28,8 @@ class SourceOptions:
     text_column: str | None
     id_column: str | None
     keep: list[str]
+    exclude: list[str]
+    hidden: bool
     progress: Style
 
 
@@ -97,6 +99,14 @@ def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
     role.add_argument("--text-column", metavar="NAME", help="the table's column of texts; in a .tar a suffix, as txt")
     add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
     add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what fits, as in a .gitignore: 'raw/', '*.png'; may be repeated",
+    )
+    add("--hidden", action="store_true", help="look into hidden and system files and folders too")
     add(
         "--progress",
         choices=("auto", "bar", "json", "quiet"),

@@ -7,12 +7,13 @@ them wait while it is full; rows are taken in the sources' order. At most WINDOW
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -25,6 +26,9 @@ from .item_embedder import ItemEmbedder
 from .items import SourceItem, Unreadable, printable, reason
 from .ledger import FinishedShard, Ledger
 from .progress import Progress
+
+ItemT = TypeVar("ItemT")
+StartedT = TypeVar("StartedT")
 
 WINDOW = 512
 ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the run
@@ -110,33 +114,50 @@ def _rows(
     items: Iterable[tuple[int, SourceItem]], embedder: ItemEmbedder, normalize: bool
 ) -> Iterator[tuple[int, Row]]:
     """One row for each item, in their order."""
-    window: deque[tuple[int, SourceItem, Future[Future[Embedding]]]] = deque()
-    pool = ThreadPoolExecutor(embedder.reader_threads, thread_name_prefix="read")
+
+    def start(numbered: tuple[int, SourceItem]) -> Future[Embedding]:
+        item = numbered[1]
+        return embedder.submit_blocking(item.kind, item.read())
+
+    for (index, item), started in read_ahead(items, start, embedder.reader_threads):
+        yield index, _row(item, started, normalize)
+
+
+def read_ahead(
+    items: Iterable[ItemT], start: Callable[[ItemT], StartedT], threads: int
+) -> Iterator[tuple[ItemT, Future[StartedT]]]:
+    """Each item with what `start` gave for it, in their order. `start` runs in threads, up to WINDOW items ahead."""
+    window: deque[tuple[ItemT, Future[StartedT]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
     try:
-        for index, item in items:
-            window.append((index, item, pool.submit(_start, item, embedder)))
+        for item in items:
+            window.append((item, pool.submit(start, item)))
             if len(window) == WINDOW:
-                yield _row(*window.popleft(), normalize)
+                yield window.popleft()
         while window:
-            yield _row(*window.popleft(), normalize)
+            yield window.popleft()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(item: SourceItem, embedder: ItemEmbedder) -> Future[Embedding]:
-    return embedder.submit_blocking(item.kind, item.read())
-
-
-def _row(index: int, item: SourceItem, started: Future[Future[Embedding]], normalize: bool) -> tuple[int, Row]:
-    extra = {name: printable(value) if isinstance(value, str) else value for name, value in item.extra.items()}
-    id, path = printable(item.id), printable(item.path)
+@contextmanager
+def shortage_ends_the_run() -> Iterator[None]:
+    """Around an item's result. Raises RunError where not the item is at fault but the machine."""
     try:
-        embedding = started.result().result()
+        yield
     except Overloaded as error:
         message = "this machine has no memory, process or file descriptor left: start the command again to go on"
         raise RunError(message) from error
+
+
+def _row(item: SourceItem, started: Future[Future[Embedding]], normalize: bool) -> Row:
+    extra = {name: printable(value) if isinstance(value, str) else value for name, value in item.extra.items()}
+    id, path = printable(item.id), printable(item.path)
+    try:
+        with shortage_ends_the_run():
+            embedding = started.result().result()
     except ITEMS_FAULT as error:
-        return index, Row(id, path, error=printable(reason(error)), extra=extra)
+        return Row(id, path, error=printable(reason(error)), extra=extra)
     vector = unit_length(embedding.vector) if normalize else embedding.vector
     width, height = embedding.image_size or (None, None)
-    return index, Row(id, path, vector, width, height, extra=extra)
+    return Row(id, path, vector, width, height, extra=extra)

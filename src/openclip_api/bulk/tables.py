@@ -13,7 +13,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import InvalidSource
+from ..errors import DamagedSource, InvalidSource, first_line
 from ..inputs.base64_image import decode_image
 from ..runtime.embedding import Kind
 from .items import SourceItem, Unreadable, image_file_item, known_content, printable, unreadable_item
@@ -30,16 +30,22 @@ class Columns:
     """Which column says what to embed, which one is the id, and which are carried along.
 
     role: what a value of `name` is: an image's path or URL, an image itself, or a text.
+    name: None where nobody named a column, which only tables need.
     """
 
-    role: Role
-    name: str
+    role: Role = "image"
+    name: str | None = None
     id: str | None = None
     keep: tuple[str, ...] = ()
 
     @property
     def all(self) -> list[str]:
-        return list(dict.fromkeys([self.name, *([self.id] if self.id else []), *self.keep]))
+        return list(dict.fromkeys([self.column, *([self.id] if self.id else []), *self.keep]))
+
+    @property
+    def column(self) -> str:
+        assert self.name is not None, "Sources refuses a table without one"
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ def table_items(path: str, columns: Columns, access: ImageAccess) -> Iterator[So
         id = f"{name}:{number}"
         kind: Kind = "text" if columns.role == "text" else "image"
         if isinstance(row, str):
-            yield unreadable_item(id, path, kind, row)
+            yield unreadable_item(id, path, kind, row, source=path, entry=id)
             continue
         if columns.id is not None:
             if row[columns.id] in (None, ""):
@@ -70,27 +76,30 @@ def table_items(path: str, columns: Columns, access: ImageAccess) -> Iterator[So
 
 
 def _row_item(id: str, table: str, row: Mapping[str, object], columns: Columns, access: ImageAccess) -> SourceItem:
-    value, extra = row[columns.name], {name: row[name] for name in columns.keep}
+    value, extra = row[columns.column], {name: row[name] for name in columns.keep}
     kind: Kind = "text" if columns.role == "text" else "image"
+    unreadable = partial(unreadable_item, id, table, kind, source=table, entry=id, extra=extra)
+    item = partial(SourceItem, id, source=table, entry=id, extra=extra)
     if value is None or value == "":
-        return unreadable_item(id, table, kind, f"nothing in column {columns.name!r}", extra)
+        return unreadable(f"nothing in column {columns.name!r}")
     if columns.role == "image":
         if isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str):
             return _file(id, value["path"], table, access, extra)
-        return SourceItem(id, table, "image", partial(_image_bytes, value), _stamp(value), extra=extra)
+        return item(table, "image", partial(_image_bytes, value), _stamp(value))
     if not isinstance(value, str):
-        return unreadable_item(id, table, kind, f"column {columns.name!r} holds no string", extra)
+        return unreadable(f"column {columns.name!r} holds no string")
     if columns.role == "path":
         return _file(id, value, table, access, extra)
     if value != printable(value):
-        return unreadable_item(id, table, kind, f"column {columns.name!r} is not UTF-8", extra)
+        return unreadable(f"column {columns.name!r} is not UTF-8")
     if columns.role == "text":
-        return SourceItem(id, table, "text", partial(known_content, value), value, extra=extra)
-    return SourceItem(id, value, "image", partial(access.fetch, value), value, extra=extra)
+        return item(table, "text", partial(known_content, value), value)
+    return item(value, "image", partial(access.fetch, value), value)
 
 
 def _file(id: str, path: str, table: str, access: ImageAccess, extra: Mapping[str, object]) -> SourceItem:
-    return image_file_item(id, os.path.join(os.path.dirname(table), path), access.max_bytes, extra)
+    path = os.path.join(os.path.dirname(table), path)
+    return image_file_item(id, path, access.max_bytes, source=table, entry=id, extra=extra)
 
 
 def _image_bytes(value: object) -> bytes:
@@ -132,7 +141,7 @@ def _csv_rows(path: str, columns: Columns, suffix: str) -> Iterator[TableRow]:
             for row in reader:
                 yield {name: row[name] for name in columns.all}
         except csv.Error as error:
-            raise InvalidSource(f"{path}: line {reader.line_num}: {error}") from error
+            raise DamagedSource(f"{path}: line {reader.line_num}: {error}") from error
 
 
 def _json_rows(path: str, columns: Columns) -> Iterator[TableRow]:
@@ -149,7 +158,7 @@ def _json_rows(path: str, columns: Columns) -> Iterator[TableRow]:
         else:
             # A column's values may differ in type from line to line, so each is kept as its JSON text.
             kept = {name: _as_string(row.get(name)) for name in columns.keep}
-            yield {columns.name: row.get(columns.name)} | {columns.id or "": row.get(columns.id or "")} | kept
+            yield {columns.column: row.get(columns.column)} | {columns.id or "": row.get(columns.id or "")} | kept
 
 
 def _as_string(value: object) -> str | None:
@@ -177,14 +186,14 @@ def _parquet_rows(path: str, columns: Columns) -> Iterator[TableRow]:
         for batch in file.iter_batches(ROWS_AT_ONCE, columns=columns.all):
             yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
-        raise InvalidSource(f"{path}: {error}") from error
+        raise DamagedSource(f"{path}: {first_line(error)}") from error
 
 
 def _parquet(path: str) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise InvalidSource(f"{path}: not a Parquet file") from error
+        raise DamagedSource(f"{path}: not a Parquet file") from error
 
 
 def _check(path: str, wanted: list[str], found: Collection[str]) -> None:

@@ -16,6 +16,12 @@ EXACT_BELOW = 100_000  # rows
 @dataclass(frozen=True)
 class IndexOptions(SourceOptions):
     embeddings: Path | None
+    keep_missing: bool
+    retry_failed: bool
+    failures: bool
+    roots: bool
+    json: bool
+    forget: list[str]
     delete: list[str]
     exact_below: int
 
@@ -32,11 +38,22 @@ class SearchOptions:
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
-    parser.add_argument(
-        "--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT"
+    add = parser.add_argument
+    add("--keep-missing", action="store_true", help="remove nothing, whatever is gone")
+    add("--retry-failed", action="store_true", help="read again what could not be read, though its file is the same")
+    add("--failures", action="store_true", help="list what could not be read, and why")
+    add("--roots", action="store_true", help="list the folders, tables and archives that the store is made from")
+    add("--json", action="store_true", help="with --failures or --roots: one JSON object a line")
+    add("--forget", action="append", default=[], metavar="ROOT", help="remove all of this root; may be repeated")
+    add(
+        "--delete",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="remove this id, or those that fit a pattern as '2021/*'; may be repeated",
     )
-    parser.add_argument("--delete", action="append", default=[], metavar="ID", help="remove this id; may be repeated")
-    parser.add_argument(
+    add("--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT")
+    add(
         "--exact-below",
         type=positive,
         default=EXACT_BELOW,
@@ -63,7 +80,9 @@ def add_search_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def store_path(settings: Settings) -> Path:
-    """What --store or STORE names. Raises InvalidStore if there is neither."""
+    """What --store or STORE names. Raises InvalidStore if there is neither, or it is no store's name."""
     if settings.store is None:
         raise InvalidStore("name the store: --store NAME.lance")
+    if settings.store.suffix != ".lance":
+        raise InvalidStore(f"{settings.store}: a store's name ends in .lance: --store {settings.store}.lance")
     return settings.store

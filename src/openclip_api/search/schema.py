@@ -74,14 +74,16 @@ def file_of(root: str, path: str, entry: str | None) -> str | None:
 
     The row of a table that names image files has the absolute path of its image in `path`.
     """
-    if entry is not None and not os.path.isabs(path):  # noqa: PTH117
+    if entry is not None and not os.path.isabs(path):
         return None
-    return os.path.join(name_on_disk(root), name_on_disk(path))  # noqa: PTH118
+    if not path:
+        return name_on_disk(root)
+    return os.path.join(name_on_disk(root), name_on_disk(path))
 
 
 def free_id(root: str, path: str, entry: str | None, taken: Collection[str]) -> str:
     """The path below the root, or the entry's name; with a digest behind it where another row has that name."""
-    natural = printable(name_on_disk(path if entry is None else entry))
+    natural = printable(name_on_disk(entry or path or os.path.basename(root)))
     if natural not in taken:
         return natural
     identity = "\0\0".join((root, path, entry or ""))

@@ -73,7 +73,7 @@ class Store:
         for name in columns.names:
             if not COLUMN_NAME.fullmatch(name):
                 raise InvalidStore(f"column {name!r} cannot be in a store: letters, digits, _ and - only; rename it")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)  # the folder itself may be there, with a lock in it
         facts = {"openclip.model": model_id, "openclip.fingerprint": fingerprint, "openclip.layout": LAYOUT.decode()}
         if origin is not None:
             facts |= {f"openclip.{name}": value for name, value in origin._asdict().items() if value is not None}

@@ -1,0 +1,75 @@
+"""Which files below a folder are looked at, and a count of what is left out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+import pathspec
+
+from ..errors import InvalidSource
+from .items import is_image_name, printable
+
+# What NAS boxes, file managers and systems leave beside people's pictures. A name with a dot in front is hidden.
+SYSTEM_NAMES = frozenset(
+    {
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "__macosx",
+        "lost+found",
+        "system volume information",
+        "recycler",
+        "ehthumbs.db",
+        "thumbs.db",
+        "desktop.ini",
+    }
+)
+LONGEST_KIND = 12
+HIDDEN, EXCLUDED = "hidden", "excluded"
+
+
+class Selection:
+    """exclude: patterns as in a .gitignore, from the source's folder. Raises InvalidSource for one that is none."""
+
+    def __init__(self, exclude: Sequence[str] = (), hidden: bool = False) -> None:
+        self._hidden = hidden
+        self._exclude = None
+        if exclude:
+            try:
+                self._exclude = pathspec.GitIgnoreSpec.from_lines(exclude)
+            except Exception as error:  # its own errors have no common class
+                raise InvalidSource("--exclude: not a pattern as in a .gitignore") from error
+
+    def left_out(self, path: str, is_folder: bool) -> str | None:
+        """The kind of what is left out, else None. path: below the source's folder, '/' between names."""
+        name = path.rpartition("/")[2]
+        if not self._hidden and (name.startswith(".") or name.lower() in SYSTEM_NAMES):
+            return HIDDEN
+        if self._exclude is not None and self._exclude.match_file(f"{path}/" if is_folder else path):
+            return EXCLUDED
+        return None if is_folder or is_image_name(name) else _kind(name)
+
+    def leaves_out_above(self, path: str) -> bool:
+        """Whether a folder on the way to this path is left out."""
+        folders = path.split("/")[:-1]
+        return any(self.left_out("/".join(folders[: depth + 1]), True) for depth in range(len(folders)))
+
+
+def told(left_out: Counter[str], most: int = 6) -> str:
+    """31 left out (28 .heic, 3 .mov)"""
+    kinds = left_out.most_common(most)
+    if others := left_out.total() - sum(count for _, count in kinds):
+        kinds.append(("others", others))
+    return f"{left_out.total():,} left out ({', '.join(f'{count:,} {kind}' for kind, count in kinds)})"
+
+
+def _kind(name: str) -> str:
+    suffix = os.path.splitext(name)[1].lower()
+    if not suffix.isprintable() or " " in suffix or len(suffix) > LONGEST_KIND:
+        return "others"
+    return printable(suffix) or "without suffix"
