@@ -5,8 +5,10 @@ Vectors are kept at unit length; the model's fingerprint is part of the table's 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -19,7 +21,7 @@ from lancedb.index import IvfPq
 from numpy.typing import NDArray
 
 from ..bulk.items import printable
-from ..errors import InvalidStore
+from ..errors import CannotWrite, InvalidStore, first_line
 from ..runtime.embedding import unit_length
 from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, check_extra, file_of
 
@@ -29,8 +31,22 @@ Result: TypeAlias = dict[str, object]  # the row's columns but for its vector, a
 WANTED_RECALL = 0.95
 RECALL_AT = 10
 QUERY_COSINE = 0.3
+OLDEST_READER = timedelta(hours=1)  # a search that began before a change still reads the version from before it
 PROBES = b"openclip.probes"
 REFINE = b"openclip.refine"
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"{path}: {error.strerror or first_line(error)}; the same command goes on from here"
+        ) from error
+    except Exception as error:  # Lance has one type for many errors, and ends with a place in its source code
+        message = re.sub(r", /\S+:\d+:\d+$", "", first_line(error)).rpartition("LanceError(IO): ")[2]
+        raise CannotWrite(f"{path}: {message}; the same command goes on from here") from error
 
 
 class ModelOrigin(NamedTuple):
@@ -73,11 +89,12 @@ class Store:
         for name in columns.names:
             if not COLUMN_NAME.fullmatch(name):
                 raise InvalidStore(f"column {name!r} cannot be in a store: letters, digits, _ and - only; rename it")
-        path.parent.mkdir(parents=True, exist_ok=True)  # the folder itself may be there, with a lock in it
         facts = {"openclip.model": model_id, "openclip.fingerprint": fingerprint, "openclip.layout": LAYOUT.decode()}
         if origin is not None:
             facts |= {f"openclip.{name}": value for name, value in origin._asdict().items() if value is not None}
-        lancedb.connect(path.parent).create_table(path.stem, schema=columns.with_metadata(facts))
+        with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)  # the folder itself may be there, with a lock in it
+            lancedb.connect(path.parent).create_table(path.stem, schema=columns.with_metadata(facts))
         return cls(path)
 
     @property
@@ -104,14 +121,20 @@ class Store:
             )
 
     def add(self, rows: pa.Table) -> None:
-        """Add rows. A row replaces the one with the same id; of several in `rows` with one id, the last one counts."""
+        """Add rows, all or none. Raises CannotWrite, as whatever writes here does.
+
+        A row replaces the one with the same id; of several in `rows` with one id, the last one counts.
+        """
         last = {id: index for index, id in enumerate(rows["id"].to_pylist())}
         rows = rows.take(sorted(last.values())).cast(self.schema)
         merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        merge.execute(rows, on_bad_vectors="null")  # else it refuses the rows of failures, which have none
+        with _writing(self.path):
+            merge.execute(rows, on_bad_vectors="null")  # else it refuses the rows of failures, which have none
 
     def delete(self, ids: Sequence[str]) -> None:
-        self._table.delete(col("id").isin(ids))
+        if ids:
+            with _writing(self.path):
+                self._table.delete(col("id").isin(ids))
 
     def add_columns(self, extra: Mapping[str, pa.DataType]) -> None:
         """Add those that are missing, as null for all rows. Raises InvalidStore where one has another type."""
@@ -120,7 +143,8 @@ class Store:
             if name in self.schema.names and self.schema.field(name).type != type:
                 raise InvalidStore(f"{self.path}: column {name!r} is {self.schema.field(name).type}, not {type}")
         if missing := [pa.field(name, type) for name, type in extra.items() if name not in self.schema.names]:
-            self._table.add_columns(missing)
+            with _writing(self.path):
+                self._table.add_columns(missing)
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """These columns of all rows, failures too."""
@@ -158,13 +182,14 @@ class Store:
         if len(self) < exact_below:
             return None
         partitions = max(1, round(math.sqrt(len(self))))
-        self._table.create_index(
-            "vector",
-            config=IvfPq(
-                distance_type="cosine", num_partitions=partitions, num_sub_vectors=_sub_vectors(self.embed_dim)
-            ),
-            replace=True,
-        )
+        with _writing(self.path):
+            self._table.create_index(
+                "vector",
+                config=IvfPq(
+                    distance_type="cosine", num_partitions=partitions, num_sub_vectors=_sub_vectors(self.embed_dim)
+                ),
+                replace=True,
+            )
         queries = self._sample_queries(50)
         exact = [self._ids(self._query(query, RECALL_AT).bypass_vector_index()) for query in queries]
         for probes, refine in _search_widths(partitions):
@@ -180,8 +205,9 @@ class Store:
         return recall
 
     def optimize(self) -> None:
-        """Merge small files, and add to the index the rows that it lacks."""
-        self._table.optimize()
+        """Merge small files, add to the index the rows that it lacks, and drop versions that nobody reads any more."""
+        with _writing(self.path):
+            self._table.optimize(cleanup_older_than=OLDEST_READER)
 
     def _query(self, vector: Vector, k: int) -> Any:
         query: Any = self._table.search(vector, vector_column_name="vector")
