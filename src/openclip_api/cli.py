@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info | quantize | embed | index | search."""
+"""The command line: openclip-api serve | models | info | quantize | embed | index | search | duplicates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from . import __version__
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
 from .errors import MissingExtra, RunError, StartupError
-from .search.options import IndexOptions, SearchOptions, add_index_arguments, add_search_arguments
+from .search.options import IndexOptions, add_index_arguments
+from .search.search_options import (
+    DuplicatesOptions,
+    SearchOptions,
+    add_duplicates_arguments,
+    add_search_arguments,
+)
 from .settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -24,7 +30,12 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage."""
-    parsed = _parser().parse_args(arguments)
+    parser = _parser()
+    parsed, words = parser.parse_known_args(arguments)
+    if words and ("words" not in parsed or any(word.startswith("-") for word in words)):
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    if words:
+        parsed.words += words  # of search: argparse leaves those that come after a flag
     flags = {name: value for name, value in vars(parsed).items() if name in Settings.model_fields}
     return _exit_code(lambda: COMMANDS[parsed.command].run(read_settings(**flags), parsed))
 
@@ -98,6 +109,12 @@ def _search(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     _exit(_exit_code(lambda: search(options_of(SearchOptions, arguments), settings, _load_for_one_item)))
 
 
+def _duplicates(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("search", "duplicates"):
+        from .search.duplicates_command import duplicates
+    _exit(_exit_code(lambda: duplicates(options_of(DuplicatesOptions, arguments), settings)))
+
+
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("filter", nargs="?", default="", help="show only lines that contain all these words")
 
@@ -125,6 +142,7 @@ COMMANDS = {
     "embed": Command("embed a collection into Parquet shards; interrupted, it goes on", _embed, add_embed_arguments),
     "index": Command("put a collection's vectors into a store, add to it, delete from it", _index, add_index_arguments),
     "search": Command("look for a text or an image in a store", _search, add_search_arguments),
+    "duplicates": Command("list what is in a store more than once", _duplicates, add_duplicates_arguments),
 }
 
 

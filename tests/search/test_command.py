@@ -52,11 +52,12 @@ def test_a_folder_is_indexed_and_searched(tmp_path: Path, index, search, embedde
         "taken": None,
         "width": 160,
         "height": 160,
+        "copies": 0,
         "score": results[0]["score"],
     }
     assert search("--image", SAMPLES / "cat.png", "--k", 1, store=store) == 0
     header, row = capsys.readouterr().out.splitlines()
-    assert header.split() == ["score", "id", "path", "bytes", "modified", "taken", "width", "height"]
+    assert header.split() == ["score", "id", "path", "bytes", "modified", "width", "height"]
     assert row.split()[:2] == ["1.0000", "cat.png"]
 
 

@@ -1,4 +1,4 @@
-"""The flags of `openclip-api index` and `openclip-api search` that are not settings. Imports no extra."""
+"""The flags of `openclip-api index` that are not settings. Imports no extra."""
 
 from __future__ import annotations
 
@@ -26,16 +26,6 @@ class IndexOptions(SourceOptions):
     exact_below: int
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    text: str | None
-    image_file: Path | None
-    k: int
-    filter: list[str]
-    json: bool
-    open: bool
-
-
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
     add = parser.add_argument
@@ -60,23 +50,6 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="rows up to which search compares with each; more get an IVF-PQ index (default 100000)",
     )
-
-
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to look for")
-    parser.add_argument(
-        "--image", dest="image_file", type=Path, metavar="FILE", help="look for what is like this image"
-    )
-    parser.add_argument("--k", type=positive, default=10, metavar="N", help="how many results (default 10)")
-    parser.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        metavar="COND",
-        help="column=value, with =, !=, <, <=, > or >=; repeatable",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
-    parser.add_argument("--open", action="store_true", help="write a page of thumbnails and open it in the browser")
 
 
 def store_path(settings: Settings) -> Path:

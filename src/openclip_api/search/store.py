@@ -146,33 +146,51 @@ class Store:
             with _writing(self.path):
                 self._table.add_columns(missing)
 
-    def columns(self, names: Sequence[str]) -> pa.Table:
-        """These columns of all rows, failures too."""
-        return self._table.search().select(list(names)).limit(None).to_arrow()
+    def columns(self, names: Sequence[str], filter: Expr | None = None) -> pa.Table:
+        """These columns of all rows, or of those that a filter leaves; failures too."""
+        query: Any = self._table.search().select(list(names)).limit(None)
+        return (query if filter is None else query.where(filter)).to_arrow()
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in no order."""
         return self._table.search().where(col("id").isin(ids)).limit(None).to_arrow().cast(self.schema)
 
+    def file_columns(self, id: str) -> tuple[str, str, str | None] | None:
+        """Root, path and entry of a row: the arguments of `file_of`. None if there is no such row."""
+        found = self._table.search().where(col("id") == id).select(FILE_COLUMNS).limit(1).to_list()
+        return (found[0]["root"], found[0]["path"], found[0]["entry"]) if found else None
+
     def path_of(self, id: str) -> str | None:
         """The file that a row was made from, on this machine."""
-        found = self._table.search().where(col("id") == id).select(FILE_COLUMNS).limit(1).to_list()
-        return file_of(*(found[0][name] for name in FILE_COLUMNS)) if found else None
+        columns = self.file_columns(id)
+        return file_of(*columns) if columns else None
+
+    def vector_of(self, id: str) -> Vector | None:
+        """[E]. None if there is no such row, or it has no vector."""
+        found = self._table.search().where(col("id") == id).select(["vector"]).limit(1).to_list()
+        return np.array(found[0]["vector"], np.float32) if found and found[0]["vector"] is not None else None
+
+    def roots(self) -> list[str]:
+        """The folders, tables, archives and single files that rows belong to, as they stand in the column."""
+        return sorted(self.columns(["root"])["root"].unique().to_pylist()) if "root" in self.schema.names else []
 
     def search(self, vector: Vector, k: int, filter: Expr | None = None) -> list[Result]:
         """The k nearest rows, the greatest cosine first; `score` is the cosine.
 
         vector: [E], of any length but 0. filter: of filters.filter_expression.
         """
+        return [_shown(row) for row in self.nearest(vector, k, filter).to_pylist()]
+
+    def nearest(self, vector: Vector, k: int, filter: Expr | None, with_vectors: bool = False) -> pa.Table:
+        """The rows as they stand in the table, and `_distance`, which is 1 - cosine."""
         query = self._query(vector, k)
         metadata = self.schema.field("vector").metadata or {}
         if PROBES in metadata:
             query = query.nprobes(int(metadata[PROBES])).refine_factor(int(metadata[REFINE]))
         if filter is not None:
             query = query.where(filter, prefilter=True)
-        columns = [name for name in self.schema.names if name != "vector"]
-        rows = _in_microseconds(query.select([*columns, "_distance"]).to_arrow()).to_pylist()
-        return [_shown(row) for row in rows]
+        columns = [name for name in self.schema.names if with_vectors or name != "vector"]
+        return _in_microseconds(query.select([*columns, "_distance"]).to_arrow())
 
     def build_index(self, exact_below: int) -> float | None:
         """Build an IVF-PQ index over all rows, and find how many probes WANTED_RECALL takes.
