@@ -48,7 +48,8 @@ class Selection:
     def left_out(self, path: str, is_folder: bool) -> str | None:
         """The kind of what is left out, else None. path: below the source's folder, '/' between names."""
         name = path.rpartition("/")[2]
-        if not self._hidden and (name.startswith(".") or name.lower() in SYSTEM_NAMES):
+        is_store = is_folder and name.endswith(".lance")
+        if not self._hidden and (name.startswith(".") or name.lower() in SYSTEM_NAMES or is_store):
             return HIDDEN
         if self._exclude is not None and self._exclude.match_file(f"{path}/" if is_folder else path):
             return EXCLUDED

@@ -69,6 +69,10 @@ class Look:
         """How many items the sources show."""
         return len(self.wanted) + self.unchanged + self.failed
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self.wanted or self.moved or self.gone or self.doubles)
+
 
 def look(
     rows: StoreRows,

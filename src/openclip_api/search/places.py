@@ -111,11 +111,11 @@ class Below:
     """The paths that are one of `places`, or below one."""
 
     def __init__(self, places: Collection[str]) -> None:
-        self._places = places
+        self.places = places
         self._has_folder = cache(lambda folder: any(above in places for above in folders_above(folder)))
 
     def __contains__(self, path: str) -> bool:
-        return path in self._places or self._has_folder(os.path.dirname(path))
+        return path in self.places or self._has_folder(os.path.dirname(path))
 
 
 def _fixed_part(pattern: str) -> str:
