@@ -96,7 +96,8 @@ def look(
         else:  # a table whose row names a file that is not there is itself there
             shown[found.item.source] += 1
         _compare(found, known.pop(found.key, None), found_all, retry_failed)
-    found_all.silent = [scope for scope in scopes if scope.is_source and not shown[scope.source]]
+    silent = (scope for scope in scopes if scope.is_source and not shown[scope.source])
+    found_all.silent = [scope for scope in silent if scope.path not in doubtful]  # these have a row that says so
     _sort_out(known, scopes, found_all, doubtful)
     return found_all
 

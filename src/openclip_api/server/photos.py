@@ -90,7 +90,7 @@ class _Follower:
             self._follow(url)
         except (RunError, StartupError) as error:
             say(str(error))
-            self.failed = True
+            self.failed, self.is_embedding = True, False
             os.kill(os.getpid(), signal.SIGTERM)  # the server stops as if it was told to
 
     def _follow(self, url: str) -> None:
