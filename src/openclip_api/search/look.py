@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..bulk.items import SourceItem
-from .places import Below, Found, Key, Places, Scope
+from ..bulk.places import Key
+from .places import Below, Found, Places, Scope
 from .schema import file_of, name_on_disk
 from .store import Store
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ..bulk.command import sources_of
 from ..bulk.items import SourceItem, is_image_name, printable
+from ..bulk.places import absolute
 from ..bulk.progress import Progress
 from ..bulk.selection import Selection
 from ..bulk.sources import Sources, expanded
@@ -21,7 +22,7 @@ from ..settings import Settings
 from .look import Look, StoreRows, look
 from .model import StoreModel
 from .options import SyncOptions
-from .places import Below, Scope, absolute, folders_above, missing_scope, scope_of
+from .places import Below, Scope, folders_above, missing_scope, scope_of
 from .report import last_line
 from .sync import Counts, Sync
 

@@ -19,13 +19,14 @@ from watchfiles import watch
 
 from ..bulk.command import sources_of
 from ..bulk.items import SourceItem, image_file_item, is_image_name
+from ..bulk.places import absolute
 from ..bulk.sources import Sources, expanded
 from ..errors import CannotWrite, InvalidSource
 from ..settings import Settings
 from .look import StoreRows, look
 from .model import StoreModel
 from .options import SyncOptions
-from .places import Below, Scope, absolute, folders_above, scope_of
+from .places import Below, Scope, folders_above, scope_of
 from .report import last_line
 from .synchronize import Extent, bring_in_step, say, sync_sources
 

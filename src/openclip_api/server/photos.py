@@ -19,12 +19,12 @@ from typing import Any
 import platformdirs
 
 from ..bulk.items import printable
+from ..bulk.places import absolute
 from ..bulk.remote_embedder import RemoteEmbedder
 from ..errors import InvalidSource, RunError, StartupError
 from ..search.lock import has_table, locked
 from ..search.model import StoreModel, settings_of
 from ..search.options import PhotosOptions
-from ..search.places import absolute
 from ..search.store import Store
 from ..search.synchronize import say, sync_sources
 from ..search.watch import keep_in_step
