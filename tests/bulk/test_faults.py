@@ -42,7 +42,7 @@ def nth_call_fails(monkeypatch: pytest.MonkeyPatch, nth: int, code: int) -> Iter
         yield calls
 
 
-PARQUET = 4 + 3 * 6 + 4 + 2  # manifest, shards with their lines, failures, the line that ends the run
+PARQUET = 4 + 3 * 6 + 4 + 4 + 2  # manifest, shards with their lines, failures, what is gone, the line that ends the run
 LANCE = PARQUET + 6  # Lance's transaction, manifest and version hint, and three folders
 
 

@@ -72,6 +72,7 @@ class GoneRow(NamedTuple):
     shard: int
     row: int
     id: str
+    stamp: str
 
 
 @dataclass(frozen=True)

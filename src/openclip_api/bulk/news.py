@@ -81,8 +81,8 @@ class StoredRows:
         found = []
         for number, stamps in zip(self._numbers, self._stamps, strict=True):
             rows = np.flatnonzero(~np.isin(stamps, found_now.stamps))
-            ids = self._columns(number)["id"].to_pylist() if len(rows) else []
-            found += [GoneRow(number, int(row), ids[row]) for row in rows]
+            gone = self._columns(number).take(rows).to_pylist() if len(rows) else []
+            found += [GoneRow(number, int(row), **columns) for row, columns in zip(rows, gone, strict=True)]
         return found
 
     def _columns(self, number: int) -> pa.Table:

@@ -32,6 +32,7 @@ ItemT = TypeVar("ItemT")
 StartedT = TypeVar("StartedT")
 
 WINDOW = 512
+GONE = pa.schema([("shard", pa.int32()), ("row", pa.int32()), ("id", pa.string()), ("stamp", pa.string())])
 ITEMS_FAULT = (Unreadable, OSError, ValueError, RequestError, UnusableVectors)  # anything else ends the run
 
 
@@ -105,12 +106,8 @@ def write_failures(ledger: Ledger, out: Path, format: Format, gone: Collection[G
 
 
 def write_gone(out: Path, gone: Sequence[GoneRow]) -> None:
-    """Write OUT/gone.parquet: shard, row and id of the rows that no item is for any more. Raises CannotWrite."""
-    path = out / "gone.parquet"
-    if gone:
-        write_file(path, parquet_bytes(pa.Table.from_pylist([row._asdict() for row in gone])))
-    else:
-        path.unlink(missing_ok=True)
+    """Write OUT/gone.parquet: the rows that no item is for any more. Raises CannotWrite."""
+    write_file(out / "gone.parquet", parquet_bytes(pa.Table.from_pylist([row._asdict() for row in gone], GONE)))
 
 
 def write_lance_table(ledger: Ledger, out: Path, layout: Layout) -> None:
