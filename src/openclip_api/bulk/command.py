@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from .. import __version__
@@ -16,13 +17,14 @@ from ..errors import InvalidSource, MissingExtra
 from ..settings import Settings
 from .item_embedder import LoadModel, LocalEmbedder
 from .items import SourceItem
-from .ledger import Ledger, ModelIdentity, RunIdentity, SourceIdentity
+from .ledger import LAYOUT, GoneRow, Ledger, ModelIdentity, RunIdentity
+from .news import StoredRows, Survey, news, survey
 from .options import EmbedOptions, SourceOptions
 from .progress import Progress
 from .remote_embedder import RemoteEmbedder
-from .run import OutputSpec, write_failures, write_lance_table, write_missing_shards
+from .run import OutputSpec, write_failures, write_gone, write_lance_table, write_missing_shards
 from .selection import Selection
-from .sources import Sources, Survey, survey
+from .sources import Sources
 from .tables import Columns, ImageAccess, Role
 from .urls import UrlReader
 
@@ -75,26 +77,39 @@ def _run(
     write: WriteMissingShards,
 ) -> int:
     output = OutputSpec(options.format, options.dtype, options.normalize, options.shard_rows, model.embed_dim, extra)
-    ledger = Ledger(options.out, _identity(model, found, output))
+    ledger = Ledger(options.out, _identity(model, output))
     try:
-        with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
+        before = StoredRows(ledger, output.format)
+        wanted = np.setdiff1d(found.stamps, before.stamps)
+        with Progress(options.progress, found.items, found.items - len(wanted), 0) as progress:
             if found.duplicates:
                 progress.warn(f"{found.duplicates} items have an id that an earlier one has")
-            write(sources, ledger, output, progress)
-            if output.format == "lance":
-                write_lance_table(ledger, options.out, output.layout)
-            write_failures(ledger, options.out, options.format)
+            write(news(sources, wanted), ledger, output, progress)
+            gone = before.gone(found)
+            failures = _end(ledger, options, output, found.items, gone)
             progress.finished()
-        return SOME_FAILED if ledger.failures else 0
+            if gone:
+                progress.warn(f"{len(gone)} rows are of items that are gone: gone.parquet lists them")
+        return SOME_FAILED if failures else 0
     finally:
         ledger.close()
 
 
-def _identity(model: ModelIdentity, found: Survey, output: OutputSpec) -> RunIdentity:
+def _end(ledger: Ledger, options: EmbedOptions, output: OutputSpec, items: int, gone: Sequence[GoneRow]) -> int:
+    """Write what goes over all shards. Returns how many items failed."""
+    if output.format == "lance":
+        write_lance_table(ledger, options.out, output.layout)
+    failures = write_failures(ledger, options.out, output.format, gone)
+    write_gone(options.out, gone)
+    ledger.end(items, gone)
+    return failures
+
+
+def _identity(model: ModelIdentity, output: OutputSpec) -> RunIdentity:
     return RunIdentity(
         openclip_api=__version__,
+        layout=LAYOUT,
         model=model,
-        source=SourceIdentity(found.items, found.sha256),
         format=output.format,
         dtype=output.dtype,
         normalize=output.normalize,

@@ -65,7 +65,8 @@ class FolderScan:
         except FileNotFoundError:
             if not entry.is_symlink():  # it is gone since the folder was listed
                 return None
-            return None if self._leaves_out(id, False) else self._unreadable(id, "No such file or directory", True)
+            # it may have been a folder, such as that of a disk which is not there now
+            return None if self._leaves_out(id, True) else self._unreadable(id, "No such file or directory", True)
         except OSError as error:
             return None if self._leaves_out(id, True) else self._unreadable(id, reason(error), True)
         if self._leaves_out(id, is_folder):

@@ -99,20 +99,25 @@ def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
     role.add_argument("--text-column", metavar="NAME", help="the table's column of texts; in a .tar a suffix, as txt")
     add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
     add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
-    add(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="PATTERN",
-        help="leave out what fits, as in a .gitignore: 'raw/', '*.png'; may be repeated",
-    )
-    add("--hidden", action="store_true", help="look into hidden and system files and folders too")
+    add_selection_arguments(parser)
     add(
         "--progress",
         choices=("auto", "bar", "json", "quiet"),
         default="auto",
         help="auto: a bar on a terminal, JSON lines elsewhere (default auto)",
     )
+
+
+def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files of folders are taken."""
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what fits, as in a .gitignore: 'raw/', '*.png'; may be repeated",
+    )
+    parser.add_argument("--hidden", action="store_true", help="take hidden and system files and folders too")
 
 
 def positive(text: str) -> int:

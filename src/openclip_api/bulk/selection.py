@@ -38,19 +38,24 @@ class Selection:
 
     def __init__(self, exclude: Sequence[str] = (), hidden: bool = False) -> None:
         self._hidden = hidden
-        self._exclude = None
-        if exclude:
-            try:
-                self._exclude = pathspec.GitIgnoreSpec.from_lines(exclude)
-            except Exception as error:  # its own errors have no common class
-                raise InvalidSource("--exclude: not a pattern as in a .gitignore") from error
+        try:
+            # A pattern for a folder, such as "!raw/", is also for all below it: right for a file, as its folders were
+            # looked at before, and wrong for a folder. There the last pattern that fits the folder itself counts.
+            self._exclude = {
+                False: pathspec.GitIgnoreSpec.from_lines(exclude),
+                True: pathspec.PathSpec.from_lines("gitignore", exclude),
+            }
+        except Exception as error:  # its own errors have no common class
+            raise InvalidSource("--exclude: not a pattern as in a .gitignore") from error
+        self._excludes = bool(exclude)
 
     def left_out(self, path: str, is_folder: bool) -> str | None:
         """The kind of what is left out, else None. path: below the source's folder, '/' between names."""
         name = path.rpartition("/")[2]
-        if not self._hidden and (name.startswith(".") or name.lower() in SYSTEM_NAMES):
+        is_store = is_folder and name.endswith(".lance")
+        if not self._hidden and (name.startswith(".") or name.lower() in SYSTEM_NAMES or is_store):
             return HIDDEN
-        if self._exclude is not None and self._exclude.match_file(f"{path}/" if is_folder else path):
+        if self._excludes and self._exclude[is_folder].match_file(f"{path}/" if is_folder else path):
             return EXCLUDED
         return None if is_folder or is_image_name(name) else _kind(name)
 

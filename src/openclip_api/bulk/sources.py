@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import os
 import stat
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from ..errors import DamagedSource, InvalidSource, MissingSource, first_line
@@ -26,18 +22,6 @@ from .tables import SUFFIXES as TABLES
 from .tables import Columns, ImageAccess, kept_types, lines, table_items
 
 LONGEST_TEXT = 1_000_000  # bytes of a line
-
-
-@dataclass(frozen=True)
-class Survey:
-    """What a pass over all items finds without reading their contents.
-
-    sha256: a digest of their names and stamps. duplicates: how many items have the id of an earlier one.
-    """
-
-    items: int
-    sha256: str
-    duplicates: int
 
 
 class Source(NamedTuple):
@@ -121,19 +105,6 @@ class Sources:
         if suffix == ".txt":
             return _text_lines(path)
         return iter([image_file_item(path, path, self._access.max_bytes, source=path)])
-
-
-def survey(items: Iterable[SourceItem]) -> Survey:
-    """Count the items and digest their names. Keeps 8 bytes an item in memory: millions must fit."""
-    digest = hashlib.sha256()
-    ids = array("Q")
-    for item in items:
-        identity = repr((item.id, item.path, item.kind, item.stamp, dict(item.extra)))
-        digest.update(identity.encode("utf-8", "surrogateescape"))
-        id = hashlib.blake2b(item.id.encode("utf-8", "surrogateescape"), digest_size=8)
-        ids.append(int.from_bytes(id.digest(), "little"))
-    different = len(np.unique(np.frombuffer(ids, np.uint64))) if ids else 0
-    return Survey(len(ids), digest.hexdigest(), len(ids) - different)
 
 
 def expanded(argument: str) -> list[Source]:

@@ -11,15 +11,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..bulk.ledger import RecordedRun, read_run
+from ..bulk.places import absolute
 from ..errors import InvalidSource
 from ..runtime.embedding import unit_length
 from .lock import has_table
 from .look import StoreRows
-from .places import absolute
 from .schema import free_id, store_schema, stored_name
 from .store import Store
 
-OWN = frozenset({"id", "path", "vector", "width", "height", "error"})
+OWN = frozenset({"id", "path", "vector", "width", "height", "error", "stamp"})
 
 
 def add_run(out: Path, path: Path) -> Store:
@@ -41,9 +41,11 @@ def add_run(out: Path, path: Path) -> Store:
     rows, root = StoreRows(store), absolute(str(out))
     ids = {row.key[1]: row.id for row in rows.all if row.root == root and isinstance(row.key, tuple)}
     gone = dict(ids)
-    for shard in shards:
+    no_longer = {(row.shard, row.row) for row in run.gone}
+    for recorded, shard in zip(run.shards, shards, strict=True):
         table = shard.read()
-        table = table.filter(pc.is_null(table["error"]))
+        there = pa.array([(recorded.number, row) not in no_longer for row in range(len(table))], pa.bool_())
+        table = table.filter(pc.and_(pc.is_null(table["error"]), there))
         for entry in table["id"].to_pylist():
             gone.pop(entry, None)
             if entry not in ids:
@@ -71,7 +73,7 @@ def _store_rows(table: pa.Table, root: str, ids: dict[str, str], schema: pa.Sche
     flat = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     unit = unit_length(flat.reshape(-1, size)).reshape(-1)
     paths = [os.path.abspath(path) if os.path.exists(path) else path for path in table["path"].to_pylist()]
-    columns = {name: table[name] for name in table.schema.names if name in schema.names}
+    columns = {name: table[name] for name in table.schema.names if name in schema.names and name != "stamp"}
     columns |= {"vector": pa.FixedSizeListArray.from_arrays(pa.array(unit), size), "path": pa.array(paths)}
     columns |= {"root": pa.array([root] * len(table)), "entry": table["id"]}
     columns["id"] = pa.array([ids[entry] for entry in table["id"].to_pylist()])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bulk.item_embedder import LoadModel
+from ..bulk.item_embedder import LoadModel, LocalEmbedder
 from ..errors import InvalidSource
 from ..settings import Settings
 from .embeddings import add_run
@@ -12,6 +12,7 @@ from .model import StoreModel
 from .options import IndexOptions, store_path
 from .store import Store
 from .synchronize import print_recall, sync_sources
+from .watch import keep_in_step
 
 
 def index(options: IndexOptions, settings: Settings, load: LoadModel) -> int:
@@ -38,4 +39,8 @@ def index(options: IndexOptions, settings: Settings, load: LoadModel) -> int:
             print_recall(store.build_index(options.exact_below))
             print(f"{path}: {len(store):,} rows")
             return 0
-        return sync_sources(options, settings, StoreModel(path, settings, load))
+        model = StoreModel(path, settings, lambda settings: LocalEmbedder(load(settings)))
+        code = sync_sources(options, settings, model)
+    if options.watch:
+        keep_in_step(options, settings, model, lambda: locked(path))
+    return code

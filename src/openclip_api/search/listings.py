@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ..bulk.items import printable
+from ..bulk.places import absolute, file_key
 from ..errors import InvalidSource
 from .look import StoreRows
-from .places import absolute, file_key
 from .schema import file_of, name_on_disk
 from .store import Store
 

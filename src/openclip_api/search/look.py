@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..bulk.items import SourceItem
-from .places import Below, Found, Key, Places, Scope
+from ..bulk.places import Key
+from .places import Below, Found, Places, Scope
 from .schema import file_of, name_on_disk
 from .store import Store
 
@@ -69,6 +70,10 @@ class Look:
         """How many items the sources show."""
         return len(self.wanted) + self.unchanged + self.failed
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self.wanted or self.moved or self.gone or self.doubles)
+
 
 def look(
     rows: StoreRows,
@@ -92,7 +97,8 @@ def look(
         else:  # a table whose row names a file that is not there is itself there
             shown[found.item.source] += 1
         _compare(found, known.pop(found.key, None), found_all, retry_failed)
-    found_all.silent = [scope for scope in scopes if scope.is_source and not shown[scope.source]]
+    silent = (scope for scope in scopes if scope.is_source and not shown[scope.source])
+    found_all.silent = [scope for scope in silent if scope.path not in doubtful]  # these have a row that says so
     _sort_out(known, scopes, found_all, doubtful)
     return found_all
 

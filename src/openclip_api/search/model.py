@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 
-from ..bulk.item_embedder import ItemEmbedder, LoadModel, LocalEmbedder
+from ..bulk.item_embedder import ItemEmbedder
 from ..settings import Settings
 from .lock import has_table
 from .schema import store_schema
@@ -25,10 +26,10 @@ def settings_of(store: Store, settings: Settings) -> Settings:
 
 
 class StoreModel:
-    """Where there is no store yet, `store` makes one."""
+    """start: gives what embeds. Where there is no store yet, `store` makes one."""
 
-    def __init__(self, path: Path, settings: Settings, load: LoadModel) -> None:
-        self._path, self._settings, self._load = path, settings, load
+    def __init__(self, path: Path, settings: Settings, start: Callable[[Settings], ItemEmbedder]) -> None:
+        self.path, self._settings, self._start = path, settings, start
         self._embedder: ItemEmbedder | None = None
         self.existing: Store | None = Store(path) if has_table(path) else None
         if self.existing is not None:
@@ -40,7 +41,7 @@ class StoreModel:
     def embedder(self) -> ItemEmbedder:
         """Raises StartupError."""
         if self._embedder is None:
-            self._embedder = LocalEmbedder(self._load(self._settings))
+            self._embedder = self._start(self._settings)
         return self._embedder
 
     def store(self, extra: dict[str, pa.DataType]) -> Store:
@@ -49,7 +50,7 @@ class StoreModel:
         if self.existing is None:
             origin = ModelOrigin(self._settings.model_name, self._settings.tag, model.precision)
             columns = store_schema(model.embed_dim, extra)
-            self.existing = Store.create(self._path, columns, model.id, model.fingerprint, origin)
+            self.existing = Store.create(self.path, columns, model.id, model.fingerprint, origin)
         else:
             self.existing.check(model.fingerprint)
             self.existing.add_columns(extra)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bulk.options import SourceOptions, add_source_arguments, positive
+from ..bulk.options import SourceOptions, add_selection_arguments, add_source_arguments, positive
 from ..errors import InvalidStore
 from ..settings import Settings
 
@@ -14,21 +15,55 @@ EXACT_BELOW = 100_000  # rows
 
 
 @dataclass(frozen=True)
-class IndexOptions(SourceOptions):
-    embeddings: Path | None
+class SyncOptions(SourceOptions):
+    """How a store is brought in step with its sources."""
+
     keep_missing: bool
     retry_failed: bool
+    exact_below: int
+
+
+@dataclass(frozen=True)
+class IndexOptions(SyncOptions):
+    watch: bool
+    embeddings: Path | None
     failures: bool
     roots: bool
     json: bool
     forget: list[str]
     delete: list[str]
-    exact_below: int
+
+
+@dataclass(frozen=True)
+class PhotosOptions:
+    folder: str
+    exclude: list[str]
+    hidden: bool
+    no_browser: bool
+
+    def sync_options(self) -> SyncOptions:
+        """Those of `index FOLDER`."""
+        return SyncOptions(
+            source=[self.folder],
+            path_column=None,
+            url_column=None,
+            image_column=None,
+            text_column=None,
+            id_column=None,
+            keep=[],
+            exclude=self.exclude,
+            hidden=self.hidden,
+            progress="auto",
+            keep_missing=False,
+            retry_failed=False,
+            exact_below=EXACT_BELOW,
+        )
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
     add = parser.add_argument
+    add("--watch", action="store_true", help="keep on: bring the store in step with each change, until Ctrl-C")
     add("--keep-missing", action="store_true", help="remove nothing, whatever is gone")
     add("--retry-failed", action="store_true", help="read again what could not be read, though its file is the same")
     add("--failures", action="store_true", help="list what could not be read, and why")
@@ -52,10 +87,23 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_photos_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="the folder of the photos")
+    parser.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
+    add_selection_arguments(parser)
+
+
 def store_path(settings: Settings) -> Path:
     """What --store or STORE names. Raises InvalidStore if there is neither, or it is no store's name."""
     if settings.store is None:
         raise InvalidStore("name the store: --store NAME.lance")
-    if settings.store.suffix != ".lance":
-        raise InvalidStore(f"{settings.store}: a store's name ends in .lance: --store {settings.store}.lance")
+    check_name(settings.store)
     return settings.store
+
+
+def check_name(store: Path) -> None:
+    """Raises InvalidStore."""
+    if store.suffix != ".lance":
+        raise InvalidStore(f"{store}: a store's name ends in .lance: --store {store}.lance")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", store.stem):
+        raise InvalidStore(f"{store}: a store's name has letters of a to z, digits, _ . and - only")

@@ -6,16 +6,15 @@ same key. The outermost folder that was ever indexed is the root of all pictures
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from ..bulk.items import SourceItem, is_image_name
+from ..bulk.places import Key, Keys, absolute, file_key, state_of
 from ..bulk.sources import Source
 
-Key: TypeAlias = str | tuple[str, str]  # a file's absolute path, or the absolute path of a table and the entry's name
 _MAGIC = frozenset("*?[")
 
 
@@ -35,21 +34,13 @@ class Places:
     def __init__(self, folder_roots: Iterable[str]) -> None:
         self._roots = set(folder_roots)
         self._root_of = cache(self._outermost)
-        self._absolute = cache(absolute)
+        self._keys = Keys()
 
     def found(self, items: Iterable[SourceItem]) -> Iterator[Found]:
         for item in items:
-            if item.entry is not None:
-                root = self._absolute(item.source)
-                yield Found(item, (root, item.entry), root, _path_of_entry(item), stamp_of(item))
-                continue
-            key = (
-                file_key(item.path)
-                if item.path == item.source
-                else os.path.join(self._absolute(item.source), item.id.replace("/", os.sep))
-            )
-            root, path = self.of_file(key)
-            yield Found(item, key, root, path, stamp_of(item))
+            key = self._keys.key(item)
+            root, path = self.of_file(key) if isinstance(key, str) else (key[0], _path_of_entry(item))
+            yield Found(item, key, root, path, state_of(item))
 
     def of_file(self, key: str) -> tuple[str, str]:
         """Root and path of the file with this absolute path."""
@@ -88,16 +79,6 @@ def missing_scope(argument: str) -> Scope:
     return Scope(absolute(_fixed_part(argument)), argument)
 
 
-def absolute(folder: str) -> str:
-    return os.path.realpath(folder)
-
-
-def file_key(path: str) -> str:
-    """The absolute path of a file; a link keeps its own name, as it does where its folder is looked through."""
-    folder, name = os.path.split(path)
-    return os.path.join(absolute(folder or os.curdir), name)
-
-
 def folders_above(path: str) -> Iterator[str]:
     """The path itself, its folder, and so on up to the root of the file system."""
     while True:
@@ -111,11 +92,11 @@ class Below:
     """The paths that are one of `places`, or below one."""
 
     def __init__(self, places: Collection[str]) -> None:
-        self._places = places
+        self.places = places
         self._has_folder = cache(lambda folder: any(above in places for above in folders_above(folder)))
 
     def __contains__(self, path: str) -> bool:
-        return path in self._places or self._has_folder(os.path.dirname(path))
+        return path in self.places or self._has_folder(os.path.dirname(path))
 
 
 def _fixed_part(pattern: str) -> str:
@@ -130,11 +111,3 @@ def _path_of_entry(item: SourceItem) -> str:
     if item.is_file:
         return os.path.abspath(item.path)
     return item.path[len(item.source) :].lstrip("/") if item.path.startswith(item.source) else item.path
-
-
-def stamp_of(item: SourceItem) -> str:
-    """While it stays the same, so do the row's vector and columns."""
-    if item.entry is None:
-        return item.stamp
-    state = repr((item.path, item.kind, item.stamp, dict(item.extra)))
-    return hashlib.blake2b(state.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

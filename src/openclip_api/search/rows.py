@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..bulk.items import printable
+from ..bulk.places import state_of
 from .contents import Content
-from .places import Found, stamp_of
+from .places import Found
 from .schema import OWN_COLUMNS, stored_name
 
 
@@ -58,7 +59,7 @@ def _own_columns(outcome: Outcome, id: str) -> dict[str, object]:
     if content is None:
         return dict.fromkeys(OWN_COLUMNS.names) | row
     if content.stamp is not None:
-        row["stamp"] = stamp_of(replace(found.item, stamp=content.stamp))
+        row["stamp"] = state_of(replace(found.item, stamp=content.stamp))
     file = {"bytes": content.bytes, "modified": content.modified, "taken": content.taken, "digest": content.digest}
     return row | file
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from ..bulk.items import printable
 from ..errors import CannotWrite, InvalidStore, first_line
 from ..runtime.embedding import unit_length
+from .options import check_name
 from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, check_extra, file_of
 
 Vector = NDArray[np.float32]  # [E]
@@ -34,6 +35,9 @@ QUERY_COSINE = 0.3
 OLDEST_READER = timedelta(hours=1)  # a search that began before a change still reads the version from before it
 PROBES = b"openclip.probes"
 REFINE = b"openclip.refine"
+TRAINED = b"openclip.trained"  # how many rows there were when the index was built
+WORTH_TRAINING = 1.5  # times as many rows get a new index
+MANY_FILES = 32
 
 
 @contextlib.contextmanager
@@ -62,8 +66,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.suffix != ".lance":
-            raise InvalidStore(f"{path}: a store's name ends in .lance")
+        check_name(path)
         self._database = lancedb.connect(path.parent, read_consistency_interval=timedelta(0))
         if not path.is_dir():
             raise InvalidStore(f"{path}: no such store; openclip-api index makes one")
@@ -84,8 +87,7 @@ class Store:
         cls, path: Path, columns: pa.Schema, model_id: str, fingerprint: str, origin: ModelOrigin | None = None
     ) -> Store:
         """A new, empty store. columns: of schema.store_schema."""
-        if path.suffix != ".lance":
-            raise InvalidStore(f"{path}: a store's name ends in .lance")
+        check_name(path)
         for name in columns.names:
             if not COLUMN_NAME.fullmatch(name):
                 raise InvalidStore(f"column {name!r} cannot be in a store: letters, digits, _ and - only; rename it")
@@ -195,11 +197,14 @@ class Store:
     def build_index(self, exact_below: int) -> float | None:
         """Build an IVF-PQ index over all rows, and find how many probes WANTED_RECALL takes.
 
-        Returns the recall@10 that was measured against exact search; None where search stays exact.
+        Returns the recall@10 that was measured against exact search; None where search stays exact, or the index is
+        for most of the rows already.
         """
-        if len(self) < exact_below:
+        count = len(self)
+        metadata = self.schema.field("vector").metadata or {}
+        if count < exact_below or count < WORTH_TRAINING * int(metadata.get(TRAINED, 0)):
             return None
-        partitions = max(1, round(math.sqrt(len(self))))
+        partitions = max(1, round(math.sqrt(count)))
         with _writing(self.path):
             self._table.create_index(
                 "vector",
@@ -217,13 +222,17 @@ class Store:
             recall = float(np.mean([len(one & other) / len(one) for one, other in zip(exact, found, strict=True)]))
             if recall >= WANTED_RECALL:
                 break
+        facts = {PROBES: probes, REFINE: refine, TRAINED: count}
         self._table.update_field_metadata(
-            {"path": "vector", "metadata": {PROBES.decode(): str(probes), REFINE.decode(): str(refine)}}
+            {"path": "vector", "metadata": {key.decode(): str(value) for key, value in facts.items()}}
         )
         return recall
 
     def optimize(self) -> None:
-        """Merge small files, add to the index the rows that it lacks, and drop versions that nobody reads any more."""
+        """Where there are many small files: merge them, add to the index the rows that it lacks, drop old versions."""
+        stats: Any = self._table.stats()  # a dict, unlike its declared type
+        if stats["fragment_stats"]["num_small_fragments"] < MANY_FILES:
+            return
         with _writing(self.path):
             self._table.optimize(cleanup_older_than=OLDEST_READER)
 

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from ..bulk.item_embedder import ItemEmbedder
 from ..bulk.items import SourceItem, printable, reason
+from ..bulk.places import Key
 from ..bulk.progress import Progress
 from ..bulk.run import ITEMS_FAULT, read_ahead, shortage_ends_the_run
 from ..runtime.embedding import Embedding, unit_length
 from .contents import Content, read_content
 from .look import Known, Look, StoreRows
-from .places import Found, Key
+from .places import Found
 from .rows import Outcome, table_of
 from .schema import free_id, stored_name
 from .store import Store

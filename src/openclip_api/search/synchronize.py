@@ -6,21 +6,23 @@ import os
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from ..bulk.command import sources_of
 from ..bulk.items import SourceItem, is_image_name, printable
+from ..bulk.places import absolute
 from ..bulk.progress import Progress
+from ..bulk.selection import Selection
 from ..bulk.sources import Sources, expanded
 from ..errors import InvalidSource, MissingSource
 from ..settings import Settings
 from .look import Look, StoreRows, look
 from .model import StoreModel
-from .options import IndexOptions
-from .places import Below, Scope, missing_scope, scope_of
+from .options import SyncOptions
+from .places import Below, Scope, folders_above, missing_scope, scope_of
 from .report import last_line
 from .sync import Counts, Sync
 
@@ -37,10 +39,13 @@ class Extent:
     extra: dict[str, pa.DataType]
 
 
-def sync_sources(options: IndexOptions, settings: Settings, model: StoreModel) -> int:
-    """One look at all sources, and what follows from it. The store is locked. Raises RunError, StartupError."""
+def sync_sources(options: SyncOptions, settings: Settings, model: StoreModel, only_news: bool = False) -> int:
+    """One look at all sources, and what follows from it. The store is locked. Raises RunError, StartupError.
+
+    only_news: say nothing where nothing has changed.
+    """
     warnings.filterwarnings("ignore", module="PIL")  # they are about single images
-    there, missing = _sorted_out(options.source)
+    there, missing = _sorted_out(options)
     sources = sources_of(replace(options, source=there), settings)
     rows = StoreRows(model.existing)
     found = _look(rows, extent := _extent(sources, missing), options)
@@ -49,15 +54,16 @@ def sync_sources(options: IndexOptions, settings: Settings, model: StoreModel) -
     counts = bring_in_step(rows, found, extent, options, settings, model)
     for scope in found.silent:
         count = sum(row.place in Below({scope.path}) for row in rows.all)
-        _say(f"{printable(scope.source)}: not there or empty, so its {count:,} rows stay (--forget removes them)")
-    print(last_line(counts, found, left_out, _noun(sources)))
+        say(f"{printable(scope.source)}: not there or empty, so its {count:,} rows stay (--forget removes them)")
+    if found.has_news or not only_news:
+        print(last_line(counts, found, left_out, _noun(sources)), flush=True)
     if found.silent or missing:
         return 1
     return SOME_FAILED if found.failed + counts.failed else 0
 
 
 def bring_in_step(
-    rows: StoreRows, found: Look, extent: Extent, options: IndexOptions, settings: Settings, model: StoreModel
+    rows: StoreRows, found: Look, extent: Extent, options: SyncOptions, settings: Settings, model: StoreModel
 ) -> Counts:
     """Do what a look found to be done. The model is loaded if something is to be embedded."""
     store = model.store(extent.extra) if found.wanted or model.existing is None else model.existing
@@ -71,7 +77,7 @@ def bring_in_step(
     sync.remove([] if options.keep_missing else found.gone)
     if options.keep_missing:
         found.kept += len(found.gone)
-    if found.wanted or found.moved or found.gone or found.doubles:
+    if found.has_news:
         store.optimize()
         print_recall(store.build_index(options.exact_below))
     return sync.counts
@@ -82,7 +88,7 @@ def print_recall(recall: float | None) -> None:
         print(f"IVF-PQ index, recall@10 {recall:.3f} against exact search")
 
 
-def _look(rows: StoreRows, extent: Extent, options: IndexOptions) -> Look:
+def _look(rows: StoreRows, extent: Extent, options: SyncOptions) -> Look:
     return look(rows, extent.items, extent.scopes, extent.folders, retry_failed=options.retry_failed)
 
 
@@ -92,19 +98,31 @@ def _extent(sources: Sources, missing: Sequence[Scope]) -> Extent:
     return Extent(sources, [*scopes, *missing], folders, sources.kept_types())
 
 
-def _sorted_out(arguments: Sequence[str]) -> tuple[list[str], list[Scope]]:
-    """The sources that are there, and the places of those that are not."""
+def _sorted_out(options: SyncOptions) -> tuple[list[str], list[Scope]]:
+    """The sources that are there, without those that others hold, and the places of those that are not there."""
     there, missing = [], []
-    for argument in arguments:
+    for argument in dict.fromkeys(options.source):
         try:
             expanded(argument)
             there.append(argument)
         except MissingSource:
             missing.append(missing_scope(argument))
-    return there, missing
+    folders = {absolute(argument): argument for argument in there if os.path.isdir(argument)}
+    selection = Selection(options.exclude, options.hidden)
+    inner = {argument for path, argument in folders.items() if _is_seen_from(path, folders, selection)}
+    return [argument for argument in there if argument not in inner], missing
 
 
-def _check_any(found: Look, sources: Sources, options: IndexOptions, missing: Sequence[Scope]) -> None:
+def _is_seen_from(path: str, folders: Collection[str], selection: Selection) -> bool:
+    """Whether another one of the folders is looked through with this one in it."""
+    return any(
+        not selection.leaves_out_above(os.path.relpath(path, above).replace(os.sep, "/") + "/.")
+        for above in list(folders_above(path))[1:]
+        if above in folders
+    )
+
+
+def _check_any(found: Look, sources: Sources, options: SyncOptions, missing: Sequence[Scope]) -> None:
     """Raises InvalidSource where the sources hold nothing, and the store has nothing of them either."""
     if sources.damaged and len(sources.damaged) == found.total:
         raise InvalidSource(sources.damaged[0])
@@ -122,5 +140,5 @@ def _noun(sources: Sources) -> str:
     return "images" if only_images else "items"
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     print(f"openclip-api: {message}", file=sys.stderr)
