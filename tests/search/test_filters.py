@@ -90,6 +90,10 @@ def test_comparisons(store: Store):
     assert ids(store, {"stars": {"lt": 1.5}}) == ids(store, {"Stock": [0, 1.0, 2.5]}) == ["0", "1"]
     assert ids(store, {"stars": {"lt": 300}}) == ids(store, {"stars": {"ge": -1000}}) == ids(store, {})
     assert ids(store, {}) == [str(n) for n in range(len(HOSTILE))]
+    assert (
+        ids(store, ["Stock!=0", "Stock!=1", "Stock<4"]) == ids(store, {"Stock": {"ne": [0, 1], "lt": 4}}) == ["2", "3"]
+    )
+    assert ids(store, ["id=1", "id=2"]) == []
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,10 @@ def test_comparisons(store: Store):
         {"id": {}},
         {"id": {"like": "a"}},
         {"id": {"eq": ["a"]}},
+        {"id": {"ne": []}},
+        {"id": {"ne": ["a"] * 1001}},
+        {"id": {"ne": ["a", 1]}},
+        {"root": "/photos"},
         {"id": [["a"]]},
     ],
 )

@@ -15,6 +15,7 @@ import pyarrow as pa
 from .. import __version__
 from ..errors import InvalidSource, MissingExtra
 from ..settings import Settings
+from .column_types import named
 from .item_embedder import LoadModel, LocalEmbedder
 from .items import SourceItem
 from .ledger import LAYOUT, GoneRow, Ledger, ModelIdentity, RunIdentity
@@ -129,5 +130,5 @@ def sources_of(options: SourceOptions, settings: Settings) -> Sources:
 def _columns(options: SourceOptions) -> Columns:
     for option, role in ROLES.items():
         if (name := getattr(options, option)) is not None:
-            return Columns(role, name, options.id_column, tuple(options.keep))
-    return Columns(id=options.id_column, keep=tuple(options.keep))
+            return Columns(role, name, options.id_column, tuple(options.keep), named(options.column_type))
+    return Columns(id=options.id_column, keep=tuple(options.keep), types=named(options.column_type))

@@ -15,11 +15,12 @@ import pyarrow as pa
 from ..errors import DamagedSource, InvalidSource, MissingSource, first_line
 from .archives import SUFFIXES as ARCHIVES
 from .archives import archive_items
+from .column_types import common_type
 from .folders import FolderScan
 from .items import SourceItem, image_file_item, is_image_name, known_content, printable, unreadable_item
 from .selection import Selection
 from .tables import SUFFIXES as TABLES
-from .tables import Columns, ImageAccess, kept_types, lines, table_items
+from .tables import Columns, ImageAccess, is_typed, kept_types, lines, table_items
 
 LONGEST_TEXT = 1_000_000  # bytes of a line
 
@@ -47,7 +48,10 @@ class Sources:
         self._selection = selection or Selection()
         self.left_out = Counter[str]()
         self.damaged: list[str] = []
+        self._kept_types: dict[str, pa.DataType] | None = None
         self.all = [source for argument in arguments for source in expanded(argument)]
+        if columns.types.keys() - set(columns.keep):
+            raise InvalidSource("--column-type: name a column that --keep carries along")
         if columns.name is not None:
             return
         for path in self.paths:
@@ -76,18 +80,29 @@ class Sources:
 
     def kept_types(self) -> dict[str, pa.DataType]:
         """The extra columns of the output. Raises InvalidSource where two sources differ in them."""
+        if self._kept_types is None:
+            self._kept_types = self._found_types()
+        return self._kept_types
+
+    def _found_types(self) -> dict[str, pa.DataType]:
         types: dict[str, pa.DataType] = {}
+        fixed: set[str] = set()
         for path in self.paths:
             for name, type in self._types_in(path).items():
-                if types.setdefault(name, type) != type:
-                    raise InvalidSource(f"{path}: column {name!r} is {type}, elsewhere it is {types[name]}")
+                if is_typed(path) or name in fixed:
+                    if types.setdefault(name, type) != type:
+                        raise InvalidSource(f"{path}: column {name!r} is {type}, elsewhere it is {types[name]}")
+                    fixed |= {name} if is_typed(path) else set()
+                types[name] = common_type(types.get(name, type), type)
         return {name: types.get(name, pa.string()) for name in self._columns.keep}
 
     def _types_in(self, path: str) -> dict[str, pa.DataType]:
-        if not path.lower().endswith((*TABLES, *ARCHIVES)):
+        if path.lower().endswith(ARCHIVES):
+            return dict.fromkeys(self._columns.keep, pa.string())
+        if not path.lower().endswith(TABLES):
             return {}
         try:
-            return kept_types(path, self._columns.keep)
+            return kept_types(path, self._columns)
         except DamagedSource:  # it is told of when its items are read
             return {}
 
@@ -99,7 +114,7 @@ class Sources:
         if os.path.isdir(path):
             return self.scan(path).items()
         if suffix in TABLES:
-            return table_items(path, self._columns, self._access)
+            return table_items(path, self._columns, self._access, self.kept_types())
         if path.lower().endswith(ARCHIVES):
             return archive_items(path, self._columns, self._access.max_bytes)
         if suffix == ".txt":

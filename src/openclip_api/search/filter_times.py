@@ -69,4 +69,4 @@ def _literal(moment: datetime, type: pa.DataType) -> Expr:
         return lit(moment.date().isoformat()).cast(type)
     step = {"s": 1_000_000, "ms": 1000}.get(type.unit, 1)  # microseconds
     moment += timedelta(microseconds=-moment.microsecond % step)
-    return lit(moment.replace(tzinfo=timezone.utc) if type.tz else moment).cast(type)
+    return lit((moment.replace(tzinfo=timezone.utc) if type.tz else moment).isoformat()).cast(type)

@@ -75,9 +75,17 @@ def _conditions(column: str, wanted: object, schema: pa.Schema) -> list[Expr]:
         wanted = {"eq": wanted}
     if not wanted or not wanted.keys() <= OPERATORS.keys():
         raise InvalidInput(f"filter: {column} may be compared with {', '.join(OPERATORS)}", "filter")
+    if isinstance(unwanted := wanted.get("ne"), list) and not 1 <= len(unwanted) <= MAX_VALUES:
+        raise InvalidInput(f"filter: a list holds between 1 and {MAX_VALUES} values", "filter")
+    # ne of a list: none of these values
+    pairs = [(name, value) for name, value in wanted.items() for value in _values(name, value)]
     if kind_of(type) == "time":
-        return [compared_time(column, name, value, type) for name, value in wanted.items()]
-    return [_compared(column, name, _checked(value, type, column), type) for name, value in wanted.items()]
+        return [compared_time(column, name, value, type) for name, value in pairs]
+    return [_compared(column, name, _checked(value, type, column), type) for name, value in pairs]
+
+
+def _values(name: str, value: object) -> list[object]:
+    return value if name == "ne" and isinstance(value, list) else [value]
 
 
 def filterable(schema: pa.Schema) -> dict[str, Kind]:

@@ -51,6 +51,7 @@ class PhotosOptions:
             text_column=None,
             id_column=None,
             keep=[],
+            column_type=[],
             exclude=self.exclude,
             hidden=self.hidden,
             progress="auto",

@@ -38,6 +38,7 @@ REFINE = b"openclip.refine"
 TRAINED = b"openclip.trained"  # how many rows there were when the index was built
 WORTH_TRAINING = 1.5  # times as many rows get a new index
 MANY_FILES = 32
+WIDER = [(pa.int64(), pa.float64()), (pa.date32(), pa.timestamp("us"))]  # values of the first go into the second
 
 
 @contextlib.contextmanager
@@ -142,8 +143,12 @@ class Store:
         """Add those that are missing, as null for all rows. Raises InvalidStore where one has another type."""
         check_extra(extra)
         for name, type in extra.items():
-            if name in self.schema.names and self.schema.field(name).type != type:
-                raise InvalidStore(f"{self.path}: column {name!r} is {self.schema.field(name).type}, not {type}")
+            known = self.schema.field(name).type if name in self.schema.names else type
+            if known != type and (type, known) not in WIDER:
+                raise InvalidStore(
+                    f"{self.path}: column {name!r} is {known}, not {type}; "
+                    "a new store may have another type, see --column-type"
+                )
         if missing := [pa.field(name, type) for name, type in extra.items() if name not in self.schema.names]:
             with _writing(self.path):
                 self._table.add_columns(missing)
