@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import __version__
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
-from .errors import MissingExtra, RunError, StartupError
+from .errors import InvalidStore, MissingExtra, RunError, StartupError
 from .search.options import IndexOptions, PhotosOptions, add_index_arguments, add_photos_arguments
 from .search.search_options import (
     DuplicatesOptions,
@@ -58,7 +58,20 @@ def _load_for_one_item(settings: Settings) -> Embedder:
 def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
     from .server.run import run
 
-    _exit(run(settings))
+    _exit(run(_with_model_of_store(settings)))
+
+
+def _with_model_of_store(settings: Settings) -> Settings:
+    """The settings with the model of STORE, unless they name one. What is wrong with a store, its routes tell."""
+    if settings.store is None or settings.models:
+        return settings
+    try:
+        from .search.model import settings_of
+        from .search.store import Store
+
+        return settings_of(Store(settings.store), settings)
+    except (ImportError, InvalidStore):
+        return settings
 
 
 def _info(settings: Settings, _: argparse.Namespace) -> int:

@@ -210,7 +210,7 @@ def test_fewer_columns_are_refused(tmp_path: Path, run: Embed):
     (tmp_path / "t.csv").write_text("text,a,b\nx,1,2\n")
     options = [tmp_path / "t.csv", "--text-column", "text", "--out", tmp_path / "out", "--keep"]
     run(*options, "a,b")
-    with pytest.raises(OtherRun, match="columns b string, not null"):
+    with pytest.raises(OtherRun, match="columns b int64, not null"):
         run(*options, "a")
 
 

@@ -122,7 +122,7 @@ def test_tables_of_texts_with_ids_and_extra_columns(tmp_path: Path, run: Embed, 
     rows = rows_of(tmp_path / "out")
     same(rows, texts)
     assert rows["id"].to_list() == ["10", "11", "12"]
-    assert rows["price"].to_list() == ([0.5] * 3 if suffix == "parquet" else ["0.5"] * 3)
+    assert rows["price"].to_list() == [0.5] * 3
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])

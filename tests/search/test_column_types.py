@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from openclip_api.errors import InvalidSource, InvalidStore
+from openclip_api.search.store import Store
 
 UTC = timezone.utc
 COLUMNS = {
@@ -107,8 +108,28 @@ def test_two_files_of_two_types(tmp_path: Path, run, index):
     store = tmp_path / "s.lance"
     assert index(tmp_path / "b.csv", *options, store=store) == 0
     assert index(tmp_path / "a.csv", *options, store=store) == 0  # whole numbers are numbers
-    with pytest.raises(InvalidStore, match=r"column 'price' is double, not string; .* see --column-type"):
+    with pytest.raises(InvalidStore, match=r"column 'price' is double, not string; with --column-type"):
         index(tmp_path / "c.csv", *options, store=store)
+    assert index(tmp_path / "c.csv", *options, "--column-type", "price=float64", store=store) == 3
+
+
+def test_a_table_that_gets_other_values_stays_in_step(tmp_path: Path, index, search, capsys):
+    """Whole numbers become numbers, dates become times; rows without a vector stay, and so does the store's model."""
+    path, store = tmp_path / "t.csv", tmp_path / "s.lance"
+    options = ["--text-column", "title", "--keep", "price,day"]
+    path.write_text("title,price,day\na,9,2021-06-01\nb,10,2021-06-02\n,11,2021-06-03\n")
+    assert index(path, *options, store=store) == 3
+    path.write_text(path.read_text() + "c,2.5,2021-06-04 10:00:00\n")
+    assert index(path, *options, store=store) == 3
+    assert Store(store).origin is not None
+    opened = Store(store)
+    assert opened.columns(["price"])["price"].to_pylist().count(11.0) == 1
+    assert len(opened) == 3
+    capsys.readouterr()
+    search("a", "--filter", "price<10", "--filter", "day>=2021-06", "--copies", "--json", store=store)
+    assert sorted(json.loads(line)["price"] for line in capsys.readouterr().out.splitlines()) == [2.5, 9]
+    assert index(path, *options, store=store) == 3
+    assert "new" not in capsys.readouterr().out
 
 
 def test_filters_compare_as_the_column_s_type(tmp_path: Path, index, search, capsys):

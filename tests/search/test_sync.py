@@ -270,13 +270,13 @@ def test_rows_of_tables_and_archives_follow_too(tmp_path: Path, store: Path, ind
     assert index(table, *options, store=store) == 0
     assert last(capsys) == "2 items: 2 new, 1 with an id that an earlier one has"
     assert index(archive, store=store) == 0
-    assert rows(store, "id", "price") == [("1", "5"), ("2", "6"), ("x", None), ("y", None)]
+    assert rows(store, "id", "price") == [("1", 5), ("2", 6), ("x", None), ("y", None)]
     embedded.clear()
     table.write_text("sku,title,price\n0,a bird,4\n1,a cat,55\n")
     assert index(table, *options, store=store) == 0
     assert last(capsys) == "2 items: 1 new, 1 changed, 1 removed"
     assert embedded == ["a bird"]
-    assert rows(store, "id", "price") == [("0", "4"), ("1", "55"), ("x", None), ("y", None)]
+    assert rows(store, "id", "price") == [("0", 4), ("1", 55), ("x", None), ("y", None)]
 
 
 def test_a_damaged_archive_is_named_and_keeps_its_rows(tmp_path: Path, store: Path, index, capsys, photos: Path):

@@ -165,7 +165,7 @@ def _print(page: Page, options: SearchOptions) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-    if page.more:
+    if page.more and sys.stderr.isatty():
         print(f"more with --offset {options.offset + options.k}", file=sys.stderr)
 
 

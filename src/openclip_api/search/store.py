@@ -140,18 +140,38 @@ class Store:
                 self._table.delete(col("id").isin(ids))
 
     def add_columns(self, extra: Mapping[str, pa.DataType]) -> None:
-        """Add those that are missing, as null for all rows. Raises InvalidStore where one has another type."""
+        """Add those that are missing, as null for all rows; widen those that have to hold more now.
+
+        Raises InvalidStore where one has another type.
+        """
         check_extra(extra)
+        wider = {}
         for name, type in extra.items():
             known = self.schema.field(name).type if name in self.schema.names else type
-            if known != type and (type, known) not in WIDER:
+            if (known, type) in WIDER:
+                wider[name] = type
+            elif known != type and (type, known) not in WIDER:
                 raise InvalidStore(
                     f"{self.path}: column {name!r} is {known}, not {type}; "
-                    "a new store may have another type, see --column-type"
+                    "with --column-type, only the rows with other values fail"
                 )
+        if wider:
+            self._rewrite(wider)
         if missing := [pa.field(name, type) for name, type in extra.items() if name not in self.schema.names]:
             with _writing(self.path):
                 self._table.add_columns(missing)
+
+    def _rewrite(self, types: Mapping[str, pa.DataType]) -> None:
+        """All rows with other types, in one new version of the table. It has no index, until build_index makes one."""
+        fields = [pa.field(field.name, types.get(field.name, field.type), field.nullable) for field in self.schema]
+        schema = pa.schema(fields, self.schema.metadata)
+        batches = self._table.search().limit(None).to_batches()
+        casted = (batch.select(schema.names).cast(schema) for batch in batches)
+        rows = pa.RecordBatchReader.from_batches(schema, casted)
+        with _writing(self.path):
+            self._table = self._database.create_table(
+                self.path.stem, rows, schema, mode="overwrite", on_bad_vectors="null"
+            )
 
     def columns(self, names: Sequence[str], filter: Expr | None = None) -> pa.Table:
         """These columns of all rows, or of those that a filter leaves; failures too."""

@@ -72,7 +72,7 @@ function told(row) {
   const time = (value) => value.replace("T", " ").replace(/(\.\d+)?(\+00:00|Z)?$/, "");
   const pairs = [
     ["Size", row.width && `${row.width} × ${row.height}`],
-    ["File", row.bytes != null && `${(row.bytes / 1e6).toFixed(2)} MB`],
+    ["File", row.bytes && (row.bytes < 1e6 ? `${Math.ceil(row.bytes / 1e3)} kB` : `${(row.bytes / 1e6).toFixed(1)} MB`)],
     ["Taken", row.taken && time(row.taken)],
     ["Changed", row.modified && `${time(row.modified)} UTC`],
     ["Copies", row.copies],
