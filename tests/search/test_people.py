@@ -231,7 +231,7 @@ def test_duplicates(home: Path):
     assert len(cars) == 4
     assert sum(item["cosine"] is None for item in cars) in (1, 3)  # the JPEG is the first, or the three that are equal
     equal = call("duplicates", "--store", "s.lance", "--equal", cwd=home).stdout
-    assert equal.count("equal ") == 3
+    assert (equal.count("first "), equal.count("equal ")) == (1, 2)
     assert equal.splitlines()[-1].startswith("42 rows, 1 groups: 2 copies of")
     under = call("duplicates", "--store", "s.lance", "--under", "photos/2021", cwd=home).stdout
     assert under == "4 rows, none of them twice\n"

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import webbrowser
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,6 +158,7 @@ def _print(page: Page, options: SearchOptions) -> None:
             print(json.dumps(row, default=str, ensure_ascii=False))
         return
     if not rows:
+        print("nothing found", file=sys.stderr)
         return
     names = ["score", *(name for name in rows[0] if name not in ("score", "copies") and _is_told(name, rows))]
     if any(row.get("copies") for row in rows):
@@ -176,4 +178,6 @@ def _is_told(name: str, rows: Sequence[dict[str, Any]]) -> bool:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
     return f"{value:.4f}" if isinstance(value, float) else " ".join(str(value).split())[:80]

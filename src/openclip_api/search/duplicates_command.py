@@ -49,10 +49,10 @@ def _progress(done: int, of: int) -> None:
 
 
 def _print_list(group: Sequence[Copy]) -> None:
-    for copy in group:
+    for number, copy in enumerate(group):
         columns = copy.columns
         size = f"{columns['width']}x{columns['height']}" if columns["width"] else "-"
-        told = "equal " if copy.cosine is None else f"{copy.cosine:.4f}"
+        told = "first " if number == 0 else "equal " if copy.cosine is None else f"{copy.cosine:.4f}"
         print(f"{told}  {size:>11}  {columns['bytes'] or 0:>12,}  {' '.join(_path(copy).splitlines())}")
     print()
 

@@ -19,7 +19,7 @@ from .filters import all_of
 from .search_options import MAX_RESULTS
 from .store import Store, Vector
 
-WINDOWS = (128, 1024, 4096, 4096)  # rows: the most that one page is cut out of
+WINDOWS = (128, 1024, 4096)  # rows: the most that one page is cut out of
 BLOCK = 64  # rows that are compared with all representatives at once
 
 

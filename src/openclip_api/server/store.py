@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from anyio import CapacityLimiter
 from numpy.typing import NDArray
 
 from ..bulk.items import Unreadable
@@ -27,6 +28,7 @@ log = logging.getLogger("openclip_api")
 
 Answer = TypeVar("Answer")
 MAX_ROOTS = 100  # that are told
+MAX_SEARCHES = 4  # at a time: each takes all cores
 NO_IMAGE = "no such item, or its image is not there any more"
 
 
@@ -52,6 +54,7 @@ class LazyStore:
         self._path = path
         self._lock = threading.Lock()
         self._open: Store | None = None
+        self.search_limit = CapacityLimiter(MAX_SEARCHES)  # each has some thousand rows in memory
 
     def facts(self) -> dict[str, Any]:
         """What can be searched here: the model, how many rows, the names of the roots, the columns of a filter."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -93,7 +94,8 @@ async def search(request: Request) -> Response:
         raise InvalidInput(f"offset: at most {MAX_RESULTS} together with k", "offset")
     wanted = PageWanted(asked.k, asked.offset, asked.min_score, asked.filter, asked.under, asked.fold)
     query, headers = await _query(request, asked)
-    answer = await run_in_threadpool(context_of(request).store.search, query, wanted)
+    store = context_of(request).store
+    answer = await to_thread.run_sync(store.search, query, wanted, limiter=store.search_limit)
     return json_response(answer, headers=headers)
 
 
