@@ -16,6 +16,7 @@ from lancedb.expr import Expr, col
 from numpy.typing import NDArray
 
 from .filters import all_of
+from .schema import OWN_COLUMNS
 from .search_options import MAX_RESULTS
 from .store import Store, Vector
 
@@ -59,12 +60,14 @@ class Page(NamedTuple):
 def page_of(store: Store, vector: Vector, wanted: Wanted) -> Page:
     """vector: [E], of any length but 0."""
     end = wanted.offset + wanted.k
+    columns = [name for name in store.schema.names if name in OWN_COLUMNS.names]
+    columns += ["vector"] if wanted.fold is not None else []
     seen: list[Row] = []
     results: list[Row] = []
     for window in (size for size in WINDOWS if size > end or size == WINDOWS[-1]):
         others = ~col("id").isin([row.columns["id"] for row in seen]) if seen else None
         filter = all_of([wanted.filter, others])
-        found = _rows(store.nearest(vector, window, filter, with_vectors=wanted.fold is not None))
+        found = _rows(store.nearest(vector, window, filter, columns))
         seen = sorted([*seen, *found], key=lambda row: row.place)
         is_all = len(found) < window or (wanted.min_score is not None and found[-1].score < wanted.min_score)
         ranked = seen if is_all else _before_ties(seen, found[-1].score)
@@ -73,7 +76,11 @@ def page_of(store: Store, vector: Vector, wanted: Wanted) -> Page:
         results = ranked if wanted.fold is None else folded(ranked, wanted.fold, end + 1)
         if is_all or len(results) > end:
             break
-    return Page(results[wanted.offset : end], len(results) > end and end < MAX_RESULTS)
+    rows = results[wanted.offset : end]
+    kept = store.kept([row.columns["id"] for row in rows])  # may be large, so only of these rows
+    for row in rows:
+        row.columns.update(kept.get(row.columns["id"], {}))
+    return Page(rows, len(results) > end and end < MAX_RESULTS)
 
 
 def _before_ties(ranked: list[Row], last: float) -> list[Row]:

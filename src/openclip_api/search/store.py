@@ -24,7 +24,7 @@ from ..bulk.items import printable
 from ..errors import CannotWrite, InvalidStore, first_line
 from ..runtime.embedding import unit_length
 from .options import check_name
-from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, check_extra, file_of
+from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, OWN_COLUMNS, check_extra, file_of
 
 Vector = NDArray[np.float32]  # [E]
 Result: TypeAlias = dict[str, object]  # the row's columns but for its vector, and `score`
@@ -178,6 +178,14 @@ class Store:
         query: Any = self._table.search().select(list(names)).limit(None)
         return (query if filter is None else query.where(filter)).to_arrow()
 
+    def kept(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Of each row with one of these ids the columns of --keep; nothing where the store has none."""
+        names = [name for name in self.schema.names if name not in OWN_COLUMNS.names and name != "vector"]
+        if not names or not ids:
+            return {}
+        rows = _in_microseconds(self.columns(["id", *names], col("id").isin(ids))).to_pylist()
+        return {row["id"]: row for row in rows}
+
     def rows(self, ids: Sequence[str]) -> pa.Table:
         """The whole rows with these ids, in no order."""
         return self._table.search().where(col("id").isin(ids)).limit(None).to_arrow().cast(self.schema)
@@ -206,17 +214,17 @@ class Store:
 
         vector: [E], of any length but 0. filter: of filters.filter_expression.
         """
-        return [_shown(row) for row in self.nearest(vector, k, filter).to_pylist()]
+        columns = [name for name in self.schema.names if name != "vector"]
+        return [_shown(row) for row in self.nearest(vector, k, filter, columns).to_pylist()]
 
-    def nearest(self, vector: Vector, k: int, filter: Expr | None, with_vectors: bool = False) -> pa.Table:
-        """The rows as they stand in the table, and `_distance`, which is 1 - cosine."""
+    def nearest(self, vector: Vector, k: int, filter: Expr | None, columns: Sequence[str]) -> pa.Table:
+        """These columns of the rows as they stand in the table, and `_distance`, which is 1 - cosine."""
         query = self._query(vector, k)
         metadata = self.schema.field("vector").metadata or {}
         if PROBES in metadata:
             query = query.nprobes(int(metadata[PROBES])).refine_factor(int(metadata[REFINE]))
         if filter is not None:
             query = query.where(filter, prefilter=True)
-        columns = [name for name in self.schema.names if with_vectors or name != "vector"]
         return _in_microseconds(query.select([*columns, "_distance"]).to_arrow())
 
     def build_index(self, exact_below: int) -> float | None:
