@@ -163,7 +163,7 @@ def _print(page: Page, options: SearchOptions) -> None:
     names = ["score", *(name for name in rows[0] if name not in ("score", "copies") and _is_told(name, rows))]
     if any(row.get("copies") for row in rows):
         names.insert(1, "copies")
-    lines = [names, *([_cell(row[name]) for name in names] for row in rows)]
+    lines = [names, *([_cell(row.get(name)) for name in names] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
@@ -172,7 +172,7 @@ def _print(page: Page, options: SearchOptions) -> None:
 
 
 def _is_told(name: str, rows: Sequence[dict[str, Any]]) -> bool:
-    return name == "id" or any(row[name] is not None for row in rows)
+    return name == "id" or any(row.get(name) is not None for row in rows)
 
 
 def _cell(value: object) -> str:

@@ -88,3 +88,19 @@ def free_id(root: str, path: str, entry: str | None, taken: Collection[str]) -> 
         return natural
     identity = "\0\0".join((root, path, entry or ""))
     return f"{natural}~{hashlib.blake2b(identity.encode(), digest_size=5).hexdigest()}"
+
+
+def in_microseconds(rows: pa.Table) -> pa.Table:
+    """Python's times have no nanoseconds."""
+    for number, field in enumerate(rows.schema):
+        type = field.type
+        if pa.types.is_timestamp(type):
+            coarser = pa.timestamp("us", type.tz)
+        elif pa.types.is_duration(type):
+            coarser = pa.duration("us")
+        elif pa.types.is_time64(type):
+            coarser = pa.time64("us")
+        else:
+            continue
+        rows = rows.set_column(number, field.name, rows.column(number).cast(coarser, safe=False))
+    return rows

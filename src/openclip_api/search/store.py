@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from ..bulk.items import printable
 from ..errors import CannotWrite, InvalidStore, first_line
 from ..runtime.embedding import unit_length
+from .index_size import search_widths, sub_vectors
 from .options import check_name
-from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, OWN_COLUMNS, check_extra, file_of
+from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, OWN_COLUMNS, check_extra, file_of, in_microseconds
 
 Vector = NDArray[np.float32]  # [E]
 Result: TypeAlias = dict[str, object]  # the row's columns but for its vector, and `score`
@@ -166,8 +167,7 @@ class Store:
         fields = [pa.field(field.name, types.get(field.name, field.type), field.nullable) for field in self.schema]
         schema = pa.schema(fields, self.schema.metadata)
         batches = self._table.search().limit(None).to_batches()
-        casted = (batch.select(schema.names).cast(schema) for batch in batches)
-        rows = pa.RecordBatchReader.from_batches(schema, casted)
+        rows = pa.RecordBatchReader.from_batches(schema, (each.select(schema.names).cast(schema) for each in batches))
         with _writing(self.path):
             self._table = self._database.create_table(
                 self.path.stem, rows, schema, mode="overwrite", on_bad_vectors="null"
@@ -183,7 +183,7 @@ class Store:
         names = [name for name in self.schema.names if name not in OWN_COLUMNS.names and name != "vector"]
         if not names or not ids:
             return {}
-        rows = _in_microseconds(self.columns(["id", *names], col("id").isin(ids))).to_pylist()
+        rows = in_microseconds(self.columns(["id", *names], col("id").isin(ids))).to_pylist()
         return {row["id"]: row for row in rows}
 
     def rows(self, ids: Sequence[str]) -> pa.Table:
@@ -225,7 +225,7 @@ class Store:
             query = query.nprobes(int(metadata[PROBES])).refine_factor(int(metadata[REFINE]))
         if filter is not None:
             query = query.where(filter, prefilter=True)
-        return _in_microseconds(query.select([*columns, "_distance"]).to_arrow())
+        return in_microseconds(query.select([*columns, "_distance"]).to_arrow())
 
     def build_index(self, exact_below: int) -> float | None:
         """Build an IVF-PQ index over all rows, and find how many probes WANTED_RECALL takes.
@@ -242,13 +242,13 @@ class Store:
             self._table.create_index(
                 "vector",
                 config=IvfPq(
-                    distance_type="cosine", num_partitions=partitions, num_sub_vectors=_sub_vectors(self.embed_dim)
+                    distance_type="cosine", num_partitions=partitions, num_sub_vectors=sub_vectors(self.embed_dim)
                 ),
                 replace=True,
             )
         queries = self._sample_queries(50)
         exact = [self._ids(self._query(query, RECALL_AT).bypass_vector_index()) for query in queries]
-        for probes, refine in _search_widths(partitions):
+        for probes, refine in search_widths(partitions):
             found = [
                 self._ids(self._query(query, RECALL_AT).nprobes(probes).refine_factor(refine)) for query in queries
             ]
@@ -298,37 +298,3 @@ def _shown(row: dict[str, Any]) -> Result:
     if "root" in row:
         row["path"] = printable(file_of(*(row[name] for name in FILE_COLUMNS)) or row["path"])
     return {**{name: value for name, value in row.items() if name not in INTERNAL}, "score": score}
-
-
-def _in_microseconds(rows: pa.Table) -> pa.Table:
-    """Python's times have no nanoseconds."""
-    for number, field in enumerate(rows.schema):
-        type = field.type
-        if pa.types.is_timestamp(type):
-            coarser = pa.timestamp("us", type.tz)
-        elif pa.types.is_duration(type):
-            coarser = pa.duration("us")
-        elif pa.types.is_time64(type):
-            coarser = pa.time64("us")
-        else:
-            continue
-        rows = rows.set_column(number, field.name, rows.column(number).cast(coarser, safe=False))
-    return rows
-
-
-def _sub_vectors(dimensions: int) -> int:
-    """Into how many parts product quantization cuts a vector: each of eight numbers, or of the next divisor above."""
-    if dimensions < 8:
-        return 1
-    return next(dimensions // size for size in range(8, dimensions + 1) if dimensions % size == 0)
-
-
-def _search_widths(partitions: int) -> Iterable[tuple[int, int]]:
-    """Wider and wider: how many partitions to search, and how many times k candidates to compare exactly."""
-    probes = 8
-    while probes < partitions:
-        yield probes, 10
-        yield probes, 50
-        probes *= 2
-    yield partitions, 50
-    yield partitions, 200
