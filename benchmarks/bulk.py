@@ -1,12 +1,13 @@
-"""openclip-api embed: its memory over the number of items, and its throughput beside the bare engine's. → BULK.md
+"""openclip-api embed and index: memory over the number of items, throughput, a store's second look. → BULK.md
 
-python benchmarks/bulk.py texts|images|throughput, in the tests' venv; each takes some minutes.
+python benchmarks/bulk.py texts|images|throughput|index [COUNT], in the tests' venv; each takes some minutes.
 
 texts, images: peak memory of the process on the built-in model, at few items and at many. Images are 640-px JPEGs,
 1,000 different ones under more names. throughput: 640-px JPEGs a second on ViT-B-32 at full size with random weights,
 in turns: the whole command, Embedder.embed_images on the same bytes in memory, the engine on pixels in the same
 batches, and decoding alone. All of them share the processor's cores, so that what the last two leave is the bound:
-an image takes the engine's time on all cores and then the decoder's.
+an image takes the engine's time on all cores and then the decoder's. index: seconds and peak memory of a first run over
+a folder of different 160-px JPEGs, of the runs after it when nothing has changed, and when one in a thousand has.
 """
 
 import argparse
@@ -48,8 +49,28 @@ def write_texts(path: Path, count: int) -> Path:
     return path
 
 
+def index(folder: Path, count: int) -> None:
+    """The contents differ in some bytes behind the image's end, so that each is embedded."""
+    source, store = folder / "images", folder / "s.lance"
+    contents = list(photographs(DIFFERENT, 160, 120))
+    for number in range(count):
+        path = source / f"{number // 1000:03d}" / f"{number:06d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(contents[number % DIFFERENT] + number.to_bytes(8, "big"))
+    command = [sys.executable, "-m", "openclip_api", "index", str(source), "--store", str(store)]
+    for name in ("first", "nothing new", "nothing new", "nothing new", "one in a thousand changed"):
+        if name.startswith("one"):
+            for path in sorted(source.rglob("*.jpg"))[::1000]:
+                path.write_bytes(path.read_bytes() + b"changed")
+        print(f"{count:,} images, {name}: {run_and_measure(command)}", flush=True)
+
+
 def peak_memory(source: Path, out: Path) -> str:
     command = [sys.executable, "-m", "openclip_api", "embed", str(source), "--out", str(out), "--shard-rows", "1000"]
+    return run_and_measure(command)
+
+
+def run_and_measure(command: list[str]) -> str:
     environment = {**os.environ, "MODEL_NAME": "emoji", "PRECISION": "fp32"}
     started, peak = time.perf_counter(), 0
     process = subprocess.Popen([*command, "--progress", "quiet"], env=environment)
@@ -57,7 +78,7 @@ def peak_memory(source: Path, out: Path) -> str:
         status = Path(f"/proc/{process.pid}/status").read_text()
         peak = max([peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))])
         time.sleep(0.1)
-    return f"{peak / 1024:.0f} MB, {time.perf_counter() - started:.0f} s, exit code {process.returncode}"
+    return f"{peak / 1024:.0f} MB, {time.perf_counter() - started:.1f} s, exit code {process.returncode}"
 
 
 def throughput(folder: Path) -> None:
@@ -123,5 +144,7 @@ if __name__ == "__main__":
                 print(f"{count:,} images: {peak_memory(folder, here / f'{count}')}", flush=True)
         elif sys.argv[1:] == ["throughput"]:
             throughput(here)
+        elif sys.argv[1:2] == ["index"]:
+            index(here, int(sys.argv[2]) if sys.argv[2:] else 100_000)
         else:
             sys.exit(__doc__)

@@ -1,4 +1,4 @@
-"""The command line: openclip-api serve | models | info | convert | quantize | embed | index | search."""
+"""The command line: openclip-api serve | models | info | convert | quantize | embed | index | search | photos | ..."""
 
 from __future__ import annotations
 
@@ -7,16 +7,24 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import __version__
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
-from .errors import MissingExtra, RunError, StartupError
-from .search.options import IndexOptions, SearchOptions, add_index_arguments, add_search_arguments
+from .errors import InvalidStore, MissingExtra, RunError, StartupError
+from .search.options import IndexOptions, PhotosOptions, add_index_arguments, add_photos_arguments
+from .search.search_options import (
+    DuplicatesOptions,
+    SearchOptions,
+    add_duplicates_arguments,
+    add_search_arguments,
+)
 from .settings import Settings, name_and_tag, read_settings
+
+GOES_ON = "interrupted; the same command goes on from here"
 
 if TYPE_CHECKING:
     from .runtime.embedder import Embedder
@@ -24,7 +32,13 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage."""
-    parsed = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(with_all_settings="--help-all" in arguments)
+    parsed, words = parser.parse_known_args(arguments)
+    if words and ("words" not in parsed or any(word.startswith("-") for word in words)):
+        parser.error(f"unrecognized arguments: {' '.join(words)}")
+    if words:
+        parsed.words += words  # of search: argparse leaves those that come after a flag
     flags = {name: value for name, value in vars(parsed).items() if name in Settings.model_fields}
     return _exit_code(lambda: COMMANDS[parsed.command].run(read_settings(**flags), parsed))
 
@@ -44,7 +58,20 @@ def _load_for_one_item(settings: Settings) -> Embedder:
 def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
     from .server.run import run
 
-    _exit(run(settings))
+    _exit(run(_with_model_of_store(settings)))
+
+
+def _with_model_of_store(settings: Settings) -> Settings:
+    """The settings with the model of STORE, unless they name one. What is wrong with a store, its routes tell."""
+    if settings.store is None or settings.models:
+        return settings
+    try:
+        from .search.model import settings_of
+        from .search.store import Store
+
+        return settings_of(Store(settings.store), settings)
+    except (ImportError, InvalidStore):
+        return settings
 
 
 def _info(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -124,19 +151,31 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
 def _embed(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     with _extra("bulk", "embed"):
         from .bulk.command import embed
-    _exit(_exit_code(lambda: embed(options_of(EmbedOptions, arguments), settings, load_model)))
+    _exit(_exit_code(lambda: embed(options_of(EmbedOptions, arguments), settings, load_model), GOES_ON))
 
 
 def _index(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     with _extra("search", "index"):
         from .search.index import index
-    _exit(_exit_code(lambda: index(options_of(IndexOptions, arguments), settings, load_model)))
+    _exit(_exit_code(lambda: index(options_of(IndexOptions, arguments), settings, load_model), GOES_ON))
+
+
+def _photos(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("search", "photos"):
+        from .server.photos import photos
+    _exit(_exit_code(lambda: photos(options_of(PhotosOptions, arguments), settings), GOES_ON))
 
 
 def _search(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
     with _extra("search", "search"):
         from .search.command import search
     _exit(_exit_code(lambda: search(options_of(SearchOptions, arguments), settings, _load_for_one_item)))
+
+
+def _duplicates(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+    with _extra("search", "duplicates"):
+        from .search.duplicates_command import duplicates
+    _exit(_exit_code(lambda: duplicates(options_of(DuplicatesOptions, arguments), settings)))
 
 
 def _add_models_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,49 +202,119 @@ def _add_quantize_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class Command(NamedTuple):
-    """A command imports what it needs when it runs, so that --help and `models` start fast and need no extra."""
+    """A command imports what it needs when it runs, so that --help and `models` start fast and need no extra.
+
+    settings: those that its --help shows; --help-all shows all. None: all.
+    """
 
     help: str
     run: Callable[[Settings, argparse.Namespace], int]
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
+    example: str = ""
+    settings: tuple[str, ...] | None = None
 
+
+MODEL = ("model_name", "model_pretrained", "precision")
 
 COMMANDS = {
-    "serve": Command("start the server", _serve),
+    "serve": Command("start the server", _serve, example="openclip-api serve --model-name ViT-B-32"),
     "info": Command(
-        "load the model and print what it is, as JSON; with a source, tell what that is", _info, _add_info_arguments
+        "load the model and print what it is, as JSON; with a source, tell what that is",
+        _info,
+        _add_info_arguments,
+        example="openclip-api info epoch_3.pt",
+        settings=(*MODEL, "cache_dir"),
     ),
-    "convert": Command("write any checkpoint as a folder of open_clip's layout", _convert, _add_convert_arguments),
-    "models": Command("list OpenCLIP's models and their tags", _models, _add_models_arguments),
+    "convert": Command(
+        "write any checkpoint as a folder of open_clip's layout",
+        _convert,
+        _add_convert_arguments,
+        example="openclip-api convert openai/clip-vit-base-patch32 clip-b-32",
+        settings=("cache_dir",),
+    ),
+    "models": Command("list OpenCLIP's models and their tags", _models, _add_models_arguments, settings=("cache_dir",)),
     "quantize": Command(
-        "calibrate the model's int8 form on your own images and texts", _quantize, _add_quantize_arguments
+        "calibrate the model's int8 form on your own images and texts",
+        _quantize,
+        _add_quantize_arguments,
+        example="openclip-api quantize --images photos/",
+        settings=(*MODEL, "cache_dir"),
     ),
-    "embed": Command("embed a collection into Parquet shards; interrupted, it goes on", _embed, add_embed_arguments),
-    "index": Command("put a collection's vectors into a store, add to it, delete from it", _index, add_index_arguments),
-    "search": Command("look for a text or an image in a store", _search, add_search_arguments),
+    "embed": Command(
+        "embed a collection into files of vectors, and keep these in step with it",
+        _embed,
+        add_embed_arguments,
+        example="openclip-api embed photos/ --out vectors",
+        settings=MODEL,
+    ),
+    "index": Command(
+        "keep a store of vectors in step with folders, tables and archives",
+        _index,
+        add_index_arguments,
+        example="openclip-api index photos/ --store photos.lance",
+        settings=("store", *MODEL),
+    ),
+    "search": Command(
+        "look for a text or an image in a store",
+        _search,
+        add_search_arguments,
+        example="openclip-api search --store photos.lance a red car",
+        settings=("store", *MODEL),
+    ),
+    "duplicates": Command(
+        "list what is in a store more than once",
+        _duplicates,
+        add_duplicates_arguments,
+        example="openclip-api duplicates --store photos.lance",
+        settings=("store",),
+    ),
+    "photos": Command(
+        "search a folder's photos in the browser, and keep up with the folder",
+        _photos,
+        add_photos_arguments,
+        example="openclip-api photos ~/Pictures",
+        settings=("store", *MODEL, "port"),
+    ),
 }
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(with_all_settings: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="openclip-api", description="OpenCLIP embeddings over HTTP, without torch.")
     parser.add_argument("--version", action="version", version=__version__)
     parsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, command in COMMANDS.items():
-        subparser = parsers.add_parser(name, help=command.help)
+        subparser = parsers.add_parser(
+            name, help=command.help, description=_sentence(command.help), epilog=_epilog(command)
+        )
         command.add_arguments(subparser)
-        _add_settings(subparser)
+        if command.settings is not None:
+            subparser.add_argument("--help-all", action="help", help="show the flags of all settings too, and exit")
+        _add_settings(subparser, None if with_all_settings else command.settings)
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """A flag for each setting. One that is not given is absent from the parsed arguments, so the environment counts."""
+def _sentence(help: str) -> str:
+    return f"{help[0].upper()}{help[1:]}."
+
+
+def _epilog(command: Command) -> str | None:
+    return f"Example: {command.example}" if command.example else None
+
+
+def _add_settings(parser: argparse.ArgumentParser, shown: Collection[str] | None) -> None:
+    """A flag for each setting. One that is not given is absent from the parsed arguments, so the environment counts.
+
+    shown: those that the help tells of, None for all.
+    """
+    group = parser.add_argument_group("settings")
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else f" (default {_shown(field.default)})"
-        parser.add_argument(
+        help = f"{field.description}{default}; environment: {name.upper()}".replace("%", "%%")
+        group.add_argument(
             f"--{name.replace('_', '-')}",
             default=argparse.SUPPRESS,
             metavar="VALUE",
-            help=f"{field.description}{default}; environment: {name.upper()}".replace("%", "%%"),
+            help=help if shown is None or name in shown else argparse.SUPPRESS,
         )
 
 
@@ -215,14 +324,16 @@ def _shown(default: object) -> str:
     return ",".join(default) if isinstance(default, list) else str(default)
 
 
-def _exit_code(run: Callable[[], int]) -> int:
-    """What `run` returns; for an error that a user can meet one line on stderr and 1."""
+def _exit_code(run: Callable[[], int], interrupted: str | None = None) -> int:
+    """What `run` returns; for an error that a user can meet one line on stderr and 1. interrupted: said on Ctrl-C."""
     try:
         return run()
     except (StartupError, RunError) as error:
         print(f"openclip-api: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        if interrupted is not None:
+            print(f"openclip-api: {interrupted}", file=sys.stderr)
         return 130
 
 

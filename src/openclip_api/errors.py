@@ -13,6 +13,8 @@ OpenClipApiError
 │   └── FailedSelfCheck     the loaded model gives a test image or text no usable vector
 ├── RunError                ends embed, index or search: one line, exit code 1
 │   ├── InvalidSource       what is to be embedded is not there, or not what it should be
+│   │   ├── MissingSource   there is no such file or folder
+│   │   └── DamagedSource   an archive or a table cannot be read to its end
 │   ├── OtherRun            the folder holds a run with another model, source or format
 │   ├── ClusterFailed       the Ray cluster is not there, or one of its nodes cannot do its part
 │   ├── ServerFailed        a server does not answer, serves another model or refuses
@@ -93,6 +95,14 @@ class RunError(OpenClipApiError):
 
 
 class InvalidSource(RunError):
+    pass
+
+
+class MissingSource(InvalidSource):
+    pass
+
+
+class DamagedSource(InvalidSource):
     pass
 
 

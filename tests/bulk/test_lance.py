@@ -44,7 +44,7 @@ def test_lancedb_searches_it(tmp_path: Path, run: Embed, embedder: Embedder):
     assert str(table.schema.field("vector").type) == "fixed_size_list<item: halffloat>[256]"
     query = embedder.embed_texts(["a cat"])[0]
     found = table.search(query, vector_column_name="vector").limit(2).to_list()
-    assert (found[0]["id"], found[0]["price"]) == ("t.csv:2", "1.5")
+    assert (found[0]["id"], found[0]["price"]) == ("t.csv:2", 1.5)
     failed = table.search().where("error is not null").to_list()
     assert [(row["id"], row["vector"], row["error"]) for row in failed] == [
         ("t.csv:4", None, "nothing in column 'name'")

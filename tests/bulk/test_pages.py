@@ -14,7 +14,7 @@ from ..support.protocol_pages import BLOCK, ROOT
 pytestmark = pytest.mark.process
 
 
-@pytest.mark.parametrize(("page", "count", "found"), [("bulk", 3, "airplane.png"), ("search", 1, "automobile.png")])
+@pytest.mark.parametrize(("page", "count", "found"), [("bulk", 3, "airplane.png"), ("search", 2, "automobile.png")])
 def test_a_page_s_commands(tmp_path: Path, page: str, count: int, found: str):
     (tmp_path / "samples").symlink_to(ROOT / "samples")
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tarfile
 import threading
 from pathlib import Path
 
@@ -19,7 +21,9 @@ from openclip_api.bulk.command import embed
 from openclip_api.bulk.item_embedder import LocalEmbedder
 from openclip_api.errors import OtherRun
 from openclip_api.runtime.embedder import Embedder
+from openclip_api.search.store import Store
 
+from ..search.conftest import SAMPLES, index  # noqa: F401
 from .conftest import Embed, rows_of, vectors_of
 
 TEXTS = [f"text number {n}" for n in range(25)]
@@ -49,6 +53,7 @@ def test_parquet_as_duckdb_polars_and_arrow_read_it(tmp_path: Path, run: Embed, 
         "int32",
         "int32",
         "string",
+        "string",
     ]
     found = duckdb.sql(f"select id, vector from '{tmp_path}/out/vectors/*.parquet' where error is null").fetchall()
     assert [id for id, _ in found] == [f"t.txt:{n}" for n in [*range(1, 25), 26]]
@@ -77,7 +82,7 @@ def test_other_formats(tmp_path: Path, run: Embed, source: Path, expected: np.nd
     shards = sorted((tmp_path / "out" / "vectors").glob(f"*.{format}"))
     if format == "npy":
         vectors = np.concatenate([np.load(shard) for shard in shards])
-        assert rows_of(tmp_path / "out").columns == ["id", "path", "width", "height", "error"]
+        assert rows_of(tmp_path / "out").columns == ["id", "path", "width", "height", "error", "stamp"]
         ids = rows_of(tmp_path / "out")["id"].to_list()
         assert np.isnan(vectors[25]).all()
     else:
@@ -144,19 +149,68 @@ def test_another_source_model_or_format_is_refused(tmp_path: Path, run: Embed, s
     ]:
         with pytest.raises(OtherRun, match=reason):
             run(source, "--out", out, *options)
-    source.write_text("\n".join(TEXTS) + "\nothers")
-    with pytest.raises(OtherRun, match="source that has changed"):
+    manifest = out / "manifest.jsonl"
+    manifest.write_text(manifest.read_text().replace('"layout":2,', ""))
+    with pytest.raises(OtherRun, match="holds a run with rows of an older version; take another folder"):
         run(source, "--out", out)
-    source.write_text("\n".join(TEXTS))
-    with pytest.raises(OtherRun, match="source items 26, not 25"):
-        run(source, "--out", out)
+
+
+def test_a_later_run_adds_what_is_new_and_tells_what_is_gone(tmp_path: Path, run: Embed, embedder: Embedder, index):  # noqa: F811
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    shutil.copytree(SAMPLES, folder)
+    run(folder, "--out", out, "--shard-rows", 20)
+    before = files_of(out)
+    (folder / "cat.png").rename(folder / "tom.png")
+    (folder / "pizza.png").unlink()
+    shutil.copy(folder / "guitar.png", folder / "rocket.png")
+    assert run(tmp_path / "photos" / ".." / "photos", "--out", out, "--shard-rows", 20) == 0
+    after = files_of(out)
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"00002.parquet"}
+    added = pl.read_parquet(out / "vectors" / "00002.parquet")
+    assert added["id"].to_list() == ["rocket.png", "tom.png"]
+    gone = pl.read_parquet(out / "gone.parquet")
+    assert sorted(gone["id"].to_list()) == ["cat.png", "pizza.png", "rocket.png"]
+    there = f"stamp not in (select stamp from '{out}/gone.parquet')"
+    assert len(duckdb.sql(f"select id from '{out}/vectors/*.parquet' where {there}").fetchall()) == 35
+    end = json.loads((out / "manifest.jsonl").read_text().splitlines()[-1])
+    assert end["items"] == 35
+    assert sorted(map(tuple, end["gone"])) == sorted(gone.rows())
+    index("--embeddings", out, store=tmp_path / "s.lance")
+    found = Store(tmp_path / "s.lance").columns(["id", "vector"]).to_pylist()
+    assert len(found) == 35
+    (rocket,) = [row["vector"] for row in found if row["id"] == "rocket.png"]
+    expected = embedder.embed_images([(folder / "guitar.png").read_bytes()], normalize=True)[0]
+    np.testing.assert_allclose(rocket, expected, atol=1e-5)
+    shutil.copy(SAMPLES / "pizza.png", folder)  # back, with another time; what comes back as it was is there again
+    (folder / "tom.png").rename(folder / "cat.png")
+    run(folder, "--out", out, "--shard-rows", 20)
+    assert sorted(pl.read_parquet(out / "gone.parquet")["id"].to_list()) == ["pizza.png", "rocket.png", "tom.png"]
+    index("--embeddings", out, store=tmp_path / "s.lance")
+    assert len(Store(tmp_path / "s.lance")) == 36
+    whole = (out / "manifest.jsonl").read_bytes()
+    assert run(folder, "--out", out, "--shard-rows", 20) == 0
+    assert (out / "manifest.jsonl").read_bytes() == whole
+
+
+def test_what_nobody_can_look_at_is_not_gone(tmp_path: Path, run: Embed):
+    archive, out = tmp_path / "a.tar", tmp_path / "out"
+    with tarfile.open(archive, "w") as tar:
+        for name in ("cat", "pizza", "rocket"):
+            tar.add(SAMPLES / f"{name}.png", f"{name}.png")
+    run(archive, SAMPLES / "guitar.png", "--out", out)
+    os.truncate(archive, 9000)
+    assert run(archive, SAMPLES / "guitar.png", "--out", out) == 3
+    assert len(pl.read_parquet(out / "gone.parquet")) == 0
+    failures = pl.read_parquet(out / "failures.parquet").rows()
+    assert failures == [("a.tar", str(archive), "the archive cannot be read to its end")]
 
 
 def test_fewer_columns_are_refused(tmp_path: Path, run: Embed):
     (tmp_path / "t.csv").write_text("text,a,b\nx,1,2\n")
     options = [tmp_path / "t.csv", "--text-column", "text", "--out", tmp_path / "out", "--keep"]
     run(*options, "a,b")
-    with pytest.raises(OtherRun, match="columns b string, not null"):
+    with pytest.raises(OtherRun, match="columns b int64, not null"):
         run(*options, "a")
 
 

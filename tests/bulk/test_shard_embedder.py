@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from openclip_api.bulk.news import news, survey
 from openclip_api.bulk.run import OutputSpec
 from openclip_api.bulk.shard_embedder import ShardEmbedder
 from openclip_api.bulk.sources import Sources
@@ -30,7 +31,7 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
+def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns]]:
     (folder / "t.txt").write_bytes(b"a\nb\n\xff\n")
     (folder / "t.csv").write_text("image,url\naGk=,http://127.0.0.1/a.png\n,\n")
     with tarfile.open(folder / "t.tar", "w") as tar:
@@ -39,7 +40,7 @@ def sources_of(folder: Path) -> dict[str, tuple[list[str], Columns | None]]:
             info.size = path.stat().st_size
             tar.addfile(info, io.BytesIO(path.read_bytes()))
     return {
-        "images": ([str(GOLDEN), str(folder / "t.txt"), str(folder / "t.tar")], None),
+        "images": ([str(GOLDEN), str(folder / "t.txt"), str(folder / "t.tar")], Columns()),
         "base64": (["t.csv"], Columns("image", "image")),
         "urls": (["t.csv"], Columns("url", "url")),
     }
@@ -51,7 +52,8 @@ def test_a_shard_of_the_cluster_is_the_command_s(here: Path, run: Embed, kind: s
     paths, columns = sources_of(here)[kind]
     flags = ["--image-column", "image"] if kind == "base64" else ["--url-column", "url"] if kind == "urls" else []
     run(*paths, *flags, "--out", here / "out")
-    items = list(Sources(paths, columns, ImageAccess(10**6, UrlReader((), 10**6, 5).fetch)))
+    sources = Sources(paths, columns, ImageAccess(10**6, UrlReader((), 10**6, 5).fetch))
+    items = list(news(sources, survey(sources).stamps))
     items = pickle.loads(pickle.dumps(items))
     shards = ShardEmbedder(load_model, EMOJI, str(here), paths)
     model = shards.start()

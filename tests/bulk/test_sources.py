@@ -127,7 +127,7 @@ def test_tables_of_texts_with_ids_and_extra_columns(tmp_path: Path, run: Embed, 
     rows = rows_of(tmp_path / "out")
     same(rows, texts)
     assert rows["id"].to_list() == ["10", "11", "12"]
-    assert rows["price"].to_list() == ([0.5] * 3 if suffix == "parquet" else ["0.5"] * 3)
+    assert rows["price"].to_list() == [0.5] * 3
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
@@ -205,6 +205,45 @@ def test_tar_shards(tmp_path: Path, run: Embed, images: np.ndarray, texts: np.nd
     same(rows[:2], texts[:2])
     assert rows["json"].to_list() == ["{}", None, None, None]
     assert rows["error"][2] == "the sample has no .txt"
+
+
+def test_mixed_image_suffixes_with_columns_to_keep(tmp_path: Path, run: Embed, images: np.ndarray):
+    write_tar(tmp_path / "a.tar", {"1.jpg": JPEG, "1.json": b"{}", "2.png": PNG, "2.json": b"[]"})
+    assert run(tmp_path / "a.tar", "--keep", "json", "--out", tmp_path / "out") == 0
+    rows = rows_of(tmp_path / "out")
+    same(rows, images)
+    assert rows["json"].to_list() == ["{}", "[]"]
+
+
+def test_a_damaged_source_among_good_ones_is_a_failure_of_its_own(tmp_path: Path, run: Embed, images: np.ndarray):
+    for name in ("a.tar", "c.tar"):
+        write_tar(tmp_path / name, {"1.jpg": JPEG, "2.png": PNG})
+    (tmp_path / "b.tar").write_bytes((tmp_path / "a.tar").read_bytes()[:1000])
+    assert run(tmp_path / "*.tar", "--out", tmp_path / "out") == 3
+    rows = rows_of(tmp_path / "out")
+    same(rows.filter(pl.col("error").is_null()), images[[0, 1, 0, 1]])
+    failures = pl.read_parquet(tmp_path / "out" / "failures.parquet")
+    assert failures.rows() == [("b.tar", f"{tmp_path}/b.tar", "the archive cannot be read to its end")]
+
+    write_table(tmp_path / "a.parquet", [{"text": "a"}])
+    (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:100])
+    assert run(tmp_path / "*.parquet", "--text-column", "text", "--keep", "text", "--out", tmp_path / "texts") == 3
+    assert rows_of(tmp_path / "texts")["error"].to_list() == [None, "not a Parquet file"]
+
+
+def test_hidden_and_excluded_files_are_left_out(tmp_path: Path, run: Embed):
+    for name in (".thumbnails/a.jpg", "@eaDir/a.jpg", "._a.jpg", "raw/a.jpg", "a.jpg", "b/raw.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(JPEG)
+
+    def ids(out: str, *options: str) -> list[str]:
+        assert run(tmp_path / "photos", *options, "--out", tmp_path / out) == 0
+        return rows_of(tmp_path / out)["id"].to_list()
+
+    assert ids("1", "--exclude", "raw/") == ["a.jpg", "b/raw.png"]
+    assert ids("2", "--exclude", "*", "--exclude", "!*.png", "--exclude", "!b/") == ["b/raw.png"]
+    assert len(ids("3", "--hidden")) == 6
 
 
 @pytest.mark.parametrize(

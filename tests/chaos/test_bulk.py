@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from openclip_api.runtime.embedder import Embedder
+
 from ..bulk.conftest import Embed, embedder, run  # noqa: F401
 from ..support.embed_process import kill_until_done
+from ..support.index_process import kill_and_change
 from .conftest import Report
 
 pytestmark = pytest.mark.chaos
@@ -30,3 +33,13 @@ def test_kills_lose_and_double_no_row(
         f"{folders}; {within}",
     )
     assert within > kills / 4
+
+
+def test_a_store_equals_its_folder_after_kills_while_it_changes(tmp_path: Path, embedder: Embedder, report: Report):  # noqa: F811
+    finished, parts = kill_and_change(tmp_path, embedder, kills=60, changes=40, seed=4)
+    report(
+        "60 SIGKILLs of `openclip-api index`, the folder changed before each run",
+        "runs that ended, the store equal to the folder row by row after each; kills that left a part of a store",
+        f"{finished}; {parts}",
+    )
+    assert parts > 15

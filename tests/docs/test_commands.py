@@ -54,6 +54,7 @@ ELSEWHERE = {
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
     "pip install '.[heic,jxl,raw]'": "installs; the tests' own venv has them",
     "pip install '.[search]'": "installs; the tests' own venv has it",
+    "openclip-api photos ~/Pictures": "goes on until Ctrl-C; search/test_index_process.py",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",
     "openclip-api embed photos/ --server http://10.0.0.5:7860 --server http://10.0.0.6:7860 --out vectors":

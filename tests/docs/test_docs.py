@@ -54,7 +54,7 @@ def test_the_changelog_and_the_package_have_one_version():
 def test_every_command_that_is_named_exists(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = set(re.findall(r"^ {4}([a-z]+) ", capsys.readouterr().out, re.MULTILINE))
+    commands = set(re.findall(r"^ {4}([a-z]+)\b", capsys.readouterr().out, re.MULTILINE))
     named = {command for text in DOCUMENTS.values() for command in re.findall(r"`openclip-api ([a-z]+)", text)}
     assert {"serve", "models", "info", "embed", "index", "search"} <= commands
     assert named <= commands

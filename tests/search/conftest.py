@@ -9,7 +9,7 @@ import pytest
 
 from openclip_api.bulk.options import options_of
 from openclip_api.runtime.embedder import Embedder
-from openclip_api.search import command, options
+from openclip_api.search import command, options, search_options
 from openclip_api.search.index import index as index_command
 from openclip_api.settings import read_settings
 
@@ -36,8 +36,8 @@ def index(embedder: Embedder) -> Callable[..., int]:  # noqa: F811
 def search(embedder: Embedder) -> Callable[..., int]:  # noqa: F811
     def search(*arguments: Any, **settings: Any) -> int:
         parser = argparse.ArgumentParser()
-        options.add_search_arguments(parser)
-        chosen = options_of(options.SearchOptions, parser.parse_args([*map(str, arguments)]))
+        search_options.add_search_arguments(parser)
+        chosen = options_of(search_options.SearchOptions, parser.parse_args([*map(str, arguments)]))
         return command.search(chosen, read_settings(**settings), lambda settings: embedder)
 
     return search

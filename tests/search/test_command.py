@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def cosines(embedder: Embedder, text: str) -> dict[str, float]:
 def test_a_folder_is_indexed_and_searched(tmp_path: Path, index, search, embedder, capsys):
     store = tmp_path / "s.lance"
     assert index(SAMPLES, store=store) == 0
-    assert capsys.readouterr().out == f"{store}: 36 rows, exact search\n"
+    left_out = "3 left out (1 .md, 1 .py, 1 .json)"
+    assert capsys.readouterr().out == f"36 images: 36 new, {left_out}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["s.lance"]
     expected = sorted(cosines(embedder, "a red car").items(), key=lambda pair: -pair[1])
     assert search("a red car", "--k", 5, "--json", store=store) == 0
@@ -45,13 +47,17 @@ def test_a_folder_is_indexed_and_searched(tmp_path: Path, index, search, embedde
     assert results[0] == {
         "id": "automobile.png",
         "path": str(SAMPLES / "automobile.png"),
+        "bytes": (SAMPLES / "automobile.png").stat().st_size,
+        "modified": str(datetime.fromtimestamp((SAMPLES / "automobile.png").stat().st_mtime, timezone.utc)),
+        "taken": None,
         "width": 160,
         "height": 160,
+        "copies": 0,
         "score": results[0]["score"],
     }
     assert search("--image", SAMPLES / "cat.png", "--k", 1, store=store) == 0
     header, row = capsys.readouterr().out.splitlines()
-    assert header.split() == ["score", "id", "path", "width", "height"]
+    assert header.split() == ["score", "id", "path", "bytes", "modified", "width", "height"]
     assert row.split()[:2] == ["1.0000", "cat.png"]
 
 
@@ -84,7 +90,7 @@ def test_adding_replaces_what_has_the_id_and_deleting_removes_it(tmp_path: Path,
     search("--image", SAMPLES / "pizza.png", "--k", 1, "--json", store=store)
     assert [row["id"] for row in found(capsys)] == ["one.png"]
     assert index("--delete", "it's.png", "--delete", "one.png", store=store) == 0
-    assert capsys.readouterr().out == "2 of 2 ids removed, 0 rows left\n"
+    assert capsys.readouterr().out == "2 rows removed, 0 left\n"
     assert index("--delete", "one.png", store=store) == 1
     assert index("--delete", "\udcff.png", store=store) == 1  # a word of the command line that is not UTF-8
 

@@ -20,7 +20,7 @@ from PIL import Image
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.search.store import Store
 from openclip_api.server.shared.answer import json_response
-from openclip_api.server.store import LazyStore
+from openclip_api.server.store import LazyStore, PageWanted
 
 from ..golden import GOLDEN
 from ..support.server_process import FakeServer, ServerProcess
@@ -63,7 +63,9 @@ def test_a_text_an_image_and_a_vector_find_the_same(server: ServerProcess, embed
     assert [row["id"] for row in by_image] == [row["id"] for row in by_vector]
     assert by_image[0]["id"] == "cat.png"
     assert by_image[0]["score"] == pytest.approx(1, abs=1e-5)
-    assert set(by_image[0]) == {"id", "width", "height", "score"}  # where the files lie is nobody's business
+    columns = {"id", "name", "folder", "has_file", "bytes", "modified", "taken", "width", "height", "score"}
+    assert set(by_image[0]) == columns  # where the files lie is nobody's business
+    assert (by_image[0]["name"], by_image[0]["folder"], by_image[0]["has_file"]) == ("cat.png", "samples", True)
     answer = server.http.post("/search", json={"text": "a red car", "filter": {"id": {"ne": "automobile.png"}}})
     assert len(answer.json()["results"]) == 10
     assert "automobile.png" not in {row["id"] for row in answer.json()["results"]}
@@ -88,6 +90,33 @@ def test_a_text_an_image_and_a_vector_find_the_same(server: ServerProcess, embed
         ({"vector": ["a"] * 256}, 422, "vector[0]"),
         ({"image": "no base64!"}, 422, "image"),
         ({"text": 7}, 422, "text"),
+        ({"text": ""}, 422, "text"),
+        ({"text": " \n"}, 422, "text"),
+        ({"id": "nobody"}, 422, "id"),
+        ({"id": 7}, 422, "id"),
+        ({"text": "a", "id": "cat.png"}, 422, "body"),
+        ({"text": "a", "parts": [{"text": "a"}]}, 422, "body"),
+        ({"parts": []}, 422, "parts"),
+        ({"parts": [{"text": "a"}] * 17}, 422, "parts"),
+        ({"parts": [{}]}, 422, "parts[0]"),
+        ({"parts": [{"text": "a"}, {"text": "b", "image": "c"}]}, 422, "parts[1]"),
+        ({"parts": [{"text": "a"}, {"text": "b", "weight": 0}]}, 422, "parts[1].weight"),
+        ({"parts": [{"text": "a"}, {"text": "b", "weight": 101}]}, 422, "parts[1].weight"),
+        ({"parts": [{"text": "a"}, {"image": "no base64!"}]}, 422, "parts[1].image"),
+        ({"parts": [{"text": "a"}, {"vector": [1]}]}, 422, "parts[1].vector"),
+        ({"parts": [{"text": "a"}, {"id": "nobody"}]}, 422, "parts[1].id"),
+        ({"parts": [{"text": "a"}, {"text": "a", "weight": -1}]}, 422, "parts"),
+        ({"text": "a", "offset": -1}, 422, "offset"),
+        ({"text": "a", "offset": 991}, 422, "offset"),
+        ({"text": "a", "min_score": 1.5}, 422, "min_score"),
+        ({"text": "a", "min_score": "0"}, 422, "min_score"),
+        ({"text": "a", "under": ""}, 422, "under"),
+        ({"text": "a", "under": "/etc"}, 422, "under"),
+        ({"text": "a", "under": "../.."}, 422, "under"),
+        ({"text": "a", "filter": {"taken": {"ge": "soon"}}}, 422, "filter"),
+        ({"text": "a", "filter": {"taken": 2021}}, 422, "filter"),
+        ({"text": "a", "filter": {"root": "/"}}, 422, "filter"),
+        ({"text": "a", "fold": 1}, 422, "fold"),
     ],
 )
 def test_bad_input_is_refused_by_name(server: ServerProcess, body: dict, status: int, param: str):
@@ -143,6 +172,53 @@ def test_thumbnails_of_formats_that_the_server_does_not_read(server: ServerProce
     assert Image.open(io.BytesIO(answer.content)).size == (97, 61)
 
 
+def test_the_facts_of_the_store(server: ServerProcess, embedder: Embedder):
+    facts = server.http.get("/search").raise_for_status().json()
+    assert facts["fingerprint"] == embedder.info.fingerprint
+    assert (facts["rows"], facts["roots"]) == (36, ["samples"])
+    kinds = {"id": "text", "path": "text", "width": "number", "bytes": "number", "taken": "time", "modified": "time"}
+    assert kinds.items() <= facts["columns"].items()
+    assert not {"root", "vector", "digest"} & facts["columns"].keys()
+
+
+def test_pages_minus_under_and_like(server: ServerProcess):
+    def ids(**body: object) -> list[str]:
+        return [row["id"] for row in server.http.post("/search", json=body).raise_for_status().json()["results"]]
+
+    everything = ids(text="a car", k=36)
+    pages = [server.http.post("/search", json={"text": "a car", "k": 9, "offset": 9 * n}).json() for n in range(4)]
+    assert [row["id"] for page in pages for row in page["results"]] == everything
+    assert [page["more"] for page in pages] == [True, True, True, False]
+    scores = [row["score"] for row in server.http.post("/search", json={"text": "a car", "k": 36}).json()["results"]]
+    assert ids(text="a car", min_score=scores[3]) == everything[:4]
+    assert set(ids(text="a car", under="unseen", k=100)) == {id for id in everything if id.startswith("unseen/")}
+    assert ids(text="a car", under="samples/unseen") == ids(text="a car", under="unseen")
+    assert ids(id="pizza.png", k=1) == ["pizza.png"]
+    assert ids(parts=[{"text": "a car"}]) == everything[:10]
+    cats = dict.fromkeys(ids(text="a cat", k=36))
+    signed = ids(parts=[{"text": "a car"}, {"text": "a cat", "weight": -0.5}, {"id": "automobile.png"}], k=36)
+    assert signed[0] == "automobile.png"
+    assert signed.index(next(iter(cats))) > everything.index(next(iter(cats)))
+    assert len(ids(text="a", filter={"modified": {"ge": "2020", "lt": "2100-01-01T00:00Z"}}, k=100)) == 36
+
+
+def test_full_size(server: ServerProcess):
+    for path in ("unseen%2Ffox.png", "unseen/fox.png"):
+        answer = server.http.get(f"/items/{path}/file")
+        assert answer.content == (SAMPLES / "unseen" / "fox.png").read_bytes()
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-disposition"] == "inline; filename*=UTF-8''fox.png"
+        assert "sandbox" in answer.headers["content-security-policy"]
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+    for id in ("nope", "..%2F..%2Fetc%2Fpasswd", "%2Fetc%2Fpasswd", "' OR '1'='1", "s.lance"):
+        missing = server.http.get(f"/items/{id}/file")
+        assert (missing.status_code, missing.json()["error"]["type"]) == (404, "not_found")
+    other = {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"}
+    for path in ("/items/cat.png/file", "/items/cat.png/thumbnail", "/search"):
+        assert server.http.get(path, headers=other).status_code == 403
+
+
 def test_what_is_added_meanwhile_is_found(server: ServerProcess, folder: Path, index):
     (folder / "more").mkdir()
     shutil.copy(SAMPLES / "cat.png", folder / "more" / "new.png")
@@ -193,5 +269,6 @@ def test_a_column_of_any_type_is_answered(tmp_path: Path, name: str):
     vectors = pa.array([[1, 0], [0, 1]], pa.list_(pa.float32(), 2))
     rows = pa.table({"id": ["a", "b"], "path": ["", ""], name: values, "vector": vectors})
     Store.create(tmp_path / "s.lance", rows.schema, "m", "f").add(rows)
-    found = LazyStore(tmp_path / "s.lance").search(np.array([1.0, 0.5]), 2, {}, None)
-    assert [row[name] for row in json.loads(json_response(found).body)] == [expected, None]
+    wanted = PageWanted(2, 0, None, {}, None, fold=False)
+    found = LazyStore(tmp_path / "s.lance").search(np.array([1.0, 0.5]), wanted)
+    assert [row[name] for row in json.loads(json_response(found).body)["results"]] == [expected, None]

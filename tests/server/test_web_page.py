@@ -64,7 +64,7 @@ def test_nothing_else_is_served(server: ServerProcess, path: str):
 
 
 def test_it_is_small():
-    assert sum((FOLDER / name).stat().st_size for name in SOURCES) < 60_000
+    assert sum((FOLDER / name).stat().st_size for name in SOURCES) < 120_000
     assert sum((FOLDER / name).stat().st_size for name in FILES if name not in SOURCES) < 30_000
 
 

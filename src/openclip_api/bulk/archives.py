@@ -13,7 +13,7 @@ from functools import partial
 from itertools import groupby
 from typing import IO
 
-from ..errors import CannotWrite, InvalidSource
+from ..errors import CannotWrite, DamagedSource
 from ..inputs.formats import SUFFIXES as IMAGE_SUFFIXES
 from ..runtime.embedding import Kind
 from .items import (
@@ -30,17 +30,17 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz")
 LARGEST_FIELD = 1_000_000  # bytes of a member that is carried along, or embedded as a text
 
 
-def archive_items(path: str, columns: Columns | None, max_bytes: int) -> Iterator[SourceItem]:
+def archive_items(path: str, columns: Columns, max_bytes: int) -> Iterator[SourceItem]:
     """An item a sample: its image, or with a text column its text. A column's name is a suffix, such as txt or json.
 
-    An item's id is the sample's name without suffixes. Raises InvalidSource where the archive itself is damaged.
+    An item's id is the sample's name without suffixes. Raises DamagedSource where the archive itself is damaged.
     """
     try:
         with _uncompressed(path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for key, members in groupby(_files(tar), lambda member: _split(member.name)[0]):
                 yield from _sample(file, path, key, list(members), columns, max_bytes)
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise InvalidSource(f"{path}: the archive cannot be read to its end") from error
+        raise DamagedSource(f"{path}: the archive cannot be read to its end") from error
 
 
 @contextmanager
@@ -94,30 +94,30 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _sample(
-    file: IO[bytes], path: str, key: str, members: list[_Member], columns: Columns | None, max_bytes: int
+    file: IO[bytes], path: str, key: str, members: list[_Member], columns: Columns, max_bytes: int
 ) -> Iterator[SourceItem]:
     parts = {_split(member.name)[1]: member for member in members}
-    kind: Kind = "text" if columns is not None and columns.role == "text" else "image"
-    if columns is None:
+    kind: Kind = "text" if columns.role == "text" else "image"
+    if columns.name is None:
         wanted = next((suffix for suffix in parts if f".{suffix}" in IMAGE_SUFFIXES), None)
     else:
         wanted = columns.name if columns.name in parts else None
+    unreadable = partial(unreadable_item, key, path, kind, source=path, entry=key)
     if wanted is None:
-        if columns is not None:  # without columns, a sample may hold labels alone
-            yield unreadable_item(key, path, kind, f"the sample has no .{columns.name}")
+        if columns.name is not None:  # without it, a sample may hold labels alone
+            yield unreadable(f"the sample has no .{columns.name}")
         return
-    keep = columns.keep if columns else ()
     member, largest = parts[wanted], LARGEST_FIELD if kind == "text" else max_bytes
     try:
-        extra = {name: _text(file, parts[name], LARGEST_FIELD) if name in parts else None for name in keep}
+        extra = {name: _text(file, parts[name], LARGEST_FIELD) if name in parts else None for name in columns.keep}
     except Unreadable as error:
-        yield unreadable_item(key, path, kind, str(error))
+        yield unreadable(str(error))
         return
     if _is_uncompressed(path):
         read: ReadContent = partial(_read_later, path, member, kind, largest)
     else:  # the temporary file is gone soon, and other processes cannot open it
         read = _read_now(file, member, kind, largest)
-    yield SourceItem(key, f"{path}/{member.name}", kind, read, member.stamp, extra=extra)
+    yield SourceItem(key, f"{path}/{member.name}", kind, read, member.stamp, path, key, extra)
 
 
 def _read_now(file: IO[bytes], member: _Member, kind: Kind, largest: int) -> ReadContent:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from .. import __version__
 from ..errors import InvalidSource, MissingExtra
 from ..settings import Settings
+from .column_types import named
 from .item_embedder import LoadModel, LocalEmbedder
 from .items import SourceItem
-from .ledger import Ledger, ModelIdentity, RunIdentity, SourceIdentity
+from .ledger import LAYOUT, GoneRow, Ledger, ModelIdentity, RunIdentity
+from .news import StoredRows, Survey, news, survey
 from .options import EmbedOptions, SourceOptions
 from .progress import Progress
 from .remote_embedder import RemoteEmbedder
-from .run import OutputSpec, write_failures, write_lance_table, write_missing_shards
-from .sources import Sources, Survey, survey
+from .run import OutputSpec, write_failures, write_gone, write_lance_table, write_missing_shards
+from .selection import Selection
+from .sources import Sources
 from .tables import Columns, ImageAccess, Role
 from .urls import UrlReader
 
@@ -41,13 +45,11 @@ def embed(options: EmbedOptions, settings: Settings, load: LoadModel) -> int:
     warnings.filterwarnings(
         "ignore", module="PIL"
     )  # they are about single images; one that fails is a row that says so
-    max_bytes = int(settings.max_body_mb * 1e6)
-    urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
-    sources = Sources(options.source, _columns(options), ImageAccess(max_bytes, urls.fetch))
+    sources = sources_of(options, settings)
     extra = sources.kept_types()
     found = survey(sources)
-    if not found.items:
-        raise InvalidSource(f"{', '.join(options.source)}: nothing to embed in it")
+    if found.items == len(sources.damaged):
+        raise InvalidSource(next(iter(sources.damaged), f"{', '.join(options.source)}: nothing to embed in it"))
     if options.ray:
         with _cluster(options.ray, settings, sources, load) as cluster:
             return _run(options, sources, found, extra, cluster.model, cluster.write_missing_shards)
@@ -76,26 +78,39 @@ def _run(
     write: WriteMissingShards,
 ) -> int:
     output = OutputSpec(options.format, options.dtype, options.normalize, options.shard_rows, model.embed_dim, extra)
-    ledger = Ledger(options.out, _identity(model, found, output))
+    ledger = Ledger(options.out, _identity(model, output))
     try:
-        with Progress(options.progress, found.items, ledger.rows, ledger.failures) as progress:
+        before = StoredRows(ledger, output.format)
+        wanted = np.setdiff1d(found.stamps, before.stamps)
+        with Progress(options.progress, found.items, found.items - len(wanted), 0) as progress:
             if found.duplicates:
                 progress.warn(f"{found.duplicates} items have an id that an earlier one has")
-            write(sources, ledger, output, progress)
-            if output.format == "lance":
-                write_lance_table(ledger, options.out, output.layout)
-            write_failures(ledger, options.out, options.format)
+            write(news(sources, wanted), ledger, output, progress)
+            gone = before.gone(found)
+            failures = _end(ledger, options, output, found.items, gone)
             progress.finished()
-        return SOME_FAILED if ledger.failures else 0
+            if gone:
+                progress.warn(f"{len(gone)} rows are of items that are gone: gone.parquet lists them")
+        return SOME_FAILED if failures else 0
     finally:
         ledger.close()
 
 
-def _identity(model: ModelIdentity, found: Survey, output: OutputSpec) -> RunIdentity:
+def _end(ledger: Ledger, options: EmbedOptions, output: OutputSpec, items: int, gone: Sequence[GoneRow]) -> int:
+    """Write what goes over all shards. Returns how many items failed."""
+    if output.format == "lance":
+        write_lance_table(ledger, options.out, output.layout)
+    failures = write_failures(ledger, options.out, output.format, gone)
+    write_gone(options.out, gone)
+    ledger.end(items, gone)
+    return failures
+
+
+def _identity(model: ModelIdentity, output: OutputSpec) -> RunIdentity:
     return RunIdentity(
         openclip_api=__version__,
+        layout=LAYOUT,
         model=model,
-        source=SourceIdentity(found.items, found.sha256),
         format=output.format,
         dtype=output.dtype,
         normalize=output.normalize,
@@ -104,10 +119,16 @@ def _identity(model: ModelIdentity, found: Survey, output: OutputSpec) -> RunIde
     )
 
 
-def _columns(options: SourceOptions) -> Columns | None:
+def sources_of(options: SourceOptions, settings: Settings) -> Sources:
+    """Raises InvalidSource."""
+    max_bytes = int(settings.max_body_mb * 1e6)
+    urls = UrlReader(settings.url_hosts, max_bytes, settings.url_timeout)
+    selection = Selection(options.exclude, options.hidden)
+    return Sources(options.source, _columns(options), ImageAccess(max_bytes, urls.fetch), selection)
+
+
+def _columns(options: SourceOptions) -> Columns:
     for option, role in ROLES.items():
-        if name := getattr(options, option):
-            return Columns(role, name, options.id_column, tuple(options.keep))
-    if options.id_column or options.keep:
-        raise InvalidSource("--id-column and --keep: also name the column to embed, with --image-column or another")
-    return None
+        if (name := getattr(options, option)) is not None:
+            return Columns(role, name, options.id_column, tuple(options.keep), named(options.column_type))
+    return Columns(id=options.id_column, keep=tuple(options.keep), types=named(options.column_type))

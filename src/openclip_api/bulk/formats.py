@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -31,6 +30,7 @@ class Row:
     width: int | None = None
     height: int | None = None
     error: str | None = None
+    stamp: str = ""
     extra: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -53,13 +53,14 @@ class Layout:
                 pa.field("width", pa.int32()),
                 pa.field("height", pa.int32()),
                 pa.field("error", pa.string()),
+                pa.field("stamp", pa.string()),  # of the item and its state: a later run knows it by that
                 *(pa.field(name, type) for name, type in self.extra.items()),
             ]
         )
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """A row that failed has neither vector nor size."""
-        names = ("id", "path", "width", "height", "error")
+        names = ("id", "path", "width", "height", "error", "stamp")
         columns: dict[str, list[object] | pa.Array] = {name: [getattr(row, name) for row in rows] for name in names}
         columns |= {name: [row.extra.get(name) for row in rows] for name in self.extra}
         columns["vector"] = self._vectors(rows)
@@ -118,20 +119,16 @@ WRITERS: dict[Format, Callable[[Sequence[Row], Layout], dict[str, bytes]]] = {
 }
 
 
-def failures_of(format: Format, path: Path) -> pa.Table:
-    """The failed rows in one file of a shard: id, path, error. None are in a .npy: the file beside it has them."""
+def read_columns(format: Format, path: Path, schema: pa.Schema) -> pa.Table | None:
+    """These columns of one file of a shard. None for a .npy: the file beside it has them."""
     if format == "jsonl":
         with path.open("rb") as file:
-            return pa.Table.from_pylist([row for row in map(orjson.loads, file) if row["error"]], FAILURES)
+            return pa.Table.from_pylist([orjson.loads(line) for line in file], schema)
     if format == "lance":
         from .lance_table import columns_of
 
-        table = columns_of(path, FAILURES.names)
-    elif path.suffix == ".parquet":
-        table = pq.ParquetFile(path).read(FAILURES.names)
-    else:
-        return FAILURES.empty_table()
-    return table.filter(pc.is_valid(table["error"])).cast(FAILURES)
+        return columns_of(path, schema.names).cast(schema)
+    return pq.ParquetFile(path).read(schema.names).cast(schema) if path.suffix == ".parquet" else None
 
 
 FAILURES = pa.schema([("id", pa.string()), ("path", pa.string()), ("error", pa.string())])

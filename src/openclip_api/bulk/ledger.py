@@ -1,13 +1,15 @@
-"""OUT/manifest.jsonl: the first line says what the run is, each further line names a shard that is done.
+"""OUT/manifest.jsonl: the first line says what the run is, then a line names each shard that is done.
 
-A shard counts only if a line names it and its files are what the line says. A shard that was written but not recorded
-is made again, over its files. A torn last line is cut off.
+A line ends a run: how many items there were, and which rows of the shards were for none of them. A later run adds
+shards of what is new, and such a line. A shard counts only if a line names it and its files are what the line says. A
+shard that was written but not recorded is made again, over its files. A torn last line is cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,7 @@ from .durable import TEMPORARY, WrittenFile, append_line, is_whole, truncate, wr
 from .formats import FOLDERS, Dtype, Format
 
 MANIFEST = "manifest.jsonl"
+LAYOUT = 2  # of the manifest and the shards' columns
 
 
 @dataclass(frozen=True)
@@ -30,14 +33,6 @@ class ModelIdentity:
 
 
 @dataclass(frozen=True)
-class SourceIdentity:
-    """How many items the sources have, and a digest of their names and stamps."""
-
-    items: int
-    sha256: str
-
-
-@dataclass(frozen=True)
 class RunIdentity:
     """What a run is. A later run continues it only if all of this is equal, except for the program's version.
 
@@ -45,8 +40,8 @@ class RunIdentity:
     """
 
     openclip_api: str
+    layout: int
     model: ModelIdentity
-    source: SourceIdentity
     format: Format
     dtype: Dtype
     normalize: bool
@@ -71,6 +66,15 @@ class RecordedShard(NamedTuple):
     files: tuple[WrittenFile, ...]
 
 
+class GoneRow(NamedTuple):
+    """A row of a shard for which there is no item any more. row: counted from 0 in the shard."""
+
+    shard: int
+    row: int
+    id: str
+    stamp: str
+
+
 @dataclass(frozen=True)
 class RecordedRun:
     """What the manifest of a folder says. Nobody has checked that the files are what it says."""
@@ -78,13 +82,10 @@ class RecordedRun:
     format: Format
     model_id: str
     fingerprint: str
-    items: int
-    shards: list[RecordedShard]  # in the sources' order
+    shards: list[RecordedShard]
+    gone: list[GoneRow]
     folder: Path  # of the shards' files
-
-    @property
-    def is_complete(self) -> bool:
-        return sum(shard.rows for shard in self.shards) == self.items
+    is_complete: bool
 
 
 def read_run(out: Path) -> RecordedRun:
@@ -93,10 +94,14 @@ def read_run(out: Path) -> RecordedRun:
         (first, *lines), _ = _whole_lines(out / MANIFEST)
     except (OSError, ValueError) as error:
         raise InvalidSource(f"{out}: no run of openclip-api embed") from error
+    if first.get("layout") != LAYOUT:
+        raise InvalidSource(f"{out}: embedded by an older version; embed again, into another folder")
     shards = [shard for _, shard in sorted(_recorded_shards(lines).items())]
-    model, items = first["model"], first["source"]["items"]
-    folder = out / FOLDERS[first["format"]]
-    return RecordedRun(first["format"], model["id"], model["fingerprint"], items, shards, folder)
+    ends = [line for line in lines if "gone" in line]
+    is_complete = bool(lines) and lines[-1] in ends
+    gone = [GoneRow(*row) for row in ends[-1]["gone"]] if is_complete else []
+    model, format = first["model"], first["format"]
+    return RecordedRun(format, model["id"], model["fingerprint"], shards, gone, out / FOLDERS[format], is_complete)
 
 
 class Ledger:
@@ -107,6 +112,7 @@ class Ledger:
         self._folder = out / FOLDERS[identity.format]
         self._manifest = out / MANIFEST
         self._shards: dict[int, RecordedShard] = {}
+        self._end: dict[str, Any] | None = None  # the last line, if it ends a run
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(out / ".lock")
@@ -136,6 +142,7 @@ class Ledger:
         if difference := _difference(lines[0], asdict(identity)):
             raise OtherRun(f"{self._out} holds a run with {difference}; take another folder, or what it was begun with")
         recorded = _recorded_shards(lines[1:])
+        self._end = lines[-1] if "gone" in lines[-1] else None
         self._shards = {number: shard for number, shard in recorded.items() if self._is_whole(shard)}
 
     def _refuse_other_files(self) -> None:
@@ -158,6 +165,14 @@ class Ledger:
     def failures(self) -> int:
         return sum(shard.failures for shard in self._shards.values())
 
+    def free_numbers(self) -> Iterator[int]:
+        return (number for number in count() if number not in self._shards)
+
+    @property
+    def gone(self) -> list[GoneRow]:
+        """As the run before said."""
+        return [GoneRow(*row) for row in self._end["gone"]] if self._end is not None else []
+
     def add(self, number: int, shard: FinishedShard) -> None:
         """Write a shard's files, then its line in the manifest. Raises CannotWrite."""
         files = tuple(
@@ -170,13 +185,24 @@ class Ledger:
             "files": [list(file) for file in files],
         }
         append_line(self._manifest, orjson.dumps(line))
+        self._end = None
         self._shards[number] = RecordedShard(number, shard.rows, shard.failures, files)
+
+    def end(self, items: int, gone: Sequence[GoneRow]) -> None:
+        """Write the line that ends a run, unless the last run has ended with it. Raises CannotWrite."""
+        line = {"items": items, "gone": [list(row) for row in gone]}
+        if line != self._end:
+            append_line(self._manifest, orjson.dumps(line))
+            self._end = line
+
+    def shard(self, number: int) -> RecordedShard:
+        return self._shards[number]
 
     def path(self, file: WrittenFile) -> Path:
         return self._folder / file.name
 
     def shards(self) -> list[RecordedShard]:
-        """Those that are done, in the sources' order."""
+        """Those that are done, by number."""
         return [shard for _, shard in sorted(self._shards.items())]
 
     def close(self) -> None:
@@ -190,6 +216,7 @@ def _recorded_shards(lines: Iterable[dict[str, Any]]) -> dict[int, RecordedShard
             line["shard"], line["rows"], line["failures"], tuple(WrittenFile(*file) for file in line["files"])
         )
         for line in lines
+        if "shard" in line
     }
 
 
@@ -209,15 +236,16 @@ def _whole_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
     """The first fact that differs, in words."""
-    for name in sorted(set(now) - {"openclip_api"}):  # another version may continue: the fingerprint says if it matters
+    # another version of the program may continue: the fingerprint says if it matters
+    for name in sorted(set(now) - {"openclip_api"}, key=lambda name: name != "layout"):
         before, after = was.get(name), now[name]
         if before == after:
             continue
         if isinstance(before, dict) and isinstance(after, dict):
             inner = next(key for key in {**after, **before} if before.get(key) != after.get(key))
             before, after, name = before.get(inner), after.get(inner), f"{name} {inner}"
-        if name == "source sha256":
-            return "a source that has changed since: as many items, but their names, sizes, times or contents differ"
+        if name == "layout":
+            return "rows of an older version"
         return f"{name} {_shown(before)}, not {_shown(after)}"
     return None
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     OptionsT = TypeVar("OptionsT", bound=DataclassInstance)
 
 
+COLUMN_TYPES = ("string", "int64", "float64", "bool", "date", "timestamp", "timestamptz")
+
+
 @dataclass(frozen=True)
 class SourceOptions:
     """What `add_source_arguments` adds."""
@@ -28,6 +31,9 @@ class SourceOptions:
     text_column: str | None
     id_column: str | None
     keep: list[str]
+    column_type: list[tuple[str, str]]
+    exclude: list[str]
+    hidden: bool
     progress: Style
 
 
@@ -98,11 +104,33 @@ def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
     add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
     add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
     add(
+        "--column-type",
+        action="append",
+        type=_column_type,
+        default=[],
+        metavar="NAME=TYPE",
+        help="a kept column of a .csv, .tsv or .jsonl file, if its values' own type is not wanted: "
+        f"{', '.join(COLUMN_TYPES)}; may be repeated",
+    )
+    add_selection_arguments(parser)
+    add(
         "--progress",
         choices=("auto", "bar", "json", "quiet"),
         default="auto",
         help="auto: a bar on a terminal, JSON lines elsewhere (default auto)",
     )
+
+
+def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which files of folders are taken."""
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out what fits, as in a .gitignore: 'raw/', '*.png'; may be repeated",
+    )
+    parser.add_argument("--hidden", action="store_true", help="take hidden and system files and folders too")
 
 
 def positive(text: str) -> int:
@@ -115,6 +143,13 @@ def _ray_address(text: str) -> str:
     if text != "auto" and not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT; a SOURCE comes before --ray")
     return text
+
+
+def _column_type(text: str) -> tuple[str, str]:
+    name, _, type = text.rpartition("=")
+    if not name or type not in COLUMN_TYPES:
+        raise argparse.ArgumentTypeError(f"write it as NAME=TYPE, with one of {', '.join(COLUMN_TYPES)}")
+    return name, type
 
 
 def _names(text: str) -> list[str]:

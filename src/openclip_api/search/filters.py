@@ -2,7 +2,7 @@
 
 Only columns of the store are accepted, and only values of the column's kind. Numbers compare as numbers, whatever the
 column holds: 160.5 and 2**70 have a place among the whole numbers of 32 bits. So each bound is moved to the next value
-of the column's own type before LanceDB sees it.
+of the column's own type before LanceDB sees it. Dates and times are in filter_times.py.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from lancedb.expr import Expr, col, lit
 
 from ..errors import InvalidInput
+from .filter_times import compared_time
+from .schema import INTERNAL
 
 OPERATORS: dict[str, Callable[[Expr, Expr], Expr]] = {
     "eq": operator.eq,
@@ -30,25 +33,34 @@ OPERATORS: dict[str, Callable[[Expr, Expr], Expr]] = {
 SYMBOLS = {"=": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 MAX_VALUES = 1000
 Value = bool | int | float | str
+Kind = Literal["text", "number", "boolean", "time"]
+WANTED = {"text": "a string", "number": "a number", "boolean": "true or false"}
 _CONDITION = re.compile(r"(.+?)\s*(<=|>=|!=|=|<|>)\s*(.*)", re.DOTALL)
 
 
 def filter_expression(filter: Mapping[str, object], schema: pa.Schema) -> Expr | None:
     """All conditions must hold; a list means any of its values. None if there is no condition. Raises InvalidInput."""
-    conditions = [part for column, wanted in filter.items() for part in _conditions(column, wanted, schema)]
-    return reduce(operator.and_, conditions) if conditions else None
+    return all_of(part for column, wanted in filter.items() for part in _conditions(column, wanted, schema))
 
 
-def parse_conditions(conditions: Iterable[str], schema: pa.Schema) -> dict[str, dict[str, object]]:
-    """The command line's 'price<10', 'brand=a' → a filter. Raises InvalidInput."""
-    filter: dict[str, dict[str, object]] = {}
-    for condition in conditions:
-        match = _CONDITION.fullmatch(condition)
-        if match is None:
-            raise InvalidInput("filter: write it as column=value, with =, !=, <, <=, > or >=", "filter")
-        column, symbol, text = match.groups()
-        filter.setdefault(column, {})[SYMBOLS[symbol]] = _parsed(text, _type(column, schema))
-    return filter
+def conditions_expression(conditions: Iterable[str], schema: pa.Schema) -> Expr | None:
+    """The command line's 'price<10', 'brand=a': all must hold. None if there is none. Raises InvalidInput."""
+    return all_of(filter_expression(parse_condition(condition, schema), schema) for condition in conditions)
+
+
+def all_of(expressions: Iterable[Expr | None]) -> Expr | None:
+    """None stands for no condition."""
+    given = [expression for expression in expressions if expression is not None]
+    return reduce(operator.and_, given) if given else None
+
+
+def parse_condition(condition: str, schema: pa.Schema) -> dict[str, dict[str, object]]:
+    """The command line's 'price<10' → a filter. Raises InvalidInput."""
+    match = _CONDITION.fullmatch(condition)
+    if match is None:
+        raise InvalidInput("filter: write it as column=value, with =, !=, <, <=, > or >=", "filter")
+    column, symbol, text = match.groups()
+    return {column: {SYMBOLS[symbol]: _parsed(text, _type(column, schema))}}
 
 
 def _conditions(column: str, wanted: object, schema: pa.Schema) -> list[Expr]:
@@ -56,26 +68,50 @@ def _conditions(column: str, wanted: object, schema: pa.Schema) -> list[Expr]:
     if isinstance(wanted, list):
         if not 1 <= len(wanted) <= MAX_VALUES:
             raise InvalidInput(f"filter: a list holds between 1 and {MAX_VALUES} values", "filter")
+        if kind_of(type) == "time":
+            return [reduce(operator.or_, [compared_time(column, "eq", value, type) for value in wanted])]
         return [_is_one_of(column, [_checked(value, type, column) for value in wanted], type)]
     if not isinstance(wanted, dict):
         wanted = {"eq": wanted}
     if not wanted or not wanted.keys() <= OPERATORS.keys():
         raise InvalidInput(f"filter: {column} may be compared with {', '.join(OPERATORS)}", "filter")
-    return [_compared(column, name, _checked(value, type, column), type) for name, value in wanted.items()]
+    if isinstance(unwanted := wanted.get("ne"), list) and not 1 <= len(unwanted) <= MAX_VALUES:
+        raise InvalidInput(f"filter: a list holds between 1 and {MAX_VALUES} values", "filter")
+    # ne of a list: none of these values
+    pairs = [(name, value) for name, value in wanted.items() for value in _values(name, value)]
+    if kind_of(type) == "time":
+        return [compared_time(column, name, value, type) for name, value in pairs]
+    return [_compared(column, name, _checked(value, type, column), type) for name, value in pairs]
+
+
+def _values(name: str, value: object) -> list[object]:
+    return value if name == "ne" and isinstance(value, list) else [value]
+
+
+def filterable(schema: pa.Schema) -> dict[str, Kind]:
+    """The columns that a filter may name, and what their values are."""
+    kinds = {field.name: kind_of(field.type) for field in schema if field.name not in INTERNAL}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+def kind_of(type: pa.DataType) -> Kind | None:
+    """None where values of the type cannot be compared."""
+    if pa.types.is_boolean(type):
+        return "boolean"
+    if pa.types.is_integer(type) or pa.types.is_floating(type):
+        return "number"
+    if pa.types.is_timestamp(type) or pa.types.is_date(type):
+        return "time"
+    return "text" if _is_text(type) else None
 
 
 def _type(column: str, schema: pa.Schema) -> pa.DataType:
-    if column == "vector" or column not in schema.names:
-        raise InvalidInput(f"filter: no such column; there are {', '.join(_filterable(schema))}", "filter")
+    if column in INTERNAL or column not in schema.names:
+        raise InvalidInput(f"filter: no such column; there are {', '.join(filterable(schema))}", "filter")
     found = schema.field(column).type
-    if column not in _filterable(schema):
-        raise InvalidInput(f"filter: a column of {found} cannot be compared", "filter")
+    if kind_of(found) is None:
+        raise InvalidInput(f"filter: {column} is {found}, which cannot be compared", "filter")
     return found
-
-
-def _filterable(schema: pa.Schema) -> list[str]:
-    simple = (_is_text, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean)
-    return [field.name for field in schema if any(is_it(field.type) for is_it in simple)]
 
 
 def _is_text(type: pa.DataType) -> bool:
@@ -88,7 +124,7 @@ def _parsed(text: str, type: pa.DataType) -> Value:
     """A word of the command line as a value of the column's kind. If it is none, it stays for _checked to refuse."""
     if pa.types.is_boolean(type):
         return {"true": True, "false": False}.get(text.lower(), text)
-    if _is_text(type):
+    if kind_of(type) in ("text", "time"):
         return text
     for number in (int, float):
         try:
@@ -111,7 +147,7 @@ def _checked(value: object, type: pa.DataType, column: str) -> Value:
         if _is_finite(value):
             return value
         raise InvalidInput(f"filter: {column} is compared with a finite number, below 1.8e308", "filter")
-    raise InvalidInput(f"filter: {column} is compared with a value of its type, {type}", "filter")
+    raise InvalidInput(f"filter: {column} is {type}, and compared with {WANTED[kind_of(type) or 'text']}", "filter")
 
 
 def _is_unicode(text: str) -> bool:

@@ -1,12 +1,13 @@
-"""The flags of `openclip-api index` and `openclip-api search` that are not settings. Imports no extra."""
+"""The flags of `openclip-api index` that are not settings. Imports no extra."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..bulk.options import SourceOptions, add_source_arguments, positive
+from ..bulk.options import SourceOptions, add_selection_arguments, add_source_arguments, positive
 from ..errors import InvalidStore
 from ..settings import Settings
 
@@ -14,29 +15,71 @@ EXACT_BELOW = 100_000  # rows
 
 
 @dataclass(frozen=True)
-class IndexOptions(SourceOptions):
-    embeddings: Path | None
-    delete: list[str]
+class SyncOptions(SourceOptions):
+    """How a store is brought in step with its sources."""
+
+    keep_missing: bool
+    retry_failed: bool
     exact_below: int
 
 
 @dataclass(frozen=True)
-class SearchOptions:
-    text: str | None
-    image_file: Path | None
-    k: int
-    filter: list[str]
+class IndexOptions(SyncOptions):
+    watch: bool
+    embeddings: Path | None
+    failures: bool
+    roots: bool
     json: bool
-    open: bool
+    forget: list[str]
+    delete: list[str]
+
+
+@dataclass(frozen=True)
+class PhotosOptions:
+    folder: str
+    exclude: list[str]
+    hidden: bool
+    no_browser: bool
+
+    def sync_options(self) -> SyncOptions:
+        """Those of `index FOLDER`."""
+        return SyncOptions(
+            source=[self.folder],
+            path_column=None,
+            url_column=None,
+            image_column=None,
+            text_column=None,
+            id_column=None,
+            keep=[],
+            column_type=[],
+            exclude=self.exclude,
+            hidden=self.hidden,
+            progress="auto",
+            keep_missing=False,
+            retry_failed=False,
+            exact_below=EXACT_BELOW,
+        )
 
 
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
-    parser.add_argument(
-        "--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT"
+    add = parser.add_argument
+    add("--watch", action="store_true", help="keep on: bring the store in step with each change, until Ctrl-C")
+    add("--keep-missing", action="store_true", help="remove nothing, whatever is gone")
+    add("--retry-failed", action="store_true", help="read again what could not be read, though its file is the same")
+    add("--failures", action="store_true", help="list what could not be read, and why")
+    add("--roots", action="store_true", help="list the folders, tables and archives that the store is made from")
+    add("--json", action="store_true", help="with --failures or --roots: one JSON object a line")
+    add("--forget", action="append", default=[], metavar="ROOT", help="remove all of this root; may be repeated")
+    add(
+        "--delete",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="remove this id, or those that fit a pattern as '2021/*'; may be repeated",
     )
-    parser.add_argument("--delete", action="append", default=[], metavar="ID", help="remove this id; may be repeated")
-    parser.add_argument(
+    add("--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT")
+    add(
         "--exact-below",
         type=positive,
         default=EXACT_BELOW,
@@ -45,25 +88,23 @@ def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_search_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", nargs="?", metavar="TEXT", help="what to look for")
-    parser.add_argument(
-        "--image", dest="image_file", type=Path, metavar="FILE", help="look for what is like this image"
-    )
-    parser.add_argument("--k", type=positive, default=10, metavar="N", help="how many results (default 10)")
-    parser.add_argument(
-        "--filter",
-        action="append",
-        default=[],
-        metavar="COND",
-        help="column=value, with =, !=, <, <=, > or >=; repeatable",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of a table")
-    parser.add_argument("--open", action="store_true", help="write a page of thumbnails and open it in the browser")
+def add_photos_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="the folder of the photos")
+    parser.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
+    add_selection_arguments(parser)
 
 
 def store_path(settings: Settings) -> Path:
-    """What --store or STORE names. Raises InvalidStore if there is neither."""
+    """What --store or STORE names. Raises InvalidStore if there is neither, or it is no store's name."""
     if settings.store is None:
         raise InvalidStore("name the store: --store NAME.lance")
+    check_name(settings.store)
     return settings.store
+
+
+def check_name(store: Path) -> None:
+    """Raises InvalidStore."""
+    if store.suffix != ".lance":
+        raise InvalidStore(f"{store}: a store's name ends in .lance: --store {store}.lance")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", store.stem):
+        raise InvalidStore(f"{store}: a store's name has letters of a to z, digits, _ . and - only")

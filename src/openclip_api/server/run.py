@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -45,15 +46,21 @@ class LoadCheckpoint(Protocol):
     ) -> Embedder: ...
 
 
-def run(settings: Settings, load: LoadCheckpoint = load, fetcher: ImageFetcher | None = None) -> int:
+def run(
+    settings: Settings,
+    load: LoadCheckpoint = load,
+    fetcher: ImageFetcher | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT.
 
-    fetcher: replaces the one that the settings ask for.
+    fetcher: replaces the one that the settings ask for. on_ready: called with the server's URL once the models are
+    loaded, instead of the greeting.
     Returns the exit code: 1 if a model could not be loaded, or if the time to stop was over before all requests were
     answered.
     """
     with logging_to_stderr(settings.log_level, settings.log_format):
-        return _run(settings, load, fetcher or image_fetcher(settings))
+        return _run(settings, load, fetcher or image_fetcher(settings), on_ready)
 
 
 def image_fetcher(settings: Settings) -> ImageFetcher | None:
@@ -79,7 +86,9 @@ def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
     return ModelPool(models, settings.max_loaded_models)
 
 
-def _run(settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None) -> int:
+def _run(
+    settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None, on_ready: Callable[[str], None] | None
+) -> int:
     if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
         log.warning(
             "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
@@ -90,11 +99,13 @@ def _run(settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None)
     model_pool, in_flight = model_pool_of(settings, load), InFlightRequests()
 
     def on_loaded() -> None:
-        if model_pool.error is None:
-            log.info("%s", _greeting(model_pool.default, url))
-        else:
+        if model_pool.error is not None:
             log.error("openclip-api: %s", model_pool.error)
             server.should_exit = True
+        elif on_ready is not None:
+            on_ready(url)
+        else:
+            log.info("%s", _greeting(model_pool.default, url))
 
     config = uvicorn.Config(
         create_app(settings, model_pool, in_flight, fetcher, on_loaded),

@@ -9,21 +9,40 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
+from anyio import CapacityLimiter
 from numpy.typing import NDArray
 
+from ..bulk.items import Unreadable
 from ..checkpoints.config import PreprocessConfig
 from ..errors import InvalidInput, InvalidStore, ModelMismatch, NotFound, RequestError, StoreUnavailable
 from ..inputs.decoder_processes import DecoderProcesses
+from ..runtime.embedding import Vector
+from ..search.search_options import SAME_PICTURE
 
 if TYPE_CHECKING:
+    from ..search.listed_files import ListedFile
     from ..search.store import Store
 
 log = logging.getLogger("openclip_api")
 
 Answer = TypeVar("Answer")
+MAX_ROOTS = 100  # that are told
+MAX_SEARCHES = 4  # at a time: each takes all cores
+NO_IMAGE = "no such item, or its image is not there any more"
+
+
+class PageWanted(NamedTuple):
+    """What a request says besides the query. under: a folder; fold: count copies instead of showing each."""
+
+    k: int
+    offset: int
+    min_score: float | None
+    filter: dict[str, Any]
+    under: str | None
+    fold: bool
 
 
 class LazyStore:
@@ -40,27 +59,66 @@ class LazyStore:
         self._decoders: DecoderProcesses | None = None
         self._lock = threading.Lock()
         self._open: Store | None = None
+        self.search_limit = CapacityLimiter(MAX_SEARCHES)  # each has some thousand rows in memory
 
-    def search(
-        self, query: NDArray[np.floating], k: int, filter: dict[str, Any], fingerprint: str | None
-    ) -> list[dict[str, Any]]:
-        """The k nearest rows.
-
-        query: [embed_dim], of any length but 0. fingerprint: of the model that made it, None where nobody knows.
-        Raises InvalidInput (vector, filter), ModelMismatch.
-        """
+    def facts(self) -> dict[str, Any]:
+        """What can be searched here: the model, how many rows, the names of the roots, the columns of a filter."""
         store = self._store()
-        from ..search.filters import filter_expression
+        from ..search.filters import filterable
+        from ..search.shown_rows import root_names
 
-        if fingerprint not in (None, store.fingerprint):
+        def asked() -> dict[str, Any]:
+            return {
+                "model": store.model_id,
+                "fingerprint": store.fingerprint,
+                "rows": len(store),
+                "roots": root_names(store.roots())[:MAX_ROOTS],
+                "columns": filterable(store.schema),
+            }
+
+        return self._asked(asked)
+
+    def check(self, fingerprint: str) -> None:
+        """Raises ModelMismatch unless the store's vectors are of the model with this fingerprint."""
+        store = self._store()
+        if fingerprint != store.fingerprint:
             raise ModelMismatch(f"the store holds vectors of {store.model_id} with fingerprint {store.fingerprint}")
-        if query.shape != (store.embed_dim,):
-            raise InvalidInput(f"vector: the store's have {store.embed_dim} numbers", "vector")
-        if not np.isfinite(query).all() or not query.any():
-            raise InvalidInput("vector: all numbers must be finite, and one not 0", "vector")
-        unit = (query / np.abs(query).max()).astype(np.float32)  # float32 can hold it now, whatever its length was
-        rows = self._asked(lambda: store.search(unit, k, filter_expression(filter, store.schema)))
-        return [{name: _as_json(value) for name, value in row.items() if name != "path"} for row in rows]
+
+    def unit(self, vector: NDArray[np.floating], param: str) -> Vector:
+        """A client's vector, of any length but 0 → [E], of a length that float32 holds. Raises InvalidInput."""
+        embed_dim = self._store().embed_dim
+        if vector.shape != (embed_dim,):
+            raise InvalidInput(f"{param}: the store's have {embed_dim} numbers", param)
+        if not np.isfinite(vector).all() or not vector.any():
+            raise InvalidInput(f"{param}: all numbers must be finite, and one not 0", param)
+        return np.asarray(vector / np.abs(vector).max(), np.float32)
+
+    def vector_of(self, id: str, param: str) -> Vector:
+        """[E], of a row. Raises InvalidInput."""
+        store = self._store()
+        vector = self._asked(lambda: store.vector_of(id))
+        if vector is None:
+            raise InvalidInput(f"{param}: the store has no such id, or no vector for it", param)
+        return vector
+
+    def search(self, query: Vector, wanted: PageWanted) -> dict[str, Any]:
+        """{"results": [..], "more": whether there is a next page}. query: [E]. Raises InvalidInput (filter, under)."""
+        store = self._store()
+        from ..search.filters import all_of, filter_expression
+        from ..search.ranking import Wanted, page_of
+        from ..search.shown_rows import clients_row
+        from ..search.under import under
+
+        def asked() -> dict[str, Any]:
+            folder = None if wanted.under is None else under(store, wanted.under)
+            filter = all_of([filter_expression(wanted.filter, store.schema), folder])
+            fold = SAME_PICTURE if wanted.fold else None
+            page = page_of(store, query, Wanted(wanted.k, wanted.offset, wanted.min_score, filter, fold))
+            rows = (clients_row(row, with_copies=wanted.fold) for row in page.rows)
+            results = [{name: _as_json(value) for name, value in row.items()} for row in rows]
+            return {"results": results, "more": page.more}
+
+        return self._asked(asked)
 
     def thumbnail(self, id: str, max_megapixels: float) -> bytes:
         """A small JPEG. Raises NotFound if the id is not there, or if its image file cannot be read."""
@@ -73,7 +131,25 @@ class LazyStore:
                 return file_thumbnail(path, max_megapixels, self._thumbnail_maker(max_megapixels))
         except Exception as error:  # the file is gone, damaged or no image: a decoder may raise anything
             log.debug("no thumbnail: %s", type(error).__name__)
-        raise NotFound("no such item, or its image is not there any more")
+        raise NotFound(NO_IMAGE)
+
+    def file(self, id: str) -> tuple[ListedFile, str]:
+        """The open file of a row, and its name. Raises NotFound if it may not be shown, or is no image."""
+        store = self._store()
+        from ..search.listed_files import LEADS_OUT, open_listed
+        from ..search.shown_rows import name_and_folder
+
+        columns = self._asked(lambda: store.file_columns(id))
+        if columns is None:
+            raise NotFound(NO_IMAGE)
+        try:
+            listed = open_listed(*columns)
+        except Unreadable as error:
+            raise NotFound(LEADS_OUT if str(error) == LEADS_OUT else NO_IMAGE) from error
+        except (OSError, ValueError) as error:
+            raise NotFound(NO_IMAGE) from error
+        root, path, entry = columns
+        return listed, name_and_folder({"root": root, "path": path, "entry": entry})[0]
 
     def close(self) -> None:
         if self._decoders is not None:

@@ -39,6 +39,7 @@ BODIES = {
     "candidates": ("/rank", filled('{"queries":[{"text":"a"}],"candidates":[', "0,", "0]}")),
     "labels": ("/classify", filled('{"image":"aGk=","labels":[', "0,", "0]}")),
     "a vector": ("/search", filled('{"vector":[', '"",', '""]}')),
+    "parts of a search": ("/search", filled('{"parts":[', "{},", "{}]}")),
     "a filter": ("/search", filled('{"text":"a","filter":{"x":[', "0,", "0]}}")),
     "keys": ("/embeddings", filled('{"text":"a"', ',"":0', "}")),
     "spaces between": ("/embeddings", filled('{"text":[', " 1 , ", "1]}")),

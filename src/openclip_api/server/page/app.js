@@ -41,7 +41,6 @@ async function connect() {
     await untilReady();
     await showModel(connect);
     $("key-form").hidden = true;
-    document.querySelector("#views [href='#search']").hidden = !server.info.store;
     $("key").value = "";
     started = new Set();
   } catch (error) {
