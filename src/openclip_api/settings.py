@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all")
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
     max_queue: int = Field(
-        1024, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
+        4096, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
     )
     max_queue_mb: float = Field(
         512,
@@ -101,7 +101,8 @@ class Settings(BaseSettings):
         le=MAX_MEGABYTES,
         description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none",
     )
-    max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most texts and images in one request")
+    max_texts: int = Field(2048, ge=1, le=MAX_COUNT, description="most texts in one request")
+    max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most images in one request")
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
         "auto",
@@ -182,6 +183,11 @@ class Settings(BaseSettings):
             decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
             self_check=self.self_check,
         )
+
+    @property
+    def most_items(self) -> int:
+        """Of one kind, in one request."""
+        return max(self.max_texts, self.max_items)
 
     @property
     def isolates_decoding(self) -> bool:

@@ -21,7 +21,7 @@ Reference = Callable[..., np.ndarray]
 @pytest.fixture(scope="session")
 def server() -> Iterator[ServerProcess]:
     python = ROOT / ".venv" / "bin" / "python"
-    with ServerProcess(str(python), "-m", "openclip_api", "serve", MODEL_NAME="emoji", MAX_ITEMS=64) as process:
+    with ServerProcess(str(python), "-m", "openclip_api", "serve", MODEL_NAME="emoji") as process:
         yield process
         assert process.stop() == 0
 

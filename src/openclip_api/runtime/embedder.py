@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from .waiting import Ticket
 # A forward pass reads all weights, however little it computes: on processors from AVX2 to AMX that takes as long as
 # some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
 PADDING_BUDGET = 32  # tokens
+THREADS = os.cpu_count() or 1  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
 
@@ -52,7 +53,7 @@ class Embedder:
         tokenizer: Tokenizer,
         *,
         max_batch: int = 16,
-        max_queue: int = 1024,
+        max_queue: int = 4096,
         max_queue_bytes: int = 512_000_000,
         text_cache_bytes: int = 0,
         on_close: Callable[[], None] = lambda: None,
@@ -65,7 +66,7 @@ class Embedder:
         self._read_image = read_image
         self._tokenizer = tokenizer
         self._on_close = on_close
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare")
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prepare")
         self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch, PADDING_BUDGET)
         self._coalescer = Coalescer[Embedding]()
         self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
@@ -88,13 +89,13 @@ class Embedder:
         """
         sizes = [self._size(kind, content) for kind, content in items]
         self.queue.reserve_all(sizes)
-        return [self._start(kind, content, size) for (kind, content), size in zip(items, sizes, strict=True)]
+        return self._start(items, sizes)
 
     def submit_blocking(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
         """Start on one item as soon as the queue has room for it: a caller with many items waits here."""
         size = self._size(kind, content)
         self.queue.reserve_when_free(size)
-        return self._start(kind, content, size)
+        return self._start([(kind, content)], [size], owner="blocking")[0]
 
     @property
     def busy_seconds(self) -> float:
@@ -122,26 +123,62 @@ class Embedder:
     def _size(self, kind: Kind, content: str | bytes) -> int:
         return len(content) + self._prepared_bytes[kind]
 
-    def _start(self, kind: Kind, content: str | bytes, size: int) -> Future[Embedding]:
-        waiter = Future[Embedding]()
-        waiter.add_done_callback(lambda _: self.queue.release(size))
-        if isinstance(content, str) and (kept := self.text_cache.get(content)) is not None:
-            waiter.set_result(kept)
-            return waiter
-        ticket = self._batcher.announce(kind)
-        try:
-            self._pool.submit(self._prepare, content, waiter, ticket)
-        except RuntimeError:  # closed in the meantime
-            self._batcher.withdraw(ticket)
-            waiter.cancel()
-        return waiter
+    def _start(
+        self, items: Sequence[tuple[Kind, str | bytes]], sizes: Sequence[int], owner: Hashable = None
+    ) -> list[Future[Embedding]]:
+        """owner: whose items these are, by default nobody else's."""
+        owner = owner or object()
+        waiters: list[Future[Embedding]] = []
+        left = deque[_Unprepared]()
+        for (kind, content), size in zip(items, sizes, strict=True):
+            waiter = Future[Embedding]()
+            waiter.add_done_callback(partial(self._release, size))
+            waiters.append(waiter)
+            if isinstance(content, str) and (kept := self.text_cache.get(content)) is not None:
+                waiter.set_result(kept)
+            else:
+                left.append(_Unprepared(content, waiter, self._batcher.announce(kind), owner))
+        for _ in range(min(len(left), THREADS)):
+            if not self._prepare_later(left):
+                self._prepare_nothing(left)
+        return waiters
 
-    def _prepare(self, content: str | bytes, waiter: Future[Embedding], ticket: Ticket[Kind]) -> None:
-        """In the pool: make the engine's input and queue it, unless an equal item is in flight already."""
+    def _release(self, size: int, _: Future[Embedding]) -> None:
+        self.queue.release(size)
+
+    def _prepare_later(self, left: deque[_Unprepared]) -> bool:
+        """False if the pool was closed in the meantime."""
+        try:
+            self._pool.submit(self._prepare_next, left)
+        except RuntimeError:
+            return False
+        return True
+
+    def _prepare_nothing(self, left: deque[_Unprepared]) -> None:
+        while left:
+            unprepared = left.popleft()
+            self._batcher.withdraw(unprepared.ticket)
+            unprepared.waiter.cancel()
+
+    def _prepare_next(self, left: deque[_Unprepared]) -> None:
+        """In the pool: prepare one item, and let others come before the next one."""
+        is_later = False
+        while left and not is_later:
+            try:
+                unprepared = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                self._prepare(*unprepared)
+            finally:
+                is_later = self._prepare_later(left)
+
+    def _prepare(self, content: str | bytes, waiter: Future[Embedding], ticket: Ticket[Kind], owner: Hashable) -> None:
+        """Make the engine's input and queue it, unless an equal item is in flight already."""
         shared = None
         if not waiter.cancelled():
             key = content if isinstance(content, str) else hashlib.sha256(content).digest()
-            shared = self._coalescer.join(key, waiter)
+            shared = self._coalescer.join(key, waiter, owner)
         if shared is None:
             self._batcher.withdraw(ticket)
             return
@@ -152,7 +189,7 @@ class Embedder:
             self._coalescer.fail(shared, _kept(error))
             return
         begin = partial(self._coalescer.run, shared)
-        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin)
+        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin, lambda: shared.owner)
         job.future.add_done_callback(partial(self._deliver, shared, prepared))
         if self._coalescer.queue(shared, job.future.cancel):
             self._batcher.put(job, ticket)
@@ -199,6 +236,13 @@ def _kept(error: Exception) -> Exception:
     if isinstance(error, MemoryError):
         return Overloaded(SHORTAGE)
     return error.renewed() if isinstance(error, RequestError) else error
+
+
+class _Unprepared(NamedTuple):
+    content: str | bytes
+    waiter: Future[Embedding]
+    ticket: Ticket[Kind]
+    owner: Hashable
 
 
 class _Prepared(NamedTuple):

@@ -34,7 +34,7 @@ def test_info_tells_model_and_limits(server: ServerProcess):
     assert info["logit_bias"] is None
     assert len(info["fingerprint"]) == 16
     assert info["store"] is False
-    assert info["limits"]["max_items"] == 8
+    assert (info["limits"]["max_texts"], info["limits"]["max_items"]) == (8, 8)
     assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP"]
 
 

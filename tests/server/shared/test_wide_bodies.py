@@ -47,7 +47,7 @@ BODIES = {
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeServer]:
-    with FakeServer(MAX_ITEMS=MAX_ITEMS, MAX_BODY_MB=8) as server:
+    with FakeServer(MAX_TEXTS=MAX_ITEMS, MAX_ITEMS=MAX_ITEMS, MAX_BODY_MB=8) as server:
         yield server
 
 

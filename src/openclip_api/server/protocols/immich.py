@@ -88,7 +88,7 @@ async def ping(request: Request) -> Response:
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
     form = await _form(request)
-    asked = _entries(form.get("entries"), most_values(context_of(request).settings.max_items))
+    asked = _entries(form.get("entries"), most_values(context_of(request).settings.most_items))
     item, model = _item(asked.clip, form)
     served = _served_name(model.modelName, context_of(request).model_pool.names())
     embedded = await embed(request, [item], served)

@@ -68,8 +68,9 @@ async def metrics(request: Request) -> Response:
 def _limits(settings: Settings) -> dict[str, object]:
     return {
         "max_body_mb": settings.max_body_mb,
+        "max_texts": settings.max_texts,
         "max_items": settings.max_items,
-        "max_values": most_values(settings.max_items),
+        "max_values": most_values(settings.most_items),
         "max_queue": settings.max_queue,
         "max_queue_mb": settings.max_queue_mb,
         "max_batch": settings.max_batch,

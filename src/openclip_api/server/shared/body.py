@@ -43,7 +43,7 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return await parsed_json(content, most_values(context_of(request).settings.max_items))
+        return await parsed_json(content, most_values(context_of(request).settings.most_items))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
 

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from fastapi import Request
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from ...errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
 from ...runtime.embedder import Embedder
 from ...runtime.embedding import Embedding, Kind, ModelInfo
+from ...settings import Settings
 from ..context import context_of, state_of
 from .image_urls import contents_of
 from .items import Item
@@ -37,15 +37,13 @@ class Embedded:
 async def embed(request: Request, items: Iterable[Item], model: str | None, *, truncate: bool = True) -> Embedded:
     """model: the name of one of the server's models, None for the first. truncate: False refuses too long a text.
 
-    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more items than
-    MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
-    Overloaded, DeadlineExceeded.
+    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more texts than MAX_TEXTS
+    or more images than MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable,
+    NotReady, QueueFull, Overloaded, DeadlineExceeded.
     """
     context = context_of(request)
     settings = context.settings
-    counted = list(islice(items, settings.max_items + 1))
-    if len(counted) > settings.max_items:
-        raise TooLarge(f"more than {settings.max_items} items in one request: send fewer at once")
+    counted = _counted(items, settings)
     with context.byte_budget.reservation() as reserve:
         contents = await contents_of(counted, context.fetcher, reserve)
         async with context.model_pool.use(model, settings.request_timeout) as embedder:
@@ -65,6 +63,21 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     state = state_of(request)
     state.items, state.stages = len(counted), stages
     return Embedded(info, embeddings, rows, tokens, truncated, stages)
+
+
+def _counted(items: Iterable[Item], settings: Settings) -> list[Item]:
+    """Raises TooLarge at the first item that is one too many."""
+    counted: list[Item] = []
+    left: dict[Kind, int] = {"text": settings.max_texts, "image": settings.max_items}
+    for item in items:
+        if not left[item.kind]:
+            limit = f"{settings.max_texts} texts in one request (MAX_TEXTS)"
+            if item.kind == "image":
+                limit = f"{settings.max_items} images in one request (MAX_ITEMS)"
+            raise TooLarge(f"more than {limit}: send fewer at once")
+        left[item.kind] -= 1
+        counted.append(item)
+    return counted
 
 
 def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
