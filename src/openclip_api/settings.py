@@ -99,10 +99,14 @@ class Settings(BaseSettings):
         16,
         ge=0,
         le=MAX_MEGABYTES,
-        description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none",
+        description="megabytes of text vectors to keep for when a text comes again (some 5,000), and as many of "
+        "labels' vectors; 0 for none",
     )
     max_texts: int = Field(2048, ge=1, le=MAX_COUNT, description="most texts in one request")
     max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most images in one request")
+    max_prompts: int = Field(
+        80_000, ge=1, le=MAX_COUNT, description="most prompts, labels times templates, in one request to classify"
+    )
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
         "auto",
@@ -179,10 +183,14 @@ class Settings(BaseSettings):
             max_batch=self.max_batch,
             max_queue=self.max_queue,
             max_queue_bytes=int(self.max_queue_mb * 1e6),
-            text_cache_bytes=int(self.text_cache_mb * 1e6),
+            text_cache_bytes=self.text_cache_bytes,
             decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
             self_check=self.self_check,
         )
+
+    @property
+    def text_cache_bytes(self) -> int:
+        return int(self.text_cache_mb * 1e6)
 
     @property
     def most_items(self) -> int:

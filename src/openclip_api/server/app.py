@@ -25,6 +25,7 @@ from .context import ServerContext
 from .envelope import NATIVE, Envelope
 from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
+from .label_cache import LabelCache
 from .metrics import Metrics
 from .middleware.auth import Authentication
 from .middleware.body_limit import BodyLimit
@@ -111,6 +112,7 @@ def _context(
         in_flight,
         byte_budget,
         fetcher,
+        LabelCache(settings.text_cache_bytes),
         LazyStore(settings.store),
         Metrics(model_pool, in_flight, byte_budget),
         {

@@ -11,6 +11,7 @@ from ..settings import Settings
 from .byte_budget import ByteBudget
 from .envelope import NATIVE, Envelope
 from .in_flight import InFlightRequests
+from .label_cache import LabelCache
 from .metrics import Metrics
 from .model_pool import ModelPool
 from .store import LazyStore
@@ -25,6 +26,7 @@ class ServerContext:
     in_flight: InFlightRequests
     byte_budget: ByteBudget
     fetcher: ImageFetcher | None  # None: image URLs are refused
+    label_cache: LabelCache
     store: LazyStore
     metrics: Metrics
     envelopes: Mapping[str, Envelope]  # by a route's path

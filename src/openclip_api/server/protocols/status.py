@@ -69,6 +69,7 @@ def _limits(settings: Settings) -> dict[str, object]:
     return {
         "max_body_mb": settings.max_body_mb,
         "max_texts": settings.max_texts,
+        "max_prompts": settings.max_prompts,
         "max_items": settings.max_items,
         "max_values": most_values(settings.most_items),
         "max_queue": settings.max_queue,
