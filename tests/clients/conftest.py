@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
@@ -29,6 +32,29 @@ def server() -> Iterator[ServerProcess]:
 @pytest.fixture(scope="session")
 def url(server: ServerProcess) -> str:
     return str(server.http.base_url).rstrip("/")
+
+
+@pytest.fixture(scope="session")
+def closed() -> Iterator[str]:
+    """A server that wants the key "right"."""
+    python = ROOT / ".venv" / "bin" / "python"
+    with ServerProcess(str(python), "-m", "openclip_api", "serve", MODEL_NAME="emoji", API_KEY="right") as process:
+        yield str(process.http.base_url).rstrip("/")
+
+
+def texts(count: int) -> list[str]:
+    return [f"thing {i}" for i in range(count)]
+
+
+def node(code: str, *arguments: str) -> dict:
+    """What a module prints as JSON, run where `make clients` installed the packages of Node."""
+    if shutil.which("node") is None:
+        pytest.skip("no Node here")
+    command = ["node", "--input-type=module", "-", *arguments]
+    folder = ROOT / ".venv-clients" / "npm"
+    done = subprocess.run(command, cwd=folder, input=code, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
 from .context import ServerContext
-from .envelope import NATIVE, Envelope
+from .envelope import NATIVE, Envelope, Envelopes
 from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
 from .label_cache import LabelCache
@@ -41,6 +41,7 @@ from .protocols import (
     cohere,
     immich,
     native,
+    ollama,
     openai,
     page,
     search,
@@ -67,6 +68,7 @@ PROTOCOLS: list[tuple[APIRouter, Envelope]] = [
     (voyage.router, voyage.ENVELOPE),
     (weaviate.router, weaviate.ENVELOPE),
     (immich.router, immich.ENVELOPE),
+    (ollama.router, ollama.ENVELOPE),
 ]
 
 
@@ -115,12 +117,13 @@ def _context(
         LabelCache(settings.text_cache_bytes),
         LazyStore(settings.store),
         Metrics(model_pool, in_flight, byte_budget),
-        {
-            route.path: envelope
+        Envelopes(
+            (method, route.path, envelope)
             for router, envelope in PROTOCOLS
             for route in router.routes
             if isinstance(route, APIRoute)
-        },
+            for method in sorted(route.methods or ())
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
-from .envelope import NATIVE, Envelope
+from .envelope import Envelope, Envelopes
 from .in_flight import InFlightRequests
 from .label_cache import LabelCache
 from .metrics import Metrics
@@ -29,7 +29,7 @@ class ServerContext:
     label_cache: LabelCache
     store: LazyStore
     metrics: Metrics
-    envelopes: Mapping[str, Envelope]  # by a route's path
+    envelopes: Envelopes
 
 
 @dataclass
@@ -58,10 +58,10 @@ def state_of(request: Mapping[str, Any]) -> RequestState:
 
 
 def envelope_of(request: Mapping[str, Any]) -> Envelope:
-    """The envelope that the route chose, else the one of its path, else the native one.
+    """The envelope that the route chose, else the one of its path, also where there is no such route.
 
     Middleware may ask before the request has a route: then the path decides alone.
     """
     route = request.get("route")  # its path has the names of parameters in it
     path: str = request["path"] if route is None else route.path
-    return state_of(request).envelope or context_of(request).envelopes.get(path, NATIVE)
+    return state_of(request).envelope or context_of(request).envelopes.at(request["method"], path)

@@ -15,6 +15,7 @@ PUBLIC_BELOW = ("/.well-known/", "/page/")
 
 
 def is_public(path: str) -> bool:
+    """For GET and HEAD; what is sent to such a path needs a key."""
     return path in PUBLIC or (path.startswith(PUBLIC_BELOW) and ".." not in path)
 
 
@@ -29,7 +30,7 @@ class Authentication:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_public(scope["path"]) or self._knows(_keys_in(scope["headers"])):
+        if scope["type"] != "http" or _reads_public(scope) or self._knows(_keys_in(scope["headers"])):
             return await self._app(scope, receive, send)
         response = error_response(
             scope, 401, "unauthorized", "an API key is needed: send it as 'Authorization: Bearer KEY'"
@@ -42,6 +43,10 @@ class Authentication:
         if len(given) != 1:  # none, or several: a proxy might have checked another one
             return False
         return sum(hmac.compare_digest(given[0], key) for key in self._keys) > 0
+
+
+def _reads_public(scope: Scope) -> bool:
+    return scope["method"] in ("GET", "HEAD") and is_public(scope["path"])
 
 
 def _keys_in(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
