@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
@@ -35,6 +36,12 @@ def _some_comma_separated(value: object) -> object:
     if isinstance(value, str) and not parts:
         raise ValueError("nothing is named: leave the setting out, or name at least one")
     return parts
+
+
+def _route(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"/[\w.~:@/-]*", value):
+        raise ValueError("expected a path such as /predict")
+    return value
 
 
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
@@ -75,7 +82,13 @@ class Settings(BaseSettings):
         description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all",
     )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
-    port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    port: int = Field(
+        7860,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("sagemaker_bind_to_port", "aip_http_port", "port"),
+        description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
+    )
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
         "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
@@ -154,6 +167,12 @@ class Settings(BaseSettings):
         [],
         description="names that clients reach the server by, comma-separated; * for any "
         "(default: only this machine's own where HOST is loopback, else any)",
+    )
+    aip_health_route: Annotated[str | None, AfterValidator(_route)] = Field(
+        None, description="a path at which Vertex AI asks whether the model answers; it sets this itself"
+    )
+    aip_predict_route: Annotated[str | None, AfterValidator(_route)] = Field(
+        None, description="a path to which Vertex AI sends its requests; it sets this itself"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="debug; info: when it is ready, and each request; warning; or error"

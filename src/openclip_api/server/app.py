@@ -44,8 +44,11 @@ from .protocols import (
     ollama,
     openai,
     page,
+    sagemaker,
     search,
     status,
+    tei,
+    vertex,
     voyage,
     weaviate,
 )
@@ -69,6 +72,8 @@ PROTOCOLS: list[tuple[APIRouter, Envelope]] = [
     (weaviate.router, weaviate.ENVELOPE),
     (immich.router, immich.ENVELOPE),
     (ollama.router, ollama.ENVELOPE),
+    (tei.router, tei.ENVELOPE),
+    (sagemaker.router, sagemaker.ENVELOPE),
 ]
 
 
@@ -95,13 +100,18 @@ def create_app(
         redoc_url=None,
     )
     app.state.context = context
-    for router, envelope in PROTOCOLS:
+    for router, envelope in _protocols(settings):
         app.include_router(router, responses=error_schemas(envelope))
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
     _add_middleware(app, context)
     return app
+
+
+def _protocols(settings: Settings) -> list[tuple[APIRouter, Envelope]]:
+    """Paths that Vertex AI names go first, whatever else is there."""
+    return [(vertex.vertex_router(settings), vertex.ENVELOPE), *PROTOCOLS]
 
 
 def _context(
@@ -119,7 +129,7 @@ def _context(
         Metrics(model_pool, in_flight, byte_budget),
         Envelopes(
             (method, route.path, envelope)
-            for router, envelope in PROTOCOLS
+            for router, envelope in _protocols(settings)
             for route in router.routes
             if isinstance(route, APIRoute)
             for method in sorted(route.methods or ())
@@ -140,7 +150,8 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
     app.add_middleware(TrackInFlight, in_flight=context.in_flight)
     app.add_middleware(InternalErrors)
     if settings.api_key:
-        app.add_middleware(Authentication, keys=settings.api_key)
+        public = [settings.aip_health_route] if settings.aip_health_route else []
+        app.add_middleware(Authentication, keys=settings.api_key, public=public)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,12 +25,14 @@ class Authentication:
     It looks at the path that is routed, never at a URL that was built from headers.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, keys: Sequence[str], public: Collection[str] = ()) -> None:
+        """public: more paths that may be read without a key."""
         self._app = app
+        self._public = public
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or _reads_public(scope) or self._knows(_keys_in(scope["headers"])):
+        if scope["type"] != "http" or self._reads_public(scope) or self._knows(_keys_in(scope["headers"])):
             return await self._app(scope, receive, send)
         response = error_response(
             scope, 401, "unauthorized", "an API key is needed: send it as 'Authorization: Bearer KEY'"
@@ -38,15 +40,15 @@ class Authentication:
         response.headers["WWW-Authenticate"] = "Bearer"
         return await response(scope, receive, send)
 
+    def _reads_public(self, scope: Scope) -> bool:
+        path = scope["path"]
+        return scope["method"] in ("GET", "HEAD") and (is_public(path) or path in self._public)
+
     def _knows(self, given: Sequence[bytes]) -> bool:
         """Takes as long for a key that is almost right as for one that is all wrong."""
         if len(given) != 1:  # none, or several: a proxy might have checked another one
             return False
         return sum(hmac.compare_digest(given[0], key) for key in self._keys) > 0
-
-
-def _reads_public(scope: Scope) -> bool:
-    return scope["method"] in ("GET", "HEAD") and is_public(scope["path"])
 
 
 def _keys_in(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:

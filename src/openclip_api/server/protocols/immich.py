@@ -26,10 +26,11 @@ from ...runtime.embedding import unit_length
 from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
-from ..shared.body import Body, media_type, validated
+from ..shared.body import Body, media_type, read_json, schema_of, validated
 from ..shared.bounded_json import most_values, parse_json
 from ..shared.embed import embed
 from ..shared.items import Item, text_item
+from . import vertex
 
 
 class TaskModel(Body):
@@ -72,7 +73,8 @@ FORM = {
                         "text": {"type": "string", "examples": ["red sofa"]},
                     },
                 }
-            }
+            },
+            **schema_of(vertex.PredictRequest)["requestBody"]["content"],
         },
     }
 }
@@ -87,6 +89,10 @@ async def ping(request: Request) -> Response:
 
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
+    if media_type(request) == "application/json":
+        content = await read_json(request)
+        if isinstance(content, dict) and "instances" in content:
+            return await vertex.answer(request, content)
     form = await _form(request)
     asked = _entries(form.get("entries"), most_values(context_of(request).settings.most_items))
     item, model = _item(asked.clip, form)

@@ -14,13 +14,13 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from ...errors import InvalidInput, UnsupportedMedia
-from ...inputs.images import FORMATS
+from ...errors import InvalidInput
 from ...runtime.embedding import unit_length
 from ..shared.answer import embeddings_response
-from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
+from ..shared.body import Body, media_type, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed
 from ..shared.fields import StringOrList
+from ..shared.image_body import IMAGE_CONTENT, image_body
 from ..shared.items import Item, image_items, text_items
 from ..shared.vectors import OCTETS, octets_response, wants_octets
 from . import openai
@@ -50,10 +50,9 @@ class EmbeddingsResponse(BaseModel):
 
 
 router = APIRouter(tags=["embeddings"])
-IMAGE_TYPES = [f"image/{format.lower()}" for format in FORMATS]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
-    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **dict.fromkeys(IMAGE_TYPES, BINARY)),
+    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **IMAGE_CONTENT),
     "responses": {200: {"model": EmbeddingsResponse | openai.EmbeddingsResponse, "content": {OCTETS: BINARY}}},
 }
 
@@ -87,15 +86,10 @@ def _answer(request: Request, embedded: Embedded, normalize: bool, started: floa
 
 async def _raw_image(request: Request) -> tuple[Embedded, bool]:
     """The body is the image, and the URL may have `model` and `normalize`. Raises UnsupportedMedia, InvalidInput."""
-    if media_type(request).replace("/jpg", "/jpeg") not in IMAGE_TYPES:
-        raise UnsupportedMedia(f"an image may be {', '.join(IMAGE_TYPES)}")
     normalize = request.query_params.get("normalize", "false")
     if normalize not in ("true", "false"):
         raise InvalidInput("normalize: expected true or false", "normalize")
-    content = await read_bytes(request)
-    if not content:
-        raise InvalidInput("body: empty", "body")
-    embedded = await embed(request, [Item("image", content, "body")], request.query_params.get("model"))
+    embedded = await embed(request, [await image_body(request)], request.query_params.get("model"))
     return embedded, normalize == "true"
 
 

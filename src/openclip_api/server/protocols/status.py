@@ -7,7 +7,9 @@ import dataclasses
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from ... import __version__
 from ...inputs.images import FORMATS, MAX_ASPECT_RATIO
+from ...runtime.embedding import ModelInfo
 from ...settings import Settings
 from ..context import context_of
 from ..metrics import CONTENT_TYPE
@@ -54,7 +56,7 @@ async def ready(request: Request) -> Response:
 async def info(request: Request, model: str | None = None) -> Response:
     context = context_of(request)
     async with context.model_pool.use(model, context.settings.request_timeout) as embedder:
-        facts = dataclasses.asdict(embedder.info)
+        facts = dataclasses.asdict(embedder.info) | _of_tei(embedder.info, context.settings)
     has_store = context.settings.store is not None
     limits = _limits(context.settings)
     return json_response({**facts, "models": context.model_pool.names(), "store": has_store, "limits": limits})
@@ -63,6 +65,19 @@ async def info(request: Request, model: str | None = None) -> Response:
 @router.get("/metrics", summary="What the server counts, for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _of_tei(info: ModelInfo, settings: Settings) -> dict[str, object]:
+    """What text-embeddings-inference tells at the same path."""
+    return {
+        "model_dtype": {"fp32": "float32", "bf16": "bfloat16"}.get(info.precision, info.precision),
+        "model_type": {"embedding": {"pooling": "cls"}},
+        "max_input_length": info.context_length,
+        "max_client_batch_size": settings.max_texts,
+        "max_concurrent_requests": settings.max_queue,
+        "auto_truncate": True,
+        "version": __version__,
+    }
 
 
 def _limits(settings: Settings) -> dict[str, object]:
