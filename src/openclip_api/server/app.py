@@ -40,10 +40,12 @@ from .protocols import (
     clip_api_service,
     cohere,
     immich,
+    kserve,
     native,
     ollama,
     openai,
     page,
+    roboflow,
     sagemaker,
     search,
     status,
@@ -74,6 +76,8 @@ PROTOCOLS: list[tuple[APIRouter, Envelope]] = [
     (ollama.router, ollama.ENVELOPE),
     (tei.router, tei.ENVELOPE),
     (sagemaker.router, sagemaker.ENVELOPE),
+    (kserve.router, kserve.ENVELOPE),
+    (roboflow.router, roboflow.ENVELOPE),
 ]
 
 
@@ -111,7 +115,8 @@ def create_app(
 
 def _protocols(settings: Settings) -> list[tuple[APIRouter, Envelope]]:
     """Paths that Vertex AI names go first, whatever else is there."""
-    return [(vertex.vertex_router(settings), vertex.ENVELOPE), *PROTOCOLS]
+    router = vertex.vertex_router(settings)
+    return [(router, vertex.ENVELOPE), *PROTOCOLS] if router.routes else PROTOCOLS
 
 
 def _context(

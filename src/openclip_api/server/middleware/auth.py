@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Sequence
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +13,7 @@ from ..shared.answer import error_response
 # What a load balancer or a browser's first page needs. All else needs a key, and so do routes that are added later.
 PUBLIC = frozenset({"/", "/docs", "/health", "/ready", "/ping"})
 PUBLIC_BELOW = ("/.well-known/", "/page/")
+KEY_IN_URL_BELOW = "/clip/"  # Roboflow's clients
 
 
 def is_public(path: str) -> bool:
@@ -32,7 +34,7 @@ class Authentication:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._reads_public(scope) or self._knows(_keys_in(scope["headers"])):
+        if scope["type"] != "http" or self._reads_public(scope) or self._knows(_keys_in(scope)):
             return await self._app(scope, receive, send)
         response = error_response(
             scope, 401, "unauthorized", "an API key is needed: send it as 'Authorization: Bearer KEY'"
@@ -51,7 +53,12 @@ class Authentication:
         return sum(hmac.compare_digest(given[0], key) for key in self._keys) > 0
 
 
-def _keys_in(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The token of each Authorization header; empty where its scheme is not Bearer."""
-    credentials = [value.partition(b" ") for name, value in headers if name == b"authorization"]
+def _keys_in(scope: Scope) -> list[bytes]:
+    """The token of each Authorization header; empty where its scheme is not Bearer. Without one, what is in the URL of
+    a route whose clients know no other place."""
+    credentials = [value.partition(b" ") for name, value in scope["headers"] if name == b"authorization"]
+    if not credentials and scope["path"].startswith(KEY_IN_URL_BELOW):
+        return [
+            value.encode() for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "api_key"
+        ]
     return [token.strip() if scheme.lower() == b"bearer" else b"" for scheme, _, token in credentials]

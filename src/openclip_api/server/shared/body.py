@@ -71,7 +71,7 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     param = f"body{path}" if path[:1] in ("", "[") else path[1:]
-    reason = REASONS.get(first["type"], first["msg"].lower())
+    reason = REASONS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     return InvalidInput(f"{param}: {reason}", param)
 
 
