@@ -16,6 +16,7 @@ from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Valid
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
+from .fetch.url import Endpoint, endpoints
 from .runtime.load_options import LoadOptions
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
@@ -36,6 +37,12 @@ def _some_comma_separated(value: object) -> object:
     if isinstance(value, str) and not parts:
         raise ValueError("nothing is named: leave the setting out, or name at least one")
     return parts
+
+
+def _endpoints(value: list[str]) -> list[str]:
+    for entry in value:
+        endpoints(entry)
+    return value
 
 
 def _route(value: str | None) -> str | None:
@@ -133,6 +140,13 @@ class Settings(BaseSettings):
     url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
         [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
     )
+    url_allow_private: Annotated[
+        list[str], NoDecode, BeforeValidator(_some_comma_separated), AfterValidator(_endpoints)
+    ] = Field(
+        [],
+        description="hosts of your own network that images may be fetched from too, comma-separated, "
+        "with a port where it is not 80 or 443",
+    )
     url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="seconds in which an image must have been fetched")
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
         "auto",
@@ -210,6 +224,10 @@ class Settings(BaseSettings):
     @property
     def text_cache_bytes(self) -> int:
         return int(self.text_cache_mb * 1e6)
+
+    @property
+    def private_endpoints(self) -> list[Endpoint]:
+        return [endpoint for entry in self.url_allow_private for endpoint in endpoints(entry)]
 
     @property
     def most_items(self) -> int:

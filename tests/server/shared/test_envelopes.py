@@ -41,7 +41,9 @@ ROUTES: dict[str, tuple[Any, list[str]]] = {
 
 def post(server: ServerProcess, path: str, model: str = "ViT-B-32", **options: Any) -> httpx.Response:
     body = ROUTES[path][0]
-    return server.http.post(path.replace("ViT-B-32", model), **({"files": body} if path == "/predict" else {"json": body}), **options)
+    return server.http.post(
+        path.replace("ViT-B-32", model), **({"files": body} if path == "/predict" else {"json": body}), **options
+    )
 
 
 def assert_envelope(path: str, response: httpx.Response, status: int) -> None:

@@ -84,6 +84,8 @@ async def compare(request: Request) -> Response:
     asked = await request_body(request, CompareRequest)
     named = asked.prompt if isinstance(asked.prompt, dict) and "value" not in asked.prompt else None
     prompts = _listed("prompt", asked.prompt if named is None else list(named.values()))
+    for key in named or ():
+        text_item(key, "prompt")  # the answer has it
     subjects = _items("subject", _listed("subject", asked.subject)[:1], asked.subject_type)
     items = chain(subjects, _items("prompt", prompts, asked.prompt_type))
     embedded = await embed(request, items, asked.clip_version_id)

@@ -6,7 +6,7 @@ Source: kserve/open-inference-protocol, inference_rest.md; triton-inference-serv
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ class TensorParameters(Body):
 class InputTensor(Body):
     name: str
     datatype: Literal["BYTES"]
-    shape: list[int] = Field(min_length=1, max_length=LONGEST_RANK, examples=[[1]])
+    shape: Annotated[list[int], Field(min_length=1, max_length=LONGEST_RANK, fail_fast=True)] = Field(examples=[[1]])
     data: list[Any] | None = Field(None, description="strings; without it the bytes follow the JSON")
     parameters: TensorParameters | None = None
 
