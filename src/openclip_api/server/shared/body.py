@@ -15,7 +15,8 @@ from .bounded_json import most_values, parsed_json
 class Body(BaseModel):
     """A JSON object, read strictly: a string is never taken for a number. Unknown keys are ignored."""
 
-    model_config = ConfigDict(strict=True, protected_namespaces=())
+    # a bound on strings, even this one, has pydantic refuse those that are not Unicode
+    model_config = ConfigDict(strict=True, str_min_length=0, protected_namespaces=())
 
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
