@@ -58,7 +58,7 @@ def test_a_key(closed: str):
 def test_chroma(url: str, closed: str, unit: Reference):
     many = texts(2048)
     np.testing.assert_allclose(HuggingFaceEmbeddingServer(url=f"{url}/embed")(many), unit(text=many), atol=1e-5)
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="api_key"):
         keyed = HuggingFaceEmbeddingServer(url=f"{closed}/embed", api_key="right")
     assert np.array(keyed(["a"])).shape == (1, 256)
 
@@ -88,7 +88,9 @@ import { InferenceClient } from "@huggingface/inference";
 const [url, closed, picture] = process.argv.slice(2);
 const inputs = Array.from({ length: 2048 }, (_, i) => `thing ${i}`);
 const client = new InferenceClient().endpoint(url);
-const told = async (ask) => { try { await ask(); } catch (error) { return `${error.message} ${JSON.stringify(error.httpResponse?.body ?? "")}`; } };
+const told = async (ask) => {
+  try { await ask(); } catch (error) { return error.message + JSON.stringify(error.httpResponse?.body ?? ""); }
+};
 const image = new Blob([await readFile(picture)]);
 const labels = ["a cat", "a red car", "pizza"];
 console.log(JSON.stringify({

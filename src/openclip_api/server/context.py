@@ -40,6 +40,7 @@ class RequestState:
     envelope: Envelope | None = None  # where the body decides which protocol it is
     error: str | None = None  # the `type` of the error that was answered
     client_gone: bool = False
+    key_missing: bool = False  # an API key is needed, and none stands where most clients put it
     items: int | None = None
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds
 

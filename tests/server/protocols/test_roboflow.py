@@ -91,3 +91,31 @@ def test_a_key_may_stand_in_the_url(closed: FakeServer, query: str, header: str 
     answer = closed.http.post(f"/clip/embed_text{query}", json={"text": "a"}, headers=headers)
     assert answer.status_code == status
     assert closed.http.post(f"/embeddings{query}", json={"text": "a"}).status_code == 401
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("embed_text", {"text": "a", "api_key": "right"}, 200),
+        ("embed_text", {"text": "a", "api_key": "schlüssel"}, 200),
+        ("embed_text", {"text": "a", "api_key": "wrong"}, 401),
+        ("embed_text", {"text": "a", "api_key": ["right"]}, 401),
+        ("embed_text", {"text": "a", "api_key": None}, 401),
+        ("embed_text", {"text": 1}, 401),
+        ("embed_text", ["right"], 401),
+        ("embed_image", {"image": "aGk="}, 401),
+        ("compare", {"subject": "a"}, 401),
+        ("other", {"api_key": "right"}, 404),
+    ],
+)
+def test_or_in_the_body(closed: FakeServer, path: str, body: object, status: int):
+    answer = closed.http.post(f"/clip/{path}", json=body)
+    assert answer.status_code == status
+    if status == 401:
+        assert "API key" in answer.json()["message"]
+        assert answer.headers["www-authenticate"] == "Bearer"
+    wrong = closed.http.post(f"/clip/{path}", json=body, headers={"Authorization": "Bearer wrong"})
+    assert wrong.status_code == 401
+    assert closed.http.post(f"/clip/{path}", content=b"?").status_code in (401, 404)
+    assert closed.http.post("/embeddings", json={"text": "a", "api_key": "right"}).status_code == 401

@@ -5,7 +5,7 @@ POST /clip/embed_image {"image": {"type": "base64", "value": ".."} | [..]}      
 POST /clip/compare     {"subject", "subject_type", "prompt": one, a list or named ones, "prompt_type"}
                                                                                     → {"similarity": [..] | {..}}
 
-Vectors are as the model gives them; a similarity is a cosine. The key may be in the URL: see middleware/auth.py.
+Vectors are as the model gives them; a similarity is a cosine. The key may be in the body or the URL.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ from itertools import chain
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field, WithJsonSchema
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ...errors import InvalidInput
+from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
 from ...runtime.embedding import unit_length
+from ..context import context_of, state_of
 from ..envelope import Envelope
 from ..shared.answer import embeddings_response
-from ..shared.body import Body, request_body, schema_of
+from ..shared.body import Body, read_json, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.fields import StringOrList
 from ..shared.items import Item, image_item, name, text_item, text_items
+from ..shared.keys import CHALLENGE, KEY_NEEDED, is_known
 
 Type: TypeAlias = Literal["image", "text"]
 
@@ -62,7 +65,20 @@ class CompareRequest(ClipRequest):
     prompt_type: Type = "text"
 
 
-router = APIRouter(tags=["Roboflow"])
+async def key_in_body(request: Request) -> None:
+    """Roboflow's clients put the API key there. Raises HTTPException (401)."""
+    if not state_of(request).key_missing:
+        return
+    try:
+        content = await read_json(request)
+    except (InvalidRequest, UnsupportedMedia):
+        content = None
+    given = content.get("api_key") if isinstance(content, dict) else None
+    if not isinstance(given, str) or not is_known(given.encode(errors="replace"), context_of(request).settings.api_key):
+        raise HTTPException(401, KEY_NEEDED, CHALLENGE)
+
+
+router = APIRouter(tags=["Roboflow"], dependencies=[Depends(key_in_body)])
 ENVELOPE = Envelope(lambda problem: {"message": problem.message}, invalid=400)
 
 
