@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from ..support.server_process import ServerProcess
 
 # Where the clients are not installed, as in .venv, there is nothing to collect.
 collect_ignore_glob = [] if find_spec("openai") else ["test_*.py"]
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else litellm asks GitHub at its import
 
 Reference = Callable[..., np.ndarray]
 
