@@ -66,6 +66,7 @@ class Embedder:
         self._read_image = read_image
         self._tokenizer = tokenizer
         self._on_close = on_close
+        self.languages: Sequence[str] = getattr(tokenizer, "languages", ())  # of texts; empty where it does not matter
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prepare")
         self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch, PADDING_BUDGET)
         self._coalescer = Coalescer[Embedding]()
@@ -82,14 +83,16 @@ class Embedder:
         """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
         return self._embed("text", texts, normalize)
 
-    def submit_all(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
-        """Start on ("text", string) and ("image", bytes) items, on all or on none.
+    def submit_all(
+        self, items: Sequence[tuple[Kind, str | bytes]], language: str | None = None
+    ) -> list[Future[Embedding]]:
+        """Start on ("text", string) and ("image", bytes) items, on all or on none. language: one of `languages`.
 
         Raises QueueFull, and TooLarge for what does not fit into an empty queue either.
         """
         sizes = [self._size(kind, content) for kind, content in items]
         self.queue.reserve_all(sizes)
-        return self._start(items, sizes)
+        return self._start(items, sizes, language=language)
 
     def submit_blocking(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
         """Start on one item as soon as the queue has room for it: a caller with many items waits here."""
@@ -124,7 +127,11 @@ class Embedder:
         return len(content) + self._prepared_bytes[kind]
 
     def _start(
-        self, items: Sequence[tuple[Kind, str | bytes]], sizes: Sequence[int], owner: Hashable = None
+        self,
+        items: Sequence[tuple[Kind, str | bytes]],
+        sizes: Sequence[int],
+        owner: Hashable = None,
+        language: str | None = None,
     ) -> list[Future[Embedding]]:
         """owner: whose items these are, by default nobody else's."""
         owner = owner or object()
@@ -134,10 +141,10 @@ class Embedder:
             waiter = Future[Embedding]()
             waiter.add_done_callback(partial(self._release, size))
             waiters.append(waiter)
-            if isinstance(content, str) and (kept := self.text_cache.get(content)) is not None:
+            if isinstance(content, str) and (kept := self.text_cache.get(content, language)) is not None:
                 waiter.set_result(kept)
             else:
-                left.append(_Unprepared(content, waiter, self._batcher.announce(kind), owner))
+                left.append(_Unprepared(content, language, waiter, self._batcher.announce(kind), owner))
         for _ in range(min(len(left), THREADS)):
             if not self._prepare_later(left):
                 self._prepare_nothing(left)
@@ -169,21 +176,22 @@ class Embedder:
             except IndexError:  # another thread took the last one
                 return
             try:
-                self._prepare(*unprepared)
+                self._prepare(unprepared)
             finally:
                 is_later = self._prepare_later(left)
 
-    def _prepare(self, content: str | bytes, waiter: Future[Embedding], ticket: Ticket[Kind], owner: Hashable) -> None:
+    def _prepare(self, unprepared: _Unprepared) -> None:
         """Make the engine's input and queue it, unless an equal item is in flight already."""
+        content, _, waiter, ticket, owner = unprepared
         shared = None
         if not waiter.cancelled():
-            key = content if isinstance(content, str) else hashlib.sha256(content).digest()
+            key = (unprepared.language, content) if isinstance(content, str) else hashlib.sha256(content).digest()
             shared = self._coalescer.join(key, waiter, owner)
         if shared is None:
             self._batcher.withdraw(ticket)
             return
         try:
-            prepared = self._read(content)
+            prepared = self._read(content, unprepared.language)
         except Exception as error:
             self._batcher.withdraw(ticket)
             self._coalescer.fail(shared, _kept(error))
@@ -196,12 +204,13 @@ class Embedder:
         else:
             self._batcher.withdraw(ticket)
 
-    def _read(self, content: str | bytes) -> _Prepared:
+    def _read(self, content: str | bytes, language: str | None) -> _Prepared:
         started = time.perf_counter()
         if isinstance(content, str):
-            tokens = self._tokenizer(content)
+            tokens = self._tokenizer(content) if language is None else self._tokenizer(content, language)
             length = tokens.count if self._engine.trims_texts else 0
-            return _Prepared(tokens.ids, length, time.perf_counter() - started, text=content, tokens=tokens)
+            seconds = time.perf_counter() - started
+            return _Prepared(tokens.ids, length, seconds, text=content, language=language, tokens=tokens)
         image = self._read_image(content)
         size = (image.width, image.height)
         return _Prepared(image.pixels, 0, time.perf_counter() - started, image_size=size)
@@ -219,7 +228,7 @@ class Embedder:
         timings = Timings(prepared.seconds, queue_seconds, compute_seconds)
         embedding = Embedding(vector, prepared.tokens, prepared.image_size, timings)
         if prepared.text is not None:
-            self.text_cache.put(prepared.text, embedding)
+            self.text_cache.put(prepared.text, embedding, prepared.language)
         self._coalescer.finish(shared, embedding)
 
     def _encode(self, kind: Kind, inputs: list[Input]) -> list[Vector]:
@@ -240,6 +249,7 @@ def _kept(error: Exception) -> Exception:
 
 class _Unprepared(NamedTuple):
     content: str | bytes
+    language: str | None
     waiter: Future[Embedding]
     ticket: Ticket[Kind]
     owner: Hashable
@@ -252,5 +262,6 @@ class _Prepared(NamedTuple):
     length: int
     seconds: float
     text: str | None = None
+    language: str | None = None
     tokens: Tokens | None = None
     image_size: tuple[int, int] | None = None

@@ -21,7 +21,7 @@ from ..errors import RequestError
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
-from .context import ServerContext
+from .context import ServerContext, context_of
 from .envelope import NATIVE, Envelope, Envelopes
 from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
@@ -123,6 +123,12 @@ def _context(
     settings: Settings, model_pool: ModelPool, in_flight: InFlightRequests, fetcher: ImageFetcher | None
 ) -> ServerContext:
     byte_budget = ByteBudget(int(settings.max_queue_mb * 1e6))
+    of_routes = [
+        (route, envelope)
+        for router, envelope in _protocols(settings)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
     return ServerContext(
         settings,
         model_pool,
@@ -132,14 +138,13 @@ def _context(
         LabelCache(settings.text_cache_bytes),
         LazyStore(settings.store),
         Metrics(model_pool, in_flight, byte_budget),
-        Envelopes(
-            (method, route.path, envelope)
-            for router, envelope in _protocols(settings)
-            for route in router.routes
-            if isinstance(route, APIRoute)
-            for method in sorted(route.methods or ())
-        ),
+        [route for route, _ in of_routes],
+        Envelopes((method, route.path, envelope) for route, envelope in of_routes for method in _methods(route)),
     )
+
+
+def _methods(route: APIRoute) -> list[str]:
+    return sorted(route.methods or ())
 
 
 def _add_middleware(app: FastAPI, context: ServerContext) -> None:
@@ -196,8 +201,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     response = error_response(request.scope, error.status_code, kind, str(error.detail))
     response.headers.update(error.headers or {})
     if "allow" in response.headers:
-        response.headers["allow"] = allowed_methods(response.headers["allow"])
+        response.headers["allow"] = allowed_methods(_methods_at(request) or response.headers["allow"])
     return response
+
+
+def _methods_at(request: Request) -> str:
+    """Of all routes with the path that was asked for; Starlette tells those of one route."""
+    path, routes = request.scope["path"], context_of(request).routes
+    first = next((route.path for route in routes if route.path_regex.match(path)), None)
+    return ", ".join(method for route in routes if route.path == first for method in _methods(route))
 
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:

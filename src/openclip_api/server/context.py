@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from fastapi.routing import APIRoute
 
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
@@ -29,6 +31,7 @@ class ServerContext:
     label_cache: LabelCache
     store: LazyStore
     metrics: Metrics
+    routes: Sequence[APIRoute]
     envelopes: Envelopes
 
 

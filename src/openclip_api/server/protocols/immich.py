@@ -33,8 +33,13 @@ from ..shared.items import Item, text_item
 from . import vertex
 
 
+class TaskOptions(Body):
+    language: str | None = None
+
+
 class TaskModel(Body):
     modelName: str
+    options: TaskOptions | None = None
 
 
 class ClipTask(Body):
@@ -97,7 +102,8 @@ async def predict(request: Request) -> Response:
     asked = _entries(form.get("entries"), most_values(context_of(request).settings.most_items))
     item, model = _item(asked.clip, form)
     served = _served_name(model.modelName, context_of(request).model_pool.names())
-    embedded = await embed(request, [item], served)
+    language = model.options.language if model.options else None
+    embedded = await embed(request, [item], served, language=language, must_know_language=False)
     [vector], [embedding] = unit_length(embedded.vectors), embedded.embeddings
     answer: dict[str, object] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
     if embedding.image_size is not None:

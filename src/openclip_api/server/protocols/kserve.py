@@ -72,6 +72,17 @@ async def ready(request: Request) -> Response:
     return _readiness(request)
 
 
+@router.post("/v2/models/{name:path}/infer", **INFER)
+@router.post("/v2/models/{name:path}/versions/{version}/infer", **INFER)
+async def infer(request: Request, name: str) -> Response:
+    asked, after = await _body(request)
+    given = [(tensor.name, items) for tensor, items in _inputs(asked, after)]
+    counts: list[int] = []
+    embedded = await embed(request, chain.from_iterable(_counted(items, counts) for _, items in given), name)
+    names = [OUTPUTS[name] for name, _ in given]
+    return _answer(asked, name, embedded, dict(zip(names, counts, strict=True)))
+
+
 @router.get("/v2/models/{name:path}/ready", summary="The same, of one model")
 @router.get("/v2/models/{name:path}/versions/{version}/ready", summary="The same, of one model")
 async def model_ready(request: Request, name: str) -> Response:
@@ -85,17 +96,6 @@ async def model(request: Request, name: str) -> Response:
     context = context_of(request)
     async with context.model_pool.use(name, context.settings.request_timeout) as embedder:
         return json_response(_described(name, embedder.info))
-
-
-@router.post("/v2/models/{name:path}/infer", **INFER)
-@router.post("/v2/models/{name:path}/versions/{version}/infer", **INFER)
-async def infer(request: Request, name: str) -> Response:
-    asked, after = await _body(request)
-    given = [(tensor.name, items) for tensor, items in _inputs(asked, after)]
-    counts: list[int] = []
-    embedded = await embed(request, chain.from_iterable(_counted(items, counts) for _, items in given), name)
-    names = [OUTPUTS[name] for name, _ in given]
-    return _answer(asked, name, embedded, dict(zip(names, counts, strict=True)))
 
 
 async def _body(request: Request) -> tuple[InferRequest, memoryview]:

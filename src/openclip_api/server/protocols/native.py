@@ -36,6 +36,9 @@ class EmbeddingsRequest(Body):
     normalize: bool = Field(False, description="scale each vector to length 1")
     truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
+    language: str | None = Field(
+        None, description="of the texts, such as de or deu_Latn, for a model that wants to know it (NLLB)"
+    )
 
 
 class EmbeddingsResponse(BaseModel):
@@ -67,7 +70,7 @@ async def embeddings(request: Request) -> Response:
     if isinstance(content, dict) and ("input" in content or "messages" in content):
         return await openai.answer(request, content)
     asked = validated(content, EmbeddingsRequest)
-    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate)
+    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate, language=asked.language)
     return _answer(request, embedded, asked.normalize, started)
 
 
