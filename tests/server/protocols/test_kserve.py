@@ -93,6 +93,7 @@ def test_metadata_and_health(server: ServerProcess, path: str):
     assert [tensor["name"] for tensor in told["inputs"]] == ["text", "image"]
     assert server.http.get(f"{path}/ready").status_code == 200
     assert server.http.get(f"{path}/versions/1/ready").status_code == 200
+    assert server.http.get(f"{path}/versions/2/ready").status_code == 404
     assert server.http.get("/v2/models/other/ready").status_code == 404
     assert server.http.get("/v2/models/other").status_code == 404
 

@@ -13,11 +13,11 @@ from itertools import chain
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from ...errors import InvalidInput, InvalidRequest
+from ...errors import InvalidInput, InvalidRequest, ModelNotFound
 from ...runtime.embedding import ModelInfo, unit_length
 from ..context import context_of
 from ..envelope import Envelope
@@ -50,9 +50,16 @@ class InferRequest(Body):
     parameters: InferParameters | None = None
 
 
-# A name has slashes in it, so of two paths the longer one is the lower decorator: it is tried first.
-router = APIRouter(tags=["Open Inference Protocol"])
+async def only_version(request: Request) -> None:
+    """Raises ModelNotFound."""
+    if request.path_params.get("version", "1") != "1":
+        raise ModelNotFound("version: there is one, which is called 1", "version")
+
+
+router = APIRouter(tags=["Open Inference Protocol"], dependencies=[Depends(only_version)])
 ENVELOPE = Envelope(lambda problem: {"error": problem.message}, invalid=400)
+VERSION = {"parameters": [{"name": "version", "in": "path", "required": True, "schema": {"const": "1"}}]}
+# A name has slashes in it, so of two paths the longer one is the lower decorator: it is tried first.
 INFER: dict[str, Any] = {"summary": "Embed as KServe and Triton do", "openapi_extra": schema_of(InferRequest)}
 
 
@@ -73,7 +80,9 @@ async def ready(request: Request) -> Response:
 
 
 @router.post("/v2/models/{name:path}/infer", **INFER)
-@router.post("/v2/models/{name:path}/versions/{version}/infer", **INFER)
+@router.post(
+    "/v2/models/{name:path}/versions/{version}/infer", **INFER | {"openapi_extra": INFER["openapi_extra"] | VERSION}
+)
 async def infer(request: Request, name: str) -> Response:
     asked, after = await _body(request)
     given = [(tensor.name, items) for tensor, items in _inputs(asked, after)]
@@ -84,14 +93,16 @@ async def infer(request: Request, name: str) -> Response:
 
 
 @router.get("/v2/models/{name:path}/ready", summary="The same, of one model")
-@router.get("/v2/models/{name:path}/versions/{version}/ready", summary="The same, of one model")
+@router.get("/v2/models/{name:path}/versions/{version}/ready", summary="The same, of one model", openapi_extra=VERSION)
 async def model_ready(request: Request, name: str) -> Response:
     context_of(request).model_pool.check(name)
     return _readiness(request)
 
 
 @router.get("/v2/models/{name:path}", summary="One model's inputs and outputs")
-@router.get("/v2/models/{name:path}/versions/{version}", summary="One model's inputs and outputs")
+@router.get(
+    "/v2/models/{name:path}/versions/{version}", summary="One model's inputs and outputs", openapi_extra=VERSION
+)
 async def model(request: Request, name: str) -> Response:
     context = context_of(request)
     async with context.model_pool.use(name, context.settings.request_timeout) as embedder:
