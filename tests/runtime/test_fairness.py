@@ -110,7 +110,7 @@ def test_nor_does_a_text_that_is_also_one_of_the_2048(embedder: Embedder, engine
     all_queued(embedder, MANY - BATCH)
     last = 1000 + MANY - 1
     [one] = embedder.submit_all(texts(last))
-    while len(embedder._coalescer._in_flight[str(last)].waiters) < 2:
+    while len(embedder._coalescer._in_flight[None, str(last)].waiters) < 2:
         threading.Event().wait(0.005)
     let_through(engine, [one, *many])
     assert engine.batch_of(last) <= 3

@@ -42,7 +42,7 @@ def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     operation = server.http.get("/openapi.json").json()["paths"]["/embeddings"]["post"]
     content = operation["requestBody"]["content"]
     native, openai = content["application/json"]["schema"]["anyOf"]
-    assert set(native["properties"]) == {"text", "image", "normalize", "truncate", "model"}
+    assert set(native["properties"]) == {"text", "image", "normalize", "truncate", "model", "language"}
     assert {"input", "messages", "encoding_format"} < set(openai["properties"])
     assert "image/jpeg" in content
     assert "200" in operation["responses"]
