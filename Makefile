@@ -99,6 +99,7 @@ clean:
 .venv-clients/installed: tests/clients/requirements.txt tests/clients/package.json
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check -r tests/clients/requirements.txt
+	.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --no-deps infinity-client==0.0.78
 	mkdir -p .venv-clients/npm
 	cp tests/clients/package.json .venv-clients/npm/
 	if command -v npm > /dev/null; then cd .venv-clients/npm && npm install --silent --no-audit --no-fund --no-package-lock; fi

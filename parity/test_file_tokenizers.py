@@ -91,3 +91,17 @@ def test_nllb_takes_its_template_from_its_class(options: dict[str, object], tmp_
     assert_equal_ids(tmp_path, {}, 32, NASTY)
     ids = build_tokenizer(TokenizerConfig(32, "org/words", "whitespace"), tmp_path)("red sofa").ids
     assert (ids[0] < 390) is np.bool_("legacy_behaviour" in options)  # the languages come last
+
+
+@pytest.mark.parametrize("language", ["eng_Latn", "fra_Latn", "zul_Latn"])
+@pytest.mark.parametrize("options", [{}, {"legacy_behaviour": True}, {"padding_side": "left"}])
+def test_nllb_takes_the_language_of_a_text(language: str, options: dict[str, object], tmp_path: Path) -> None:
+    """As transformers' NllbTokenizer.src_lang has it: what open_clip's set_language sets, each call sets back."""
+    random_tokenizers.nllb(tmp_path).save_pretrained(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | options))
+    theirs = HFTokenizer(str(tmp_path), context_length=32)
+    theirs.tokenizer.src_lang = language
+    ours = build_tokenizer(TokenizerConfig(32, "org/words", "whitespace"), tmp_path)
+    for text in ["red sofa", "", "red " * 100]:
+        np.testing.assert_array_equal(ours(text, language).ids, theirs(text)[0].numpy())

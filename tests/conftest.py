@@ -64,7 +64,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def server(tiny: Path, request: pytest.FixtureRequest) -> Iterator[ServerProcess | ServerInProcess]:
     """A running server on the small checkpoint, with low limits; the application without a process in `make quick`."""
-    limits = {"MAX_ITEMS": 8, "MAX_BODY_MB": 4, "MAX_IMAGE_MEGAPIXELS": 2}
+    limits = {"MAX_TEXTS": 8, "MAX_PROMPTS": 64, "MAX_ITEMS": 8, "MAX_BODY_MB": 4}
+    limits["MAX_IMAGE_MEGAPIXELS"] = 2
     settings = {"MODEL_NAME": f"local-dir:{tiny}", "PRECISION": "fp32", **limits}
     if request.config.getoption("--quick"):
         with serve_in_process(build_app(**settings)) as server:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
+from .fetch.url import Endpoint, endpoints
 from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed, table_names
 from .runtime.load_options import LoadOptions
 
@@ -41,6 +43,18 @@ def _some_comma_separated(value: object) -> object:
 def _image_formats(value: object) -> object:
     parts = _some_comma_separated(value)
     return (list(table_names(parts)) or ["ALL"]) if isinstance(parts, list) and parts else parts
+
+
+def _endpoints(value: list[str]) -> list[str]:
+    for entry in value:
+        endpoints(entry)
+    return value
+
+
+def _route(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"/[\w.~:@/-]*", value):
+        raise ValueError("expected a path such as /predict")
+    return value
 
 
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
@@ -81,7 +95,13 @@ class Settings(BaseSettings):
         description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all",
     )
     host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
-    port: int = Field(7860, ge=0, le=65535, description="port to listen on; 0 picks a free one")
+    port: int = Field(
+        7860,
+        ge=0,
+        le=65535,
+        validation_alias=AliasChoices("sagemaker_bind_to_port", "aip_http_port", "port"),
+        description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
+    )
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
     device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
         "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
@@ -93,7 +113,7 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all")
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
     max_queue: int = Field(
-        1024, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
+        4096, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
     )
     max_queue_mb: float = Field(
         512,
@@ -105,9 +125,14 @@ class Settings(BaseSettings):
         16,
         ge=0,
         le=MAX_MEGABYTES,
-        description="megabytes of text vectors to keep for when a text comes again (some 5,000); 0 for none",
+        description="megabytes of text vectors to keep for when a text comes again (some 5,000), and as many of "
+        "labels' vectors; 0 for none",
     )
-    max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most texts and images in one request")
+    max_texts: int = Field(2048, ge=1, le=MAX_COUNT, description="most texts in one request")
+    max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most images in one request")
+    max_prompts: int = Field(
+        80_000, ge=1, le=MAX_COUNT, description="most prompts, labels times templates, in one request to classify"
+    )
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
         "auto",
@@ -120,6 +145,13 @@ class Settings(BaseSettings):
     )
     url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
         [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
+    )
+    url_allow_private: Annotated[
+        list[str], NoDecode, BeforeValidator(_some_comma_separated), AfterValidator(_endpoints)
+    ] = Field(
+        [],
+        description="hosts of your own network that images may be fetched from too, comma-separated, "
+        "with a port where it is not 80 or 443",
     )
     url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="seconds in which an image must have been fetched")
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
@@ -166,6 +198,12 @@ class Settings(BaseSettings):
         description="names that clients reach the server by, comma-separated; * for any "
         "(default: only this machine's own where HOST is loopback, else any)",
     )
+    aip_health_route: Annotated[str | None, AfterValidator(_route)] = Field(
+        None, description="a path at which Vertex AI asks whether the model answers; it sets this itself"
+    )
+    aip_predict_route: Annotated[str | None, AfterValidator(_route)] = Field(
+        None, description="a path to which Vertex AI sends its requests; it sets this itself"
+    )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
         "info", description="debug; info: when it is ready, and each request; warning; or error"
     )
@@ -194,7 +232,7 @@ class Settings(BaseSettings):
             max_batch=self.max_batch,
             max_queue=self.max_queue,
             max_queue_bytes=int(self.max_queue_mb * 1e6),
-            text_cache_bytes=int(self.text_cache_mb * 1e6),
+            text_cache_bytes=self.text_cache_bytes,
             decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
             self_check=self.self_check,
             image_reading=self.image_reading,
@@ -205,6 +243,19 @@ class Settings(BaseSettings):
     def served_formats(self) -> tuple[str, ...]:
         """The formats of images that are read from others."""
         return chosen_formats(self.image_formats or filter(is_installed, SAFE_FORMATS))
+
+    @property
+    def text_cache_bytes(self) -> int:
+        return int(self.text_cache_mb * 1e6)
+
+    @property
+    def private_endpoints(self) -> list[Endpoint]:
+        return [endpoint for entry in self.url_allow_private for endpoint in endpoints(entry)]
+
+    @property
+    def most_items(self) -> int:
+        """Of one kind, in one request."""
+        return max(self.max_texts, self.max_items)
 
     @property
     def isolates_decoding(self) -> bool:

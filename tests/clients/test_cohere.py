@@ -54,7 +54,7 @@ def test_images_and_inputs(client: cohere.ClientV2, unit: Reference, picture: st
         (cohere.BadRequestError, {"texts": ["word " * 100], "truncate": "NONE"}, "longer than the model's 32 tokens"),
         (cohere.BadRequestError, {"texts": ["a"], "output_dimension": 1000}, "output_dimension"),
         (cohere.NotFoundError, {"texts": ["a"], "model": "embed-v4.0"}, "model"),
-        (ApiError, {"texts": ["a"] * 65}, "more than 64 items"),
+        (ApiError, {"texts": ["a"] * 2049}, "more than 2048 texts"),
     ],
 )
 def test_errors_are_the_client_s_own(client: cohere.ClientV2, error: type, asked: dict, named: str):

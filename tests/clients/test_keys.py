@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cohere
 import openai
 import pytest
 import voyageai
 import voyageai.error
-
-from ..support.server_process import ServerProcess
-from .conftest import ROOT
-
-
-@pytest.fixture(scope="module")
-def closed() -> Iterator[str]:
-    python = ROOT / ".venv" / "bin" / "python"
-    with ServerProcess(str(python), "-m", "openclip_api", "serve", MODEL_NAME="emoji", API_KEY="right") as server:
-        yield str(server.http.base_url).rstrip("/")
 
 
 def ask_openai(url: str, key: str) -> None:

@@ -71,7 +71,7 @@ def test_models(client: openai.OpenAI):
         (openai.BadRequestError, {"input": ["a", ""]}, "input[1]", "invalid_input"),
         (openai.BadRequestError, {"input": "a", "dimensions": 1000}, "dimensions", "invalid_input"),
         (openai.NotFoundError, {"input": "a", "model": "text-embedding-3-small"}, "model", "model_not_found"),
-        (openai.APIStatusError, {"input": ["a"] * 65}, None, "too_large"),
+        (openai.APIStatusError, {"input": ["a"] * 2049}, None, "too_large"),
     ],
 )
 def test_errors_are_the_client_s_own(client: openai.OpenAI, error: type, asked: dict, param: str | None, code: str):
@@ -94,11 +94,17 @@ def test_langchain(url: str, unit: Reference):
 
 
 def test_a_long_list_goes_in_chunks(url: str, unit: Reference):
-    texts = [f"thing {i}" for i in range(100)]
-    embeddings = langchain(url, check_embedding_ctx_length=False, chunk_size=64)
-    np.testing.assert_allclose(embeddings.embed_documents(texts)[64:], unit(text=texts[64:]), atol=1e-5)
-    with pytest.raises(openai.APIStatusError, match="send fewer at once"):
-        langchain(url, check_embedding_ctx_length=False).embed_documents(texts)
+    """LangChain sends 1,000 at once."""
+    texts = [f"thing {i}" for i in range(2500)]
+    embeddings = langchain(url, check_embedding_ctx_length=False)
+    np.testing.assert_allclose(embeddings.embed_documents(texts)[2000:], unit(text=texts[2000:]), atol=1e-5)
+    with pytest.raises(openai.APIStatusError, match="MAX_TEXTS"):
+        langchain(url, check_embedding_ctx_length=False, chunk_size=2049).embed_documents(texts)
+
+
+def test_2048_texts_at_once(client: openai.OpenAI, unit: Reference):
+    texts = [f"thing {i}" for i in range(2048)]
+    np.testing.assert_allclose(rows(client.embeddings.create(model="emoji", input=texts)), unit(text=texts), atol=1e-5)
 
 
 def test_what_langchain_sends_without_the_option_is_refused_with_the_remedy(client: openai.OpenAI):

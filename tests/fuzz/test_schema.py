@@ -23,7 +23,7 @@ SEED = os.environ.get("FUZZ_SEED", "1")
 @pytest.mark.parametrize("key", [None, "a-key"])
 def test_generated_requests(key: str | None):
     settings = {"API_KEY": key} if key else {}
-    with ServerProcess(MODEL_NAME="emoji", MAX_ITEMS=32, **settings) as server:
+    with ServerProcess(MODEL_NAME="emoji", MAX_TEXTS=32, MAX_ITEMS=32, **settings) as server:
         url = f"{server.http.base_url}/openapi.json"
         options = ["--max-examples", EXAMPLES, "--seed", SEED, "--exclude-checks", "positive_data_acceptance"]
         options += ["--max-response-time", "20", "--no-color", "--continue-on-failure", "--warnings", "off"]

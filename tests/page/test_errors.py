@@ -63,10 +63,10 @@ def test_a_template_without_its_place(open_page: Open, server: ServerProcess):
 
 
 def test_too_much_is_told_with_its_limit(open_page: Open):
-    with serve(MAX_ITEMS=4, MAX_BODY_MB=0.1) as server, open_page(base=url_of(server), allowed=(413,)) as page:
+    with serve(MAX_TEXTS=4, MAX_BODY_MB=0.1) as server, open_page(base=url_of(server), allowed=(413,)) as page:
         expect(page.locator("#matrix td button")).to_have_count(16)
         page.locator("#compare-texts").fill("\n".join(f"text {i}" for i in range(9)))
-        expect(page.locator("#compare-error")).to_contain_text("more than 4 items")
+        expect(page.locator("#compare-error")).to_contain_text("more than 4 texts")
         large = {"name": "large.png", "mimeType": "image/png", "buffer": bytes(200_000)}
         page.locator("#compare-texts").fill("a text")
         expect(page.locator("#matrix td button")).to_have_count(4)

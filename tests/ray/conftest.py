@@ -91,7 +91,14 @@ def server(tiny: Path) -> Iterator[Any]:
     nodes = Nodes()
     try:
         nodes.add(num_cpus=2)
-        limits = {"MAX_ITEMS": 8, "MAX_BODY_MB": 4, "MAX_IMAGE_MEGAPIXELS": 2, "THREADS": 1}
+        limits = {
+            "MAX_TEXTS": 8,
+            "MAX_PROMPTS": 64,
+            "MAX_ITEMS": 8,
+            "MAX_BODY_MB": 4,
+            "MAX_IMAGE_MEGAPIXELS": 2,
+            "THREADS": 1,
+        }
         with RayServer(nodes.address, MODEL_NAME=f"local-dir:{tiny}", PRECISION="fp32", **limits) as process:
             yield process
     finally:

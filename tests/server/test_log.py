@@ -214,3 +214,21 @@ def test_lines_beyond_the_queue_and_lines_that_cannot_be_written_are_dropped(cap
         handler.handle(logging.LogRecord("openclip_api", logging.INFO, "", 0, "%s", (message,), None))
     assert [json.loads(lines.get())["message"] for _ in range(lines.qsize())] == ["first", "second"]
     assert capsys.readouterr().err == ""
+
+
+def test_an_unknown_path_is_shown_at_debug_level_only():
+    asked = ["/v1/rerank", "/a b=c%0Astatus=200%1b[31m\u00e9", "/" + "x" * 5000]
+    for level, shown in (("debug", True), ("info", False)):
+        with FakeServer(LOG_LEVEL=level) as server:
+            for path in asked:
+                assert server.http.get(path).status_code == 404
+            assert server.http.get("/info").status_code == 200
+            assert server.stop() == 0
+            lines = [line for line in server.output.splitlines() if "route=other" in line]
+            assert len(lines) == len(asked)
+            assert any("path=/v1/rerank " in line for line in lines) is shown
+            if shown:
+                assert "path=/a%20b%3Dc%0Astatus%3D200%1B%5B31m%C3%A9 " in lines[1]
+                assert "x" * 190 in lines[2]
+                assert "x" * 201 not in lines[2]
+            assert not any("path=" in line for line in server.output.splitlines() if "route=/info" in line)

@@ -19,7 +19,7 @@ import httpcore2
 from ..errors import DeadlineExceeded, ImageUnreachable, InvalidInput, TooLarge
 from .network import NOT_ALLOWED, CheckedNetwork, Resolve, SystemResolver
 from .public_address import Address, is_public
-from .url import NOT_A_URL, PORTS, Target, normal_host, parse
+from .url import NOT_A_URL, PORTS, Endpoint, Target, normal_host, parse
 
 Reserve = Callable[[int], None]
 
@@ -40,6 +40,7 @@ class ImageFetcher:
     """Fetches images from `hosts`, or from any public host if there are none. Use it from one event loop.
 
     max_bytes: of one image. seconds: for one image with its redirects. ports: those that a URL may name.
+    private: hosts of one's own network, with ports, that images may come from too; each redirect is checked anew.
     resolve: (host, port) → addresses. is_allowed: which addresses may be connected to. backend: what connects.
     ssl_context: which certificates are trusted.
     """
@@ -51,6 +52,7 @@ class ImageFetcher:
         max_bytes: int = 32_000_000,
         seconds: float = 10,
         ports: Collection[int] = PORTS,
+        private: Iterable[Endpoint] = (),
         resolve: Resolve | None = None,
         is_allowed: Callable[[Address], bool] = is_public,
         backend: httpcore2.AsyncNetworkBackend | None = None,
@@ -60,9 +62,10 @@ class ImageFetcher:
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._ports = ports
+        self._private = frozenset(private)
         self._ssl_context = ssl_context
         self._network = CheckedNetwork(
-            resolve or SystemResolver(CONCURRENT), is_allowed, backend or httpcore2.AnyIOBackend()
+            resolve or SystemResolver(CONCURRENT), is_allowed, backend or httpcore2.AnyIOBackend(), self._private
         )
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._host_slots: dict[str, _HostSlots] = {}
@@ -90,8 +93,8 @@ class ImageFetcher:
         raise ImageUnreachable(f"{UNREACHABLE}: more than {MAX_REDIRECTS} redirects")
 
     def _checked(self, url: str) -> Target:
-        target = parse(url, self._ports)
-        if self._hosts and target.host not in self._hosts:
+        target = parse(url, self._ports, self._private)
+        if self._hosts and target.host not in self._hosts and (target.host, target.port) not in self._private:
             raise InvalidInput(NOT_ALLOWED)
         return target
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpcore2
 
 from ..errors import InvalidInput
-from .public_address import Address
+from .public_address import Address, is_own
+from .url import Endpoint
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -20,17 +22,26 @@ NOT_ALLOWED = "the URL's host cannot be found, or is none that images are fetche
 
 
 class CheckedNetwork(httpcore2.AsyncNetworkBackend):
-    """Connects to a host only if all its addresses are allowed, and then to one of these, without a second look-up."""
+    """Connects to a host only if all its addresses are allowed, and then to one of these, without a second look-up.
+
+    private: hosts and ports that may have addresses of one's own network too.
+    """
 
     def __init__(
-        self, resolve: Resolve, is_allowed: Callable[[Address], bool], backend: httpcore2.AsyncNetworkBackend
+        self,
+        resolve: Resolve,
+        is_allowed: Callable[[Address], bool],
+        backend: httpcore2.AsyncNetworkBackend,
+        private: Collection[Endpoint] = (),
     ) -> None:
         self._resolve, self._is_allowed, self._backend = resolve, is_allowed, backend
+        self._private = private
 
     async def connect_tcp(self, host: str, port: int, *_: object, **__: object) -> httpcore2.AsyncNetworkStream:
         """Raises InvalidInput for a host that is not found or not allowed. Ignores httpcore2's own options."""
         addresses = await self._addresses(host, port)
-        if not addresses or not all(map(self._is_allowed, addresses)):
+        is_allowed = partial(is_own, host) if (host, port) in self._private else self._is_allowed
+        if not addresses or not all(map(is_allowed, addresses)):
             raise InvalidInput(NOT_ALLOWED)
         for address in addresses[:-1]:
             try:

@@ -52,6 +52,27 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")  # through which an IPv6-only netwo
 ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: bits 64 to 95 of the address; an IPv4 address follows
 
 
+# Addresses of one's own network: what a host that the owner has named may have beside public ones. Link-local ones are
+# not among them, since the metadata services of clouds have such.
+OWN = [
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+]
+METADATA = ipaddress.ip_network("fd00:ec2::/32")  # that of Amazon's
+
+
+def is_own(host: str, address: Address) -> bool:
+    """Whether an address may be that of a host that the owner of the server has named: public, of a private network,
+    of this machine if the name says so, or the named address itself."""
+    if is_public(address) or host == str(address):
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return is_own(host, address.ipv4_mapped)
+    if address.is_loopback:
+        return host == "localhost" or host.endswith(".localhost")
+    return any(address in network for network in OWN) and address not in METADATA
+
+
 def is_public(address: Address) -> bool:
     """Whether an address is public, and so is the IPv4 address that it may hold."""
     if isinstance(address, ipaddress.IPv6Address):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from ..errors import InvalidInput
@@ -22,6 +22,9 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
+Endpoint: TypeAlias = tuple[str, int]  # a host as a Target has it, and a port
+
+
 class Target(NamedTuple):
     """Where a URL leads: what is checked, and exactly what is then asked for."""
 
@@ -31,8 +34,23 @@ class Target(NamedTuple):
     path: str  # with the query, percent-encoded
 
 
-def parse(url: str, ports: Collection[int] = PORTS) -> Target:
-    """Raises InvalidInput for anything but http(s)://host[:port][/path][?query][#ignored] on an allowed port."""
+def endpoints(entry: str) -> list[Endpoint]:
+    """ "nas.lan" → its usual ports; "nas.lan:9000" → that port. Raises ValueError."""
+    authority = _AUTHORITY.fullmatch(entry)
+    if authority is None:
+        raise ValueError("expected names or addresses, such as nas.lan or nas.lan:9000")
+    try:
+        host = _host(authority)
+    except InvalidInput as error:
+        raise ValueError("expected names or addresses, such as nas.lan or nas.lan:9000") from error
+    return [(host, int(port)) for port in ([authority["port"]] if authority["port"] else PORTS)]
+
+
+def parse(url: str, ports: Collection[int] = PORTS, private: Collection[Endpoint] = ()) -> Target:
+    """Raises InvalidInput for anything but http(s)://host[:port][/path][?query][#ignored] on an allowed port.
+
+    private: hosts with ports of their own.
+    """
     match = _URL.fullmatch(url)
     if match is None or len(url) > MAX_URL_CHARACTERS or re.search(r"[\x00-\x20\x7f\\\ud800-\udfff]", url):
         raise InvalidInput(NOT_A_URL)
@@ -41,10 +59,11 @@ def parse(url: str, ports: Collection[int] = PORTS) -> Target:
     if authority is None:
         raise InvalidInput(NOT_A_URL)
     port = int(authority["port"] or {"http": 80, "https": 443}[scheme])
-    if port not in ports:
+    host = _host(authority)
+    if port not in ports and (host, port) not in private:
         raise InvalidInput(f"the URL's port is not one of {', '.join(map(str, ports))}")
     path = quote(path, safe="%/?:@!$&'()*+,;=-._~[]|")
-    return Target(scheme, _host(authority), port, path if path.startswith("/") else f"/{path}")
+    return Target(scheme, host, port, path if path.startswith("/") else f"/{path}")
 
 
 def _host(authority: re.Match[str]) -> str:

@@ -22,6 +22,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors
 from ..checkpoints.config import TokenizerConfig, read_json
 from ..checkpoints.damage import refusing
 from ..errors import CorruptCheckpoint, InvalidInput, UnsupportedModel, shown
+from .languages import FLORES
 from .text_cleaning import Clean, cleaner, parts_of, shorten_blanks
 from .vocabularies import read_vocabulary
 
@@ -37,9 +38,10 @@ class Tokens:
 
 class Tokenizer(Protocol):
     context_length: int
+    languages: Sequence[str]  # of FLORES-200; empty for a model that reads all languages alike
 
-    def __call__(self, text: str) -> Tokens:
-        """The text's ids, cut or padded to context_length."""
+    def __call__(self, text: str, language: str | None = None) -> Tokens:
+        """The text's ids, cut or padded to context_length. language: one of `languages`, None for the model's own."""
 
 
 def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: int | None = None) -> Tokenizer:
@@ -79,6 +81,7 @@ class ClipTokenizer:
     """CLIP's byte-pair encoding. The ids are start-of-text, the text's tokens, end-of-text, then zeros."""
 
     VOCAB_SIZE = 49408
+    languages: Sequence[str] = ()
     START, END = "<start_of_text>", "<end_of_text>"
     WORD = regex.compile(
         rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
@@ -90,7 +93,7 @@ class ClipTokenizer:
         self._bpe, self._start, self._end = _clip_bpe()
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
-    def __call__(self, text: str) -> Tokens:
+    def __call__(self, text: str, language: str | None = None) -> Tokens:
         return _read_in_parts(shorten_blanks(text), self.context_length, self._tokens)
 
     def _tokens(self, text: str) -> Tokens:
@@ -174,9 +177,18 @@ class FileTokenizer:
             if vocab_size is not None:
                 _check_vocabulary(self._tokenizer.get_vocab(with_added_tokens=False), vocab_size)
         config = _checked_config(folder / "tokenizer_config.json")
+        self._language_last = bool(config.get("legacy_behaviour"))
+        self._languages: dict[str, int] = {}
         if config.get("tokenizer_class") in ("NllbTokenizer", "NllbTokenizerFast"):
             self._tokenizer.post_processor = self._nllb_template(config)
+            self._languages = {
+                token.content: index
+                for index, token in self._tokenizer.get_added_tokens_decoder().items()
+                if FLORES.fullmatch(token.content) and index < (vocab_size or 2**31)
+            }
+        self.languages: Sequence[str] = tuple(self._languages)
         pad = self._special_token("pad_token", config)
+        self._pads_left = config.get("padding_side") == "left"
         truncation_side = config.get("truncation_side", "right")
         self._reads_end = truncation_side == "left"
         self._tokenizer.enable_truncation(context_length, direction=truncation_side)
@@ -192,12 +204,17 @@ class FileTokenizer:
             if vocab_size is not None:
                 _check_vocabulary({"": max(ids)}, vocab_size)
 
-    def __call__(self, text: str) -> Tokens:
+    def __call__(self, text: str, language: str | None = None) -> Tokens:
         """Raises InvalidInput for a text with a token that the model has no vector for."""
         text = shorten_blanks(text) if self._shortens else text
-        return _read_in_parts(
+        tokens = _read_in_parts(
             text, self.context_length, self._tokens, from_end=self._reads_end, by_lines=self._by_lines
         )
+        if language is None:
+            return tokens
+        first = self.context_length - tokens.count if self._pads_left else 0
+        tokens.ids[first + tokens.count - 1 if self._language_last else first] = self._languages[language]
+        return tokens
 
     def _tokens(self, text: str) -> Tokens:
         cleaned = self._clean(text)

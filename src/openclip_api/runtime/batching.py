@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
@@ -32,12 +33,13 @@ class Computed(NamedTuple, Generic[Output]):
 @dataclass(eq=False)
 class Job(Generic[Key, Input, Output]):
     """Jobs of the same key may share a batch. There each costs as much as the longest one; length 0: all cost the
-    same. on_start: called when the batch of the job starts."""
+    same. on_start: called when the batch of the job starts. owner: whose job it is now; owners take turns."""
 
     key: Key
     input: Input
     length: int = 0
     on_start: Callable[[], None] = lambda: None
+    owner: Callable[[], Hashable] = lambda: None
     future: Future[Computed[Output]] = field(default_factory=Future)
     queued_at: float = 0.0
 
@@ -49,6 +51,9 @@ class Batcher(Generic[Key, Input, Output]):
     alone: only these get the error. The thread goes on. A job whose future is cancelled while it waits is dropped at
     once. padding_budget: how much length a batch may waste; see `similar_lengths`.
 
+    Every second batch goes by age, from the oldest job on, and the others go by turns: see `_Turns`. So an owner of one
+    job does not wait for all that an owner of thousands has put before, and nobody starves.
+
     Announce a job as soon as its input is being prepared: the batch may wait for it. See WaitingPolicy.
     """
 
@@ -58,7 +63,9 @@ class Batcher(Generic[Key, Input, Output]):
         self._run = run
         self._max_batch = max_batch
         self._padding_budget = padding_budget
-        self._waiting: list[Job[Key, Input, Output]] = []
+        self._waiting: dict[Future[Computed[Output]], Job[Key, Input, Output]] = {}  # the oldest first
+        self._turns = _Turns()
+        self._goes_by_turns = False
         self._policy = WaitingPolicy[Key]()
         self._busy_since: float | None = None
         self._closed = False
@@ -82,7 +89,7 @@ class Batcher(Generic[Key, Input, Output]):
         with self._changed:
             if ticket is not None:
                 self._policy.settle(ticket)
-            self._waiting.append(job)
+            self._waiting[job.future] = job
             self._changed.notify()
         # The future must not hold the job: a cycle would keep the input in memory until a garbage collection.
         job.future.add_done_callback(self._drop_if_cancelled)
@@ -104,7 +111,7 @@ class Batcher(Generic[Key, Input, Output]):
         """While the engine hangs, nothing leaves the queue: cancelled jobs must not pile up there."""
         if future.cancelled():
             with self._changed:
-                self._waiting = [job for job in self._waiting if job.future is not future]
+                self._waiting.pop(future, None)
 
     def _work(self) -> None:
         while self._run_next():
@@ -125,22 +132,30 @@ class Batcher(Generic[Key, Input, Output]):
         return bool(batch)
 
     def _next_batch(self) -> list[Job[Key, Input, Output]]:
-        """The first batch that may start, of the key whose job is the oldest; empty once closed and done."""
+        """The first batch that may start, of the key whose job is the first; empty once closed and done."""
         with self._changed:
             while self._waiting or not self._closed:
                 now, wake = time.perf_counter(), math.inf
-                for key in dict.fromkeys(job.key for job in self._waiting):
-                    ready = [job for job in self._waiting if job.key == key]
+                waiting = list(self._waiting.values())
+                if self._goes_by_turns:
+                    waiting = self._turns.sorted(waiting)
+                for key in dict.fromkeys(job.key for job in waiting):
+                    ready = [job for job in waiting if job.key == key]
                     batch = similar_lengths(ready, self._padding_budget)[: self._max_batch]
                     start = self._policy.waits_until(key, now)
                     if start <= now or len(batch) == self._max_batch or self._closed:
                         self._policy.batch_taken(key)
-                        taken = set(map(id, batch))
-                        self._waiting = [job for job in self._waiting if id(job) not in taken]
+                        self._take(batch)
                         return batch
                     wake = min(wake, start)
                 self._changed.wait(None if wake == math.inf else wake - now)
         return []
+
+    def _take(self, batch: Iterable[Job[Key, Input, Output]]) -> None:
+        for job in batch:
+            del self._waiting[job.future]
+        self._turns.taken(batch)
+        self._goes_by_turns = not self._goes_by_turns
 
     def _run_batch(self, batch: list[Job[Key, Input, Output]]) -> None:
         started = time.perf_counter()
@@ -161,9 +176,35 @@ class Batcher(Generic[Key, Input, Output]):
             job.future.set_result(Computed(output, started - job.queued_at, seconds))
 
 
+class _Turns:
+    """Sorts jobs so that owners take turns: one job of each, then a second of each, and so on. Of two owners the one
+    goes first whose last job was taken longer ago."""
+
+    def __init__(self) -> None:
+        self._batches = 0
+        self._last_batch: dict[Hashable, int] = {}
+
+    def sorted(self, jobs: Iterable[Job[Key, Input, Output]]) -> list[Job[Key, Input, Output]]:
+        """jobs: the oldest first."""
+        counts = Counter[Hashable]()
+        places: list[tuple[int, int, int, Job[Key, Input, Output]]] = []
+        for job in jobs:
+            owner = job.owner()
+            places.append((counts[owner], self._last_batch.get(owner, 0), len(places), job))
+            counts[owner] += 1
+        self._last_batch = {owner: self._last_batch[owner] for owner in counts if owner in self._last_batch}
+        if len(counts) > 1:
+            places.sort(key=lambda place: place[:3])
+        return [job for *_, job in places]
+
+    def taken(self, batch: Iterable[Job[Key, Input, Output]]) -> None:
+        self._batches += 1
+        self._last_batch.update((job.owner(), self._batches) for job in batch)
+
+
 def similar_lengths(jobs: Sequence[Job[Key, Input, Output]], padding_budget: int) -> list[Job[Key, Input, Output]]:
     """Group jobs of similar length while the total padding stays within the budget. Return the group that holds the
-    oldest job, in the order of `jobs`, whose first is the oldest."""
+    first job, in the order of `jobs`."""
     group: list[Job[Key, Input, Output]] = []
     total = 0
     for job in sorted(jobs, key=lambda job: job.length):

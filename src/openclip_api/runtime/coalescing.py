@@ -13,9 +13,10 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class SharedComputation(Generic[Result]):
-    """A computation in flight and the futures that wait for its result."""
+    """A computation in flight and the futures that wait for its result. owner: who asked for it last."""
 
     key: Hashable
+    owner: Hashable = None
     waiters: list[Future[Result]] = field(default_factory=list)
     cancel: Callable[[], object] | None = None  # ends the work on it
     is_running: bool = False
@@ -32,13 +33,14 @@ class Coalescer(Generic[Result]):
         self._in_flight: dict[Hashable, SharedComputation[Result]] = {}
         self._lock = threading.Lock()
 
-    def join(self, key: Hashable, waiter: Future[Result]) -> SharedComputation[Result] | None:
+    def join(self, key: Hashable, waiter: Future[Result], owner: Hashable = None) -> SharedComputation[Result] | None:
         """The computation that the caller must now run; None if an equal one is in flight and will answer `waiter`."""
         with self._lock:
             shared = self._in_flight.get(key)
             is_first = shared is None
             if shared is None:
                 shared = self._in_flight[key] = SharedComputation(key)
+            shared.owner = owner
             shared.waiters.append(waiter)
             if shared.is_running:
                 waiter.set_running_or_notify_cancel()

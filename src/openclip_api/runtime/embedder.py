@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -28,6 +28,7 @@ from .waiting import Ticket
 # A forward pass reads all weights, however little it computes: on processors from AVX2 to AMX that takes as long as
 # some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
 PADDING_BUDGET = 32  # tokens
+THREADS = os.cpu_count() or 1  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
 
@@ -52,7 +53,7 @@ class Embedder:
         tokenizer: Tokenizer,
         *,
         max_batch: int = 16,
-        max_queue: int = 1024,
+        max_queue: int = 4096,
         max_queue_bytes: int = 512_000_000,
         text_cache_bytes: int = 0,
         on_close: Callable[[], None] = lambda: None,
@@ -65,7 +66,8 @@ class Embedder:
         self._read_image = read_image
         self._tokenizer = tokenizer
         self._on_close = on_close
-        self._pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare")
+        self.languages: Sequence[str] = getattr(tokenizer, "languages", ())  # of texts; empty where it does not matter
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prepare")
         self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch, PADDING_BUDGET)
         self._coalescer = Coalescer[Embedding]()
         self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
@@ -81,20 +83,22 @@ class Embedder:
         """Strings → [N, embed_dim]; what goes beyond the context length is cut off."""
         return self._embed("text", texts, normalize)
 
-    def submit_all(self, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
-        """Start on ("text", string) and ("image", bytes) items, on all or on none.
+    def submit_all(
+        self, items: Sequence[tuple[Kind, str | bytes]], language: str | None = None
+    ) -> list[Future[Embedding]]:
+        """Start on ("text", string) and ("image", bytes) items, on all or on none. language: one of `languages`.
 
         Raises QueueFull, and TooLarge for what does not fit into an empty queue either.
         """
         sizes = [self._size(kind, content) for kind, content in items]
         self.queue.reserve_all(sizes)
-        return [self._start(kind, content, size) for (kind, content), size in zip(items, sizes, strict=True)]
+        return self._start(items, sizes, language=language)
 
     def submit_blocking(self, kind: Kind, content: str | bytes) -> Future[Embedding]:
         """Start on one item as soon as the queue has room for it: a caller with many items waits here."""
         size = self._size(kind, content)
         self.queue.reserve_when_free(size)
-        return self._start(kind, content, size)
+        return self._start([(kind, content)], [size], owner="blocking")[0]
 
     @property
     def busy_seconds(self) -> float:
@@ -122,49 +126,91 @@ class Embedder:
     def _size(self, kind: Kind, content: str | bytes) -> int:
         return len(content) + self._prepared_bytes[kind]
 
-    def _start(self, kind: Kind, content: str | bytes, size: int) -> Future[Embedding]:
-        waiter = Future[Embedding]()
-        waiter.add_done_callback(lambda _: self.queue.release(size))
-        if isinstance(content, str) and (kept := self.text_cache.get(content)) is not None:
-            waiter.set_result(kept)
-            return waiter
-        ticket = self._batcher.announce(kind)
-        try:
-            self._pool.submit(self._prepare, content, waiter, ticket)
-        except RuntimeError:  # closed in the meantime
-            self._batcher.withdraw(ticket)
-            waiter.cancel()
-        return waiter
+    def _start(
+        self,
+        items: Sequence[tuple[Kind, str | bytes]],
+        sizes: Sequence[int],
+        owner: Hashable = None,
+        language: str | None = None,
+    ) -> list[Future[Embedding]]:
+        """owner: whose items these are, by default nobody else's."""
+        owner = owner or object()
+        waiters: list[Future[Embedding]] = []
+        left = deque[_Unprepared]()
+        for (kind, content), size in zip(items, sizes, strict=True):
+            waiter = Future[Embedding]()
+            waiter.add_done_callback(partial(self._release, size))
+            waiters.append(waiter)
+            if isinstance(content, str) and (kept := self.text_cache.get(content, language)) is not None:
+                waiter.set_result(kept)
+            else:
+                left.append(_Unprepared(content, language, waiter, self._batcher.announce(kind), owner))
+        for _ in range(min(len(left), THREADS)):
+            if not self._prepare_later(left):
+                self._prepare_nothing(left)
+        return waiters
 
-    def _prepare(self, content: str | bytes, waiter: Future[Embedding], ticket: Ticket[Kind]) -> None:
-        """In the pool: make the engine's input and queue it, unless an equal item is in flight already."""
+    def _release(self, size: int, _: Future[Embedding]) -> None:
+        self.queue.release(size)
+
+    def _prepare_later(self, left: deque[_Unprepared]) -> bool:
+        """False if the pool was closed in the meantime."""
+        try:
+            self._pool.submit(self._prepare_next, left)
+        except RuntimeError:
+            return False
+        return True
+
+    def _prepare_nothing(self, left: deque[_Unprepared]) -> None:
+        while left:
+            unprepared = left.popleft()
+            self._batcher.withdraw(unprepared.ticket)
+            unprepared.waiter.cancel()
+
+    def _prepare_next(self, left: deque[_Unprepared]) -> None:
+        """In the pool: prepare one item, and let others come before the next one."""
+        is_later = False
+        while left and not is_later:
+            try:
+                unprepared = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                self._prepare(unprepared)
+            finally:
+                is_later = self._prepare_later(left)
+
+    def _prepare(self, unprepared: _Unprepared) -> None:
+        """Make the engine's input and queue it, unless an equal item is in flight already."""
+        content, _, waiter, ticket, owner = unprepared
         shared = None
         if not waiter.cancelled():
-            key = content if isinstance(content, str) else hashlib.sha256(content).digest()
-            shared = self._coalescer.join(key, waiter)
+            key = (unprepared.language, content) if isinstance(content, str) else hashlib.sha256(content).digest()
+            shared = self._coalescer.join(key, waiter, owner)
         if shared is None:
             self._batcher.withdraw(ticket)
             return
         try:
-            prepared = self._read(content)
+            prepared = self._read(content, unprepared.language)
         except Exception as error:
             self._batcher.withdraw(ticket)
             self._coalescer.fail(shared, _kept(error))
             return
         begin = partial(self._coalescer.run, shared)
-        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin)
+        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin, lambda: shared.owner)
         job.future.add_done_callback(partial(self._deliver, shared, prepared))
         if self._coalescer.queue(shared, job.future.cancel):
             self._batcher.put(job, ticket)
         else:
             self._batcher.withdraw(ticket)
 
-    def _read(self, content: str | bytes) -> _Prepared:
+    def _read(self, content: str | bytes, language: str | None) -> _Prepared:
         started = time.perf_counter()
         if isinstance(content, str):
-            tokens = self._tokenizer(content)
+            tokens = self._tokenizer(content) if language is None else self._tokenizer(content, language)
             length = tokens.count if self._engine.trims_texts else 0
-            return _Prepared(tokens.ids, length, time.perf_counter() - started, text=content, tokens=tokens)
+            seconds = time.perf_counter() - started
+            return _Prepared(tokens.ids, length, seconds, text=content, language=language, tokens=tokens)
         image = self._read_image(content)
         size = (image.width, image.height)
         return _Prepared(image.pixels, 0, time.perf_counter() - started, image_size=size)
@@ -182,7 +228,7 @@ class Embedder:
         timings = Timings(prepared.seconds, queue_seconds, compute_seconds)
         embedding = Embedding(vector, prepared.tokens, prepared.image_size, timings)
         if prepared.text is not None:
-            self.text_cache.put(prepared.text, embedding)
+            self.text_cache.put(prepared.text, embedding, prepared.language)
         self._coalescer.finish(shared, embedding)
 
     def _encode(self, kind: Kind, inputs: list[Input]) -> list[Vector]:
@@ -201,6 +247,14 @@ def _kept(error: Exception) -> Exception:
     return error.renewed() if isinstance(error, RequestError) else error
 
 
+class _Unprepared(NamedTuple):
+    content: str | bytes
+    language: str | None
+    waiter: Future[Embedding]
+    ticket: Ticket[Kind]
+    owner: Hashable
+
+
 class _Prepared(NamedTuple):
     """The engine's input, its length (0 where length costs nothing), and what the embedding will tell of the item."""
 
@@ -208,5 +262,6 @@ class _Prepared(NamedTuple):
     length: int
     seconds: float
     text: str | None = None
+    language: str | None = None
     tokens: Tokens | None = None
     image_size: tuple[int, int] | None = None

@@ -35,7 +35,7 @@ class LoadOptions:
     max_megapixels: float = 40
     jpeg_scaling: str = "auto"
     max_batch: int = 16
-    max_queue: int = 1024
+    max_queue: int = 4096
     max_queue_bytes: int = 512_000_000
     text_cache_bytes: int = 0
     decode_processes: int = 0

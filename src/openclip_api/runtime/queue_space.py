@@ -26,8 +26,8 @@ class QueueSpace:
         count, size = len(sizes), sum(sizes)
         if count > self.max_items or size > self.max_bytes:
             raise TooLarge(
-                f"the request is larger than the whole queue ({self.max_items} items, "
-                f"{self.max_bytes / 1e6:g} MB): send fewer items at once"
+                f"the request is larger than the whole queue (MAX_QUEUE={self.max_items}, "
+                f"MAX_QUEUE_MB={self.max_bytes / 1e6:g}): send fewer items at once"
             )
         with self._released:
             if self.items + count > self.max_items:

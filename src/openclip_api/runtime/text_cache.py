@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import cachetools
@@ -23,7 +24,7 @@ class TextCache:
     """The least recently used text goes first. max_bytes 0 keeps nothing. Safe to use from several threads."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._entries: cachetools.LRUCache[str, _Entry] = cachetools.LRUCache(max_bytes, lambda entry: entry.bytes)
+        self._entries: cachetools.LRUCache[Hashable, _Entry] = cachetools.LRUCache(max_bytes, lambda entry: entry.bytes)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -33,13 +34,13 @@ class TextCache:
     def bytes(self) -> int:
         return int(self._entries.currsize)
 
-    def get(self, text: str) -> Embedding | None:
+    def get(self, text: str, language: str | None = None) -> Embedding | None:
         """The embedding, with timings of zero."""
         with self._lock:
-            entry = self._entries.get(text)
+            entry = self._entries.get(_key(text, language))
         return None if entry is None else entry.embedding
 
-    def put(self, text: str, embedding: Embedding) -> None:
+    def put(self, text: str, embedding: Embedding, language: str | None = None) -> None:
         """A text that is larger than the whole cache is not kept."""
         if not self._entries.maxsize:
             return
@@ -49,4 +50,8 @@ class TextCache:
         size = sys.getsizeof(text) + token_bytes + vector.nbytes + ENTRY_BYTES
         if size <= self._entries.maxsize:
             with self._lock:
-                self._entries[text] = _Entry(replace(embedding, vector=vector, timings=Timings()), size)
+                self._entries[_key(text, language)] = _Entry(replace(embedding, vector=vector, timings=Timings()), size)
+
+
+def _key(text: str, language: str | None) -> Hashable:
+    return text if language is None else (language, text)

@@ -21,10 +21,11 @@ from ..errors import RequestError
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
-from .context import ServerContext
-from .envelope import NATIVE, Envelope
+from .context import ServerContext, context_of
+from .envelope import NATIVE, Envelope, Envelopes
 from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
+from .label_cache import LabelCache
 from .metrics import Metrics
 from .middleware.auth import Authentication
 from .middleware.body_limit import BodyLimit
@@ -39,11 +40,17 @@ from .protocols import (
     clip_api_service,
     cohere,
     immich,
+    kserve,
     native,
+    ollama,
     openai,
     page,
+    roboflow,
+    sagemaker,
     search,
     status,
+    tei,
+    vertex,
     voyage,
     weaviate,
 )
@@ -66,6 +73,11 @@ PROTOCOLS: list[tuple[APIRouter, Envelope]] = [
     (voyage.router, voyage.ENVELOPE),
     (weaviate.router, weaviate.ENVELOPE),
     (immich.router, immich.ENVELOPE),
+    (ollama.router, ollama.ENVELOPE),
+    (tei.router, tei.ENVELOPE),
+    (sagemaker.router, sagemaker.ENVELOPE),
+    (kserve.router, kserve.ENVELOPE),
+    (roboflow.router, roboflow.ENVELOPE),
 ]
 
 
@@ -92,7 +104,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.context = context
-    for router, envelope in PROTOCOLS:
+    for router, envelope in _protocols(settings):
         app.include_router(router, responses=error_schemas(envelope))
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -101,25 +113,38 @@ def create_app(
     return app
 
 
+def _protocols(settings: Settings) -> list[tuple[APIRouter, Envelope]]:
+    """Paths that Vertex AI names go first, whatever else is there."""
+    router = vertex.vertex_router(settings)
+    return [(router, vertex.ENVELOPE), *PROTOCOLS] if router.routes else PROTOCOLS
+
+
 def _context(
     settings: Settings, model_pool: ModelPool, in_flight: InFlightRequests, fetcher: ImageFetcher | None
 ) -> ServerContext:
     byte_budget = ByteBudget(int(settings.max_queue_mb * 1e6))
+    of_routes = [
+        (route, envelope)
+        for router, envelope in _protocols(settings)
+        for route in router.routes
+        if isinstance(route, APIRoute)
+    ]
     return ServerContext(
         settings,
         model_pool,
         in_flight,
         byte_budget,
         fetcher,
+        LabelCache(settings.text_cache_bytes),
         LazyStore(settings.store, settings.load_options.decode_processes),
         Metrics(model_pool, in_flight, byte_budget),
-        {
-            route.path: envelope
-            for router, envelope in PROTOCOLS
-            for route in router.routes
-            if isinstance(route, APIRoute)
-        },
+        [route for route, _ in of_routes],
+        Envelopes((method, route.path, envelope) for route, envelope in of_routes for method in _methods(route)),
     )
+
+
+def _methods(route: APIRoute) -> list[str]:
+    return sorted(route.methods or ())
 
 
 def _add_middleware(app: FastAPI, context: ServerContext) -> None:
@@ -135,7 +160,8 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
     app.add_middleware(TrackInFlight, in_flight=context.in_flight)
     app.add_middleware(InternalErrors)
     if settings.api_key:
-        app.add_middleware(Authentication, keys=settings.api_key)
+        public = [settings.aip_health_route] if settings.aip_health_route else []
+        app.add_middleware(Authentication, keys=settings.api_key, public=public)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -176,8 +202,15 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     response = error_response(request.scope, error.status_code, kind, str(error.detail))
     response.headers.update(error.headers or {})
     if "allow" in response.headers:
-        response.headers["allow"] = allowed_methods(response.headers["allow"])
+        response.headers["allow"] = allowed_methods(_methods_at(request) or response.headers["allow"])
     return response
+
+
+def _methods_at(request: Request) -> str:
+    """Of all routes with the path that was asked for; Starlette tells those of one route."""
+    path, routes = request.scope["path"], context_of(request).routes
+    first = next((route.path for route in routes if route.path_regex.match(path)), None)
+    return ", ".join(method for route in routes if route.path == first for method in _methods(route))
 
 
 async def _on_disconnect(_: Request, error: Exception) -> Response:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from fastapi.routing import APIRoute
 
 from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
-from .envelope import NATIVE, Envelope
+from .envelope import Envelope, Envelopes
 from .in_flight import InFlightRequests
+from .label_cache import LabelCache
 from .metrics import Metrics
 from .model_pool import ModelPool
 from .store import LazyStore
@@ -25,9 +28,11 @@ class ServerContext:
     in_flight: InFlightRequests
     byte_budget: ByteBudget
     fetcher: ImageFetcher | None  # None: image URLs are refused
+    label_cache: LabelCache
     store: LazyStore
     metrics: Metrics
-    envelopes: Mapping[str, Envelope]  # by a route's path
+    routes: Sequence[APIRoute]
+    envelopes: Envelopes
 
 
 @dataclass
@@ -38,6 +43,7 @@ class RequestState:
     envelope: Envelope | None = None  # where the body decides which protocol it is
     error: str | None = None  # the `type` of the error that was answered
     client_gone: bool = False
+    key_missing: bool = False  # an API key is needed, and none stands where most clients put it
     items: int | None = None
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds
 
@@ -56,10 +62,10 @@ def state_of(request: Mapping[str, Any]) -> RequestState:
 
 
 def envelope_of(request: Mapping[str, Any]) -> Envelope:
-    """The envelope that the route chose, else the one of its path, else the native one.
+    """The envelope that the route chose, else the one of its path, also where there is no such route.
 
     Middleware may ask before the request has a route: then the path decides alone.
     """
     route = request.get("route")  # its path has the names of parameters in it
     path: str = request["path"] if route is None else route.path
-    return state_of(request).envelope or context_of(request).envelopes.get(path, NATIVE)
+    return state_of(request).envelope or context_of(request).envelopes.at(request["method"], path)

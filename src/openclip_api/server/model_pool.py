@@ -84,6 +84,10 @@ class ModelPool:
             slot.users -= 1
             slot.used_at = time.monotonic()
 
+    def check(self, name: str) -> None:
+        """Raises ModelNotFound."""
+        self._find(name)
+
     def names(self) -> list[str]:
         return list(self._slots)
 

@@ -67,7 +67,12 @@ def image_fetcher(settings: Settings) -> ImageFetcher | None:
     """None if the settings do not allow image URLs."""
     if not settings.allow_image_urls:
         return None
-    return ImageFetcher(settings.url_hosts, max_bytes=int(settings.max_body_mb * 1e6), seconds=settings.url_timeout)
+    return ImageFetcher(
+        settings.url_hosts,
+        max_bytes=int(settings.max_body_mb * 1e6),
+        seconds=settings.url_timeout,
+        private=settings.private_endpoints,
+    )
 
 
 def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:

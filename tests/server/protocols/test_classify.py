@@ -5,7 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ...support.server_process import ServerProcess
+from openclip_api.server.protocols.classify import RED_SQUARE
+
+from ...support.server_process import FakeServer, ServerProcess
 
 
 def unit_vectors(server: ServerProcess, **body):
@@ -68,3 +70,68 @@ def test_prompts_are_counted_before_there_are_any(server, name: str):
     tracemalloc.stop()
     assert answer.status_code == 413, answer.text
     assert peak < 10e6  # of this process: in `make quick` the server is in it
+
+
+@pytest.fixture(scope="module")
+def fake():
+    with FakeServer(MAX_TEXTS=100, TEXT_CACHE_MB=16) as process:
+        yield process
+
+
+def computed(server: FakeServer) -> float:
+    return server.metric("openclip_items_total", kind="text")
+
+
+TEMPLATES = [f"{i} pictures of {{}}" for i in range(80)]
+
+
+@pytest.mark.process
+def test_a_thousand_labels_and_eighty_templates_whose_vectors_are_kept(fake: FakeServer):
+    asked = {"image": RED_SQUARE, "labels": [f"{i} apples" for i in range(1000)], "templates": TEMPLATES}
+    first = fake.http.post("/classify", json=asked)
+    assert first.status_code == 200, first.text[:300]
+    assert len(first.json()["results"][0]) == 1000
+    before = computed(fake)
+    asked["labels"] = [*reversed(asked["labels"]), "another"]
+    again = fake.http.post("/classify", json={**asked, "templates": TEMPLATES[:79]})
+    assert again.status_code == 200
+    assert computed(fake) > before
+    before = computed(fake)
+    again = fake.http.post("/classify", json={**asked, "labels": asked["labels"][:1000]})
+    assert computed(fake) == before
+    cosines = [{row["label"]: row["cosine"] for row in answer.json()["results"][0]} for answer in (first, again)]
+    assert cosines[0] == cosines[1]
+
+
+@pytest.mark.process
+def test_labels_that_are_too_many_name_the_setting(fake: FakeServer):
+    asked = {"image": RED_SQUARE, "labels": [f"{i} apples" for i in range(1001)], "templates": TEMPLATES}
+    answer = fake.http.post("/classify", json=asked)
+    assert answer.status_code == 413
+    assert "MAX_PROMPTS" in answer.json()["error"]["message"]
+    assert "send fewer" not in answer.json()["error"]["message"]
+
+
+@pytest.mark.process
+def test_what_was_computed_before_the_deadline_is_kept():
+    settings = {"FAKE_BATCH_SECONDS": 0.05, "REQUEST_TIMEOUT": 1, "TEXT_CACHE_MB": 16, "MAX_TEXTS": 16}
+    with FakeServer(**settings) as server:
+        asked = {"image": RED_SQUARE, "labels": [f"{i} apples" for i in range(600)], "templates": ["{}"]}
+        statuses = []
+        while 200 not in statuses and len(statuses) < 10:
+            answer = server.http.post("/classify", json=asked)
+            statuses.append(answer.status_code)
+        assert set(statuses[:-1]) == {504}
+        assert statuses[-1] == 200
+        assert computed(server) < 900
+
+
+@pytest.mark.process
+def test_the_vectors_kept_are_bounded_in_bytes():
+    with FakeServer(TEXT_CACHE_MB=0.1) as server:
+        for start in range(0, 3000, 500):
+            asked = {"image": RED_SQUARE, "labels": [f"{i} apples" for i in range(start, start + 500)]}
+            assert server.http.post("/classify", json=asked).status_code == 200
+        before = computed(server)
+        assert server.http.post("/classify", json={**asked, "labels": ["0 apples"]}).status_code == 200
+        assert computed(server) == before + 1

@@ -136,7 +136,6 @@ BAD_JSON = {
     "single quotes": b"{'text': 'a'}",
     "100,000 brackets": b"[" * 100_000,
     "100,000 braces": b'{"a":' * 100_000,
-    "lone surrogate": b'{"text": "\\ud800"}',
 }
 
 BAD_FIELDS = {

@@ -34,7 +34,7 @@ def test_info_tells_model_and_limits(server: ServerProcess):
     assert info["logit_bias"] is None
     assert len(info["fingerprint"]) == 16
     assert info["store"] is False
-    assert info["limits"]["max_items"] == 8
+    assert (info["limits"]["max_texts"], info["limits"]["max_items"]) == (8, 8)
     assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"]
     assert "image/avif" in info["limits"]["image_types"]
     assert info["limits"]["image_accept"].split(",")[-1] == ".avifs"
@@ -45,7 +45,7 @@ def test_openapi_describes_the_body_that_is_read(server: ServerProcess):
     operation = server.http.get("/openapi.json").json()["paths"]["/embeddings"]["post"]
     content = operation["requestBody"]["content"]
     native, openai = content["application/json"]["schema"]["anyOf"]
-    assert set(native["properties"]) == {"text", "image", "normalize", "truncate", "model"}
+    assert set(native["properties"]) == {"text", "image", "normalize", "truncate", "model", "language"}
     assert {"input", "messages", "encoding_format"} < set(openai["properties"])
     assert "image/jpeg" in content
     assert "200" in operation["responses"]

@@ -22,7 +22,14 @@ from ...support.server_process import ServerProcess
 
 pytestmark = pytest.mark.process
 
-LIMITS = {"MAX_ITEMS": 8, "MAX_BODY_MB": 12, "MAX_IMAGE_MEGAPIXELS": 2, "PRECISION": "fp32", "TEXT_CACHE_MB": 0}
+LIMITS = {
+    "MAX_TEXTS": 8,
+    "MAX_ITEMS": 8,
+    "MAX_BODY_MB": 12,
+    "MAX_IMAGE_MEGAPIXELS": 2,
+    "PRECISION": "fp32",
+    "TEXT_CACHE_MB": 0,
+}
 BAD = {400, 413, 422}
 
 

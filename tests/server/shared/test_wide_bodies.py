@@ -34,6 +34,14 @@ BODIES = {
     "Cohere's types": ("/v2/embed", filled('{"texts":["a"],"embedding_types":[', "1,", "1]}")),
     "Voyage's inputs": ("/v1/multimodalembeddings", filled('{"inputs":[', "0,", "0]}")),
     "Weaviate's texts": ("/vectorize", filled('{"texts":[', "0,", "0]}")),
+    "Ollama's input": ("/api/embed", filled('{"input":[', "0,", "0]}")),
+    "inputs of TEI": ("/embed", filled('{"inputs":[', "{},", "{}]}")),
+    "labels of a task": ("/", filled('{"inputs":"aGk=","parameters":{"candidate_labels":[', "0,", "0]}}")),
+    "SageMaker's inputs": ("/invocations", filled('{"inputs":[', "[1],", "1]}")),
+    "instances": ("/predict", filled('{"instances":[', "{},", "{}]}")),
+    "a tensor's data": ("/v2/models/fake/infer", filled('{"inputs":[{"data":[', "0,", "0]}]}")),
+    "a tensor's shape": ("/v2/models/fake/infer", filled('{"inputs":[{"shape":[', "0,", "0]}]}")),
+    "prompts of Roboflow": ("/clip/compare", filled('{"subject":"a","prompt":[', "0,", "0]}")),
     "wrong entries": ("/encode", filled("[", "0,", "0]")),
     "empty entries": ("/encode", filled("[", "{},", "{}]")),
     "candidates": ("/rank", filled('{"queries":[{"text":"a"}],"candidates":[', "0,", "0]}")),
@@ -48,7 +56,7 @@ BODIES = {
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[FakeServer]:
-    with FakeServer(MAX_ITEMS=MAX_ITEMS, MAX_BODY_MB=8) as server:
+    with FakeServer(MAX_TEXTS=MAX_ITEMS, MAX_ITEMS=MAX_ITEMS, MAX_BODY_MB=8) as server:
         yield server
 
 
@@ -57,7 +65,7 @@ def fake() -> Iterator[FakeServer]:
 def test_a_wide_body_is_413_and_cheap(fake: FakeServer, name: str):
     path, body = BODIES[name]
     seconds, bytes = fake.metric("process_cpu_seconds_total"), fake.metric("process_resident_memory_bytes")
-    answer = fake.http.post(path, content=body)
+    answer = fake.http.post(path, content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413, answer.text[:300]
     assert fake.metric("process_cpu_seconds_total") - seconds < 0.5
     assert fake.metric("process_resident_memory_bytes") - bytes < 40e6

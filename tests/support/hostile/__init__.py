@@ -57,7 +57,7 @@ LARGEST = {
         "/embeddings: emoji joined",
         "/embeddings: HTML numbers",
         "/embeddings: mojibake of mojibake",
-        "/embeddings, 256 texts: newlines",
+        "/embeddings, 2048 texts: newlines",
     ],
     "labels and templates": [case.name for case in text_cases.TEMPLATES],
     "images": [

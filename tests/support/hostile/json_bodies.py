@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..cost import Request
-from .request import Case, field, form, post
+from .request import MODEL, Case, field, form, post
 
 PICTURE = b"iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mM4ISeHFTEMLQkAkL9BAc9woTwAAAAASUVORK5CYII="
 TEXT, ENTRY, PART, INPUT = b'"a"', b'{"text":"a"}', b'{"type":"text","text":"a"}', b'{"content":"a"}'
@@ -34,6 +34,28 @@ LIST_FIELDS: list[tuple[str, str, bytes, bytes, bytes]] = [
     ("images", "/vectorize", b'{"images":[', b"]}", b'"' + PICTURE + b'"'),
     ("vector", "/search", b'{"vector":[', b"]}", b"0.1"),
     ("filter", "/search", b'{"text":"a","filter":{"id":[', b"]}}", TEXT),
+    ("input", "/api/embed", b'{"input":[', b"]}", TEXT),
+    ("images", "/api/embed", b'{"images":[', b"]}", b'"' + PICTURE + b'"'),
+    ("inputs", "/embed", b'{"inputs":[', b"]}", TEXT),
+    ("inputs", "/", b'{"parameters":{"candidate_labels":["a"]},"inputs":[', b"]}", b'"' + PICTURE + b'"'),
+    (
+        "parameters.candidate_labels",
+        "/invocations",
+        b'{"inputs":"' + PICTURE + b'","parameters":{"candidate_labels":[',
+        b"]}}",
+        TEXT,
+    ),
+    ("instances", "/predict", b'{"instances":[', b"]}", ENTRY),
+    (
+        "inputs.data",
+        f"/v2/models/{MODEL}/infer",
+        b'{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":[',
+        b"]}]}",
+        TEXT,
+    ),
+    ("text", "/clip/embed_text", b'{"text":[', b"]}", TEXT),
+    ("image", "/clip/embed_image", b'{"image":[', b"]}", b'{"value":"' + PICTURE + b'"}'),
+    ("prompt", "/clip/compare", b'{"subject":"a","subject_type":"text","prompt":[', b"]}", TEXT),
     ("inputs", "/v1/multimodalembeddings", b'{"inputs":[', b"]}", INPUT),
     ("inputs.content", "/v1/multimodalembeddings", b'{"inputs":[{"content":[', b"]}]}", PART),
 ]

@@ -11,7 +11,10 @@ from .json_bodies import PICTURE
 from .request import Case, entries, field, form, post_json
 
 LONGEST = 100_000  # characters of one text that are read at all
-MOST = 256  # texts of one request
+MOST = 256  # texts of one request, which the bound on processor time has room to compute
+LARGEST = (
+    2048  # as many as one may have: of what cleaning leaves little of, since each text that is computed costs more
+)
 
 FALLING = sorted(  # combining marks, each of a lower combining class than the one before
     {unicodedata.combining(chr(code)): chr(code) for code in range(0x300, 0x370)}.values(),
@@ -109,20 +112,21 @@ def by_form(texts: list[str]) -> Request:
     return form(entries("textual"), field(b"text", texts[0].encode()))
 
 
-def many_short(name: str) -> Case:
-    """As many texts as one request may have, each of an equal part of the size."""
+def many_short(name: str, count: int = MOST) -> Case:
+    """Texts that are each of an equal part of the size."""
 
     def make(size: int) -> Request:
         writing = WRITINGS[name]
-        return post_json("/embeddings", {"text": [f"{i} " + writing(max(1, size // MOST // 3)) for i in range(MOST)]})
+        return post_json("/embeddings", {"text": [f"{i} " + writing(max(1, size // count // 3)) for i in range(count)]})
 
-    return Case(f"/embeddings, {MOST} texts: {name}", make)
+    return Case(f"/embeddings, {count} texts: {name}", make)
 
 
 MANY_SHORT = ["newlines", "combining marks in falling class", "emoji joined"]
 SHORT_TEXTS = [
     *(_text_case(name, "/embeddings", lambda texts: post_json("/embeddings", {"text": texts})) for name in WRITINGS),
     *map(many_short, MANY_SHORT),
+    *(many_short(name, LARGEST) for name in MANY_SHORT[:2]),
 ]
 TEXTS = [
     *SHORT_TEXTS,

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ..context import state_of
 from ..shared.answer import error_response
+from ..shared.keys import CHALLENGE, KEY_NEEDED, is_known
 
 # What a load balancer or a browser's first page needs. All else needs a key, and so do routes that are added later.
 PUBLIC = frozenset({"/", "/docs", "/health", "/ready", "/ping"})
 PUBLIC_BELOW = ("/.well-known/", "/page/")
+KEY_IN_URL_BELOW = KEY_IN_BODY_BELOW = "/clip/"  # Roboflow's clients
 
 
 def is_public(path: str) -> bool:
+    """For GET and HEAD; what is sent to such a path needs a key."""
     return path in PUBLIC or (path.startswith(PUBLIC_BELOW) and ".." not in path)
 
 
@@ -24,27 +28,38 @@ class Authentication:
     It looks at the path that is routed, never at a URL that was built from headers.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, keys: Sequence[str], public: Collection[str] = ()) -> None:
+        """public: more paths that may be read without a key."""
         self._app = app
-        self._keys = [key.encode() for key in keys]
+        self._public = public
+        self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or is_public(scope["path"]) or self._knows(_keys_in(scope["headers"])):
+        credentials = _keys_in(scope) if scope["type"] == "http" else []
+        if scope["type"] != "http" or self._reads_public(scope) or self._knows(credentials):
             return await self._app(scope, receive, send)
-        response = error_response(
-            scope, 401, "unauthorized", "an API key is needed: send it as 'Authorization: Bearer KEY'"
-        )
-        response.headers["WWW-Authenticate"] = "Bearer"
+        if not credentials and scope["path"].startswith(KEY_IN_BODY_BELOW):
+            state_of(scope).key_missing = True  # the protocol's routes look for it in the body
+            return await self._app(scope, receive, send)
+        response = error_response(scope, 401, "unauthorized", KEY_NEEDED)
+        response.headers.update(CHALLENGE)
         return await response(scope, receive, send)
 
+    def _reads_public(self, scope: Scope) -> bool:
+        path = scope["path"]
+        return scope["method"] in ("GET", "HEAD") and (is_public(path) or path in self._public)
+
     def _knows(self, given: Sequence[bytes]) -> bool:
-        """Takes as long for a key that is almost right as for one that is all wrong."""
-        if len(given) != 1:  # none, or several: a proxy might have checked another one
-            return False
-        return sum(hmac.compare_digest(given[0], key) for key in self._keys) > 0
+        # none, or several: a proxy might have checked another one
+        return len(given) == 1 and is_known(given[0], self._keys)
 
 
-def _keys_in(headers: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
-    """The token of each Authorization header; empty where its scheme is not Bearer."""
-    credentials = [value.partition(b" ") for name, value in headers if name == b"authorization"]
+def _keys_in(scope: Scope) -> list[bytes]:
+    """The token of each Authorization header; empty where its scheme is not Bearer. Without one, what is in the URL of
+    a route whose clients know no other place."""
+    credentials = [value.partition(b" ") for name, value in scope["headers"] if name == b"authorization"]
+    if not credentials and scope["path"].startswith(KEY_IN_URL_BELOW):
+        return [
+            value.encode() for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "api_key"
+        ]
     return [token.strip() if scheme.lower() == b"bearer" else b"" for scheme, _, token in credentials]

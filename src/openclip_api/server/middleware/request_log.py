@@ -6,6 +6,7 @@ import logging
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -16,6 +17,7 @@ log = logging.getLogger("openclip_api")
 
 HARMLESS = re.compile(rb"[\w.:-]{1,64}")  # a client's own id, to find the request in both logs
 UNROUTED = "other"
+LONGEST_PATH = 200  # characters
 CLIENT_GONE = 499  # nginx's number for it
 STATUS_ROUTES = frozenset({"/health", "/ready", "/metrics", "/ping"})  # asked for every few seconds
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -24,7 +26,8 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 class RequestLog:
     """ASGI middleware, the outermost: creates the request's RequestState and reads it at the end.
 
-    No line and no label shows what a client sent. Of the path they show only the route that it matched.
+    No line and no label shows what a client sent. Of the path they show only the route that it matched; at the level
+    debug also the path where there is no such route, so that one sees what a client is looking for.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -62,6 +65,8 @@ class RequestLog:
         self._metrics.request_ended(method, route, status, error, seconds, state.stages)
         facts = {"method": method, "route": route, "status": status, "seconds": round(seconds, 4)}
         known = {"items": state.items, "error": state.error, "request_id": state.request_id}
+        if route == UNROUTED and log.isEnabledFor(logging.DEBUG):
+            facts["path"] = quote(scope["path"][:LONGEST_PATH], safe="/:@.~_-", errors="backslashreplace")
         facts |= {key: value for key, value in known.items() if value is not None}
         level = logging.DEBUG if route in STATUS_ROUTES else logging.INFO
         log.log(level, "request", extra={"facts": facts})

@@ -22,15 +22,21 @@ from ...runtime.embedding import unit_length
 from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
-from ..shared.body import Body, validated
+from ..shared.body import Body, media_type, read_json, schema_of, validated
 from ..shared.bounded_json import most_values, parse_json
 from ..shared.embed import embed
 from ..shared.form import read_form
 from ..shared.items import Item, text_item
+from . import vertex
+
+
+class TaskOptions(Body):
+    language: str | None = None
 
 
 class TaskModel(Body):
     modelName: str
+    options: TaskOptions | None = None
 
 
 class ClipTask(Body):
@@ -66,7 +72,8 @@ FORM = {
                         "text": {"type": "string", "examples": ["red sofa"]},
                     },
                 }
-            }
+            },
+            **schema_of(vertex.PredictRequest)["requestBody"]["content"],
         },
     }
 }
@@ -81,11 +88,16 @@ async def ping(request: Request) -> Response:
 
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
+    if media_type(request) == "application/json":
+        content = await read_json(request)
+        if isinstance(content, dict) and "instances" in content:
+            return await vertex.answer(request, content)
     form = dict(await read_form(request, FIELDS, max_files=1, max_fields=3))
-    asked = _entries(form.get("entries"), most_values(context_of(request).settings.max_items))
+    asked = _entries(form.get("entries"), most_values(context_of(request).settings.most_items))
     item, model = _item(asked.clip, form)
     served = _served_name(model.modelName, context_of(request).model_pool.names())
-    embedded = await embed(request, [item], served)
+    language = model.options.language if model.options else None
+    embedded = await embed(request, [item], served, language=language, must_know_language=False)
     [vector], [embedding] = unit_length(embedded.vectors), embedded.embeddings
     answer: dict[str, object] = {"clip": orjson.dumps(vector, option=orjson.OPT_SERIALIZE_NUMPY).decode()}
     if embedding.image_size is not None:

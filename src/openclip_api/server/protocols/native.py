@@ -15,15 +15,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from ...errors import InvalidInput, TooLarge, UnsupportedMedia
-from ...inputs.formats import BY_NAME, FORMATS, SAFE_FORMATS, label_of
+from ...errors import InvalidInput, TooLarge
+from ...inputs.formats import SAFE_FORMATS, label_of
 from ...runtime.embedding import unit_length
 from ..context import context_of
 from ..shared.answer import embeddings_response
-from ..shared.body import Body, media_type, read_bytes, read_json, schema_of, validated
+from ..shared.body import Body, media_type, read_json, schema_of, validated
 from ..shared.embed import Embedded, embed
 from ..shared.fields import StringOrList
 from ..shared.form import MULTIPART, read_form, utf_8
+from ..shared.image_body import BINARY, IMAGE_CONTENT, image_body
 from ..shared.items import Item, image_item, image_items, name, text_item, text_items
 from ..shared.vectors import OCTETS, octets_response, wants_octets
 from . import openai
@@ -39,6 +40,9 @@ class EmbeddingsRequest(Body):
     normalize: bool = Field(False, description="scale each vector to length 1")
     truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
+    language: str | None = Field(
+        None, description="of the texts, such as de or deu_Latn, for a model that wants to know it (NLLB)"
+    )
 
 
 class FormFields(BaseModel):
@@ -49,6 +53,7 @@ class FormFields(BaseModel):
     normalize: bool = False
     truncate: bool = True
     model: str | None = None
+    language: str | None = None
 
 
 class EmbeddingsResponse(BaseModel):
@@ -63,7 +68,6 @@ class EmbeddingsResponse(BaseModel):
 
 
 router = APIRouter(tags=["embeddings"])
-IMAGE_TYPES = [format.media_types[0] for format in FORMATS]
 FORM_FIELDS = ("text", "image", *FormFields.model_fields)
 OTHER_FIELDS = 8
 MANY_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
@@ -76,14 +80,12 @@ FORM = {  # only files have a type: the rest of a form is strings, whatever its 
             "normalize": {"description": "true or false"},
             "truncate": {"description": "true or false"},
             "model": {"description": "as in JSON"},
+            "language": {"description": "as in JSON"},
         },
     }
 }
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 DOCS: dict[str, Any] = {
-    "openapi_extra": schema_of(
-        EmbeddingsRequest, openai.EmbeddingsRequest, **{MULTIPART: FORM}, **dict.fromkeys(IMAGE_TYPES, BINARY)
-    ),
+    "openapi_extra": schema_of(EmbeddingsRequest, openai.EmbeddingsRequest, **{MULTIPART: FORM}, **IMAGE_CONTENT),
     "responses": {200: {"model": EmbeddingsResponse | openai.EmbeddingsResponse, "content": {OCTETS: BINARY}}},
 }
 
@@ -96,13 +98,13 @@ async def embeddings(request: Request) -> Response:
         return _answer(request, *await _raw_image(request), started)
     if media_type(request) == MULTIPART:
         fields, items = await _form(request)
-        embedded = await embed(request, items, fields.model, truncate=fields.truncate)
+        embedded = await embed(request, items, fields.model, truncate=fields.truncate, language=fields.language)
         return _answer(request, embedded, fields.normalize, started)
     content = await read_json(request)
     if isinstance(content, dict) and ("input" in content or "messages" in content):
         return await openai.answer(request, content)
     asked = validated(content, EmbeddingsRequest)
-    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate)
+    embedded = await embed(request, _items(asked), asked.model, truncate=asked.truncate, language=asked.language)
     return _answer(request, embedded, asked.normalize, started)
 
 
@@ -121,16 +123,10 @@ def _answer(request: Request, embedded: Embedded, normalize: bool, started: floa
 
 async def _raw_image(request: Request) -> tuple[Embedded, bool]:
     """The body is the image, and the URL may have `model` and `normalize`. Raises UnsupportedMedia, InvalidInput."""
-    served = [BY_NAME[name].media_types for name in context_of(request).settings.served_formats]
-    if not any(media_type(request) in types for types in served):
-        raise UnsupportedMedia(f"an image may be {', '.join(types[0] for types in served)}")
     normalize = request.query_params.get("normalize", "false")
     if normalize not in ("true", "false"):
         raise InvalidInput("normalize: expected true or false", "normalize")
-    content = await read_bytes(request)
-    if not content:
-        raise InvalidInput("body: empty", "body")
-    embedded = await embed(request, [Item("image", content, "body")], request.query_params.get("model"))
+    embedded = await embed(request, [await image_body(request)], request.query_params.get("model"))
     return embedded, normalize == "true"
 
 
@@ -139,8 +135,9 @@ async def _form(request: Request) -> tuple[FormFields, Iterator[Item]]:
 
     Raises UnsupportedMedia, InvalidRequest, InvalidInput, TooLarge.
     """
-    most = context_of(request).settings.max_items + 1  # so that one too many is told as in JSON
-    form = await read_form(request, FORM_FIELDS, max_files=most, max_fields=most + OTHER_FIELDS, too_many=TooLarge)
+    settings = context_of(request).settings
+    files, fields = settings.max_items + 1, settings.max_texts + 1  # so that one too many is told as in JSON
+    form = await read_form(request, FORM_FIELDS, max_files=files, max_fields=fields + OTHER_FIELDS, too_many=TooLarge)
     parts = [(field.removesuffix("[]"), content) for field, content in form]  # as PHP and some libraries mark lists
     texts, images = ([content for field, content in parts if field == wanted] for wanted in ("text", "image"))
     if not texts and not images:

@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from ...errors import InvalidInput, ModelNotFound
 from ...runtime.embedding import unit_length
+from ...settings import Settings
 from ..context import context_of, state_of
 from ..envelope import Envelope, Problem
 from ..shared.answer import embeddings_response, json_response
@@ -129,11 +130,26 @@ async def answer(request: Request, content: object) -> Response:
     return embeddings_response(told, embedded)
 
 
+@router.post("/embeddings_image", summary="Images in Infinity's older form", openapi_extra=schema_of(EmbeddingsRequest))
+async def image_embeddings(request: Request) -> Response:
+    content = await read_json(request)
+    return await answer(request, content | {"modality": "image"} if isinstance(content, dict) else content)
+
+
 @router.get("/v1/models", summary="The models of this server")
-@router.get("/models", summary="The same, where Infinity has it")
 async def models(request: Request) -> Response:
     names = context_of(request).model_pool.names()
     return json_response({"object": "list", "data": [_model(name) for name in names]})
+
+
+@router.get("/models", summary="The same, as Infinity tells it")
+async def infinity_models(request: Request) -> Response:
+    context = context_of(request)
+    loaded = context.model_pool.loaded()
+    waiting = {name: embedder.queue.items for name, embedder in loaded.items()}
+    names = context.model_pool.names()
+    told = [_model(name) | _of_infinity(waiting.get(name, 0), context.settings) for name in names]
+    return json_response({"object": "list", "data": told})
 
 
 @router.get("/v1/models/{model:path}", summary="One model of this server")
@@ -146,6 +162,13 @@ async def model(request: Request, model: str) -> Response:
 def _model(model: str) -> dict[str, object]:
     # OpenAI's `created` is the time when the model was made. No checkpoint has it, and it must be a number.
     return {"id": model, "object": "model", "created": 0, "owned_by": "openclip"}
+
+
+def _of_infinity(waiting: int, settings: Settings) -> dict[str, object]:
+    """waiting: items in flight."""
+    stats = {"queue_fraction": waiting / settings.max_queue, "queue_absolute": waiting, "results_pending": waiting}
+    told = {"owned_by": "infinity", "backend": "openvino", "capabilities": ["embed", "image_embed"]}
+    return {**told, "stats": {**stats, "batch_size": settings.max_batch}}
 
 
 def _items(asked: EmbeddingsRequest) -> Iterator[Item]:

@@ -7,8 +7,10 @@ import dataclasses
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from ... import __version__
 from ...inputs.formats import BY_NAME
 from ...inputs.images import MAX_ASPECT_RATIO
+from ...runtime.embedding import ModelInfo
 from ...settings import Settings
 from ..context import context_of
 from ..metrics import CONTENT_TYPE
@@ -55,7 +57,7 @@ async def ready(request: Request) -> Response:
 async def info(request: Request, model: str | None = None) -> Response:
     context = context_of(request)
     async with context.model_pool.use(model, context.settings.request_timeout) as embedder:
-        facts = dataclasses.asdict(embedder.info)
+        facts = dataclasses.asdict(embedder.info) | _of_tei(embedder.info, context.settings)
     has_store = context.settings.store is not None
     limits = _limits(context.settings)
     return json_response({**facts, "models": context.model_pool.names(), "store": has_store, "limits": limits})
@@ -66,14 +68,29 @@ async def metrics(request: Request) -> Response:
     return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
+def _of_tei(info: ModelInfo, settings: Settings) -> dict[str, object]:
+    """What text-embeddings-inference tells at the same path."""
+    return {
+        "model_dtype": {"fp32": "float32", "bf16": "bfloat16"}.get(info.precision, info.precision),
+        "model_type": {"embedding": {"pooling": "cls"}},
+        "max_input_length": info.context_length,
+        "max_client_batch_size": settings.max_texts,
+        "max_concurrent_requests": settings.max_queue,
+        "auto_truncate": True,
+        "version": __version__,
+    }
+
+
 def _limits(settings: Settings) -> dict[str, object]:
     formats = [BY_NAME[name] for name in settings.served_formats]
     types = [kind for format in formats for kind in format.media_types]
     suffixes = [suffix for format in formats for suffix in format.suffixes]
     return {
         "max_body_mb": settings.max_body_mb,
+        "max_texts": settings.max_texts,
+        "max_prompts": settings.max_prompts,
         "max_items": settings.max_items,
-        "max_values": most_values(settings.max_items),
+        "max_values": most_values(settings.most_items),
         "max_queue": settings.max_queue,
         "max_queue_mb": settings.max_queue_mb,
         "max_batch": settings.max_batch,

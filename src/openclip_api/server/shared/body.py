@@ -15,7 +15,8 @@ from .bounded_json import most_values, parsed_json
 class Body(BaseModel):
     """A JSON object, read strictly: a string is never taken for a number. Unknown keys are ignored."""
 
-    model_config = ConfigDict(strict=True, protected_namespaces=())
+    # a bound on strings, even this one, has pydantic refuse those that are not Unicode
+    model_config = ConfigDict(strict=True, str_min_length=0, protected_namespaces=())
 
 
 Parsed = TypeVar("Parsed", bound=BaseModel)
@@ -44,7 +45,7 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return await parsed_json(content, most_values(context_of(request).settings.max_items))
+        return await parsed_json(content, most_values(context_of(request).settings.most_items))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
 
@@ -77,7 +78,7 @@ def _invalid_input(error: ValidationError) -> InvalidInput:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
     param = f"body{path}" if path[:1] in ("", "[") else path[1:]
-    reason = REASONS.get(first["type"], first["msg"].lower())
+    reason = REASONS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     return InvalidInput(f"{param}: {reason}", param)
 
 

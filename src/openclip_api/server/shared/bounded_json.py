@@ -8,6 +8,7 @@ stops at 200. To read an integer takes the square of its digits, so these have a
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from pydantic_core import from_json
@@ -45,7 +46,25 @@ def parse_json(content: bytes, most: int) -> Any:
     if any(len(part) > LONGEST_NUMBER and _is_long(part) for part in outside.split(b",")):
         from_json(content[:START], allow_partial=True)
         raise TooLarge(f"the body has a number of more than {LONGEST_NUMBER} characters", "body")
-    return from_json(content)
+    try:
+        return from_json(content)
+    except ValueError as error:
+        if "hex escape" not in str(error):  # "\\ud83d" has no second half, or "\\ude00" no first
+            raise
+        return _with_surrogates(content)
+
+
+def _with_surrogates(content: bytes) -> Any:
+    """JSON in which a text was cut inside an emoji, as "\\ud83d". Only what reads that text finds fault with it, so
+    that the error can name it. Raises ValueError."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is none of JSON's numbers")
+
+    try:
+        return json.loads(content.decode(), parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def _outside_of_strings(content: bytes, most: int) -> bytes | None:

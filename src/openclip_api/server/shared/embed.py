@@ -6,15 +6,16 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
 
 from ...errors import DeadlineExceeded, InvalidInput, ModelMismatch, RequestError, TooLarge
+from ...inputs.languages import flores_code
 from ...runtime.embedder import Embedder
 from ...runtime.embedding import Embedding, Kind, ModelInfo
+from ...settings import Settings
 from ..context import context_of, state_of
 from .image_urls import contents_of
 from .items import Item
@@ -34,24 +35,34 @@ class Embedded:
     stages: dict[str, float]  # stage → the longest time in seconds that an item spent in it
 
 
-async def embed(request: Request, items: Iterable[Item], model: str | None, *, truncate: bool = True) -> Embedded:
+async def embed(
+    request: Request,
+    items: Iterable[Item],
+    model: str | None,
+    *,
+    truncate: bool = True,
+    language: str | None = None,
+    must_know_language: bool = True,
+) -> Embedded:
     """model: the name of one of the server's models, None for the first. truncate: False refuses too long a text.
+    language: of the texts, as FLORES-200 or BCP 47 writes it, for a model that wants to know it. One that the model
+    does not know is refused if must_know_language, else the model's own is taken.
 
-    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more items than
-    MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable, NotReady, QueueFull,
-    Overloaded, DeadlineExceeded.
+    Raises RequestError with the `param` of the first item that is wrong: TooLarge (also for more texts than MAX_TEXTS
+    or more images than MAX_ITEMS), ModelNotFound, ModelMismatch, InvalidInput, InvalidImage, ImageUnreachable,
+    NotReady, QueueFull, Overloaded, DeadlineExceeded.
     """
     context = context_of(request)
     settings = context.settings
-    counted = list(islice(items, settings.max_items + 1))
-    if len(counted) > settings.max_items:
-        raise TooLarge(f"more than {settings.max_items} items in one request: send fewer at once")
+    counted = _counted(items, settings)
     with context.byte_budget.reservation() as reserve:
         contents = await contents_of(counted, context.fetcher, reserve)
         async with context.model_pool.use(model, settings.request_timeout) as embedder:
             _check_fingerprint(request, embedder.info)
             await asyncio.sleep(0)  # requests that came together all reach this point before the first one goes on
-            futures = _submit(embedder, [(item.kind, content) for item, content in zip(counted, contents, strict=True)])
+            code = _language(embedder, language, must_know_language)
+            asked = [(item.kind, content) for item, content in zip(counted, contents, strict=True)]
+            futures = _submit(embedder, asked, code)
             embeddings = await _results(futures, counted, settings.request_timeout)
     info = embedder.info
     tokens = [embedding.tokens.count if embedding.tokens else 0 for embedding in embeddings]
@@ -67,11 +78,38 @@ async def embed(request: Request, items: Iterable[Item], model: str | None, *, t
     return Embedded(info, embeddings, rows, tokens, truncated, stages)
 
 
-def _submit(embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]]) -> list[Future[Embedding]]:
+def _counted(items: Iterable[Item], settings: Settings) -> list[Item]:
+    """Raises TooLarge at the first item that is one too many."""
+    counted: list[Item] = []
+    left: dict[Kind, int] = {"text": settings.max_texts, "image": settings.max_items}
+    for item in items:
+        if not left[item.kind]:
+            limit = f"{settings.max_texts} texts in one request (MAX_TEXTS)"
+            if item.kind == "image":
+                limit = f"{settings.max_items} images in one request (MAX_ITEMS)"
+            raise TooLarge(f"more than {limit}: send fewer at once")
+        left[item.kind] -= 1
+        counted.append(item)
+    return counted
+
+
+def _language(embedder: Embedder, given: str | None, must_know: bool) -> str | None:
+    """Raises InvalidInput."""
+    code = None if given is None else flores_code(given, embedder.languages)
+    if given is not None and code is None and must_know:
+        known = ", ".join(embedder.languages)
+        remedy = f"expected one of {known}" if known else "this model reads all languages alike: leave it out"
+        raise InvalidInput(f"language: {remedy}", "language")
+    return code
+
+
+def _submit(
+    embedder: Embedder, items: Sequence[tuple[Kind, str | bytes]], language: str | None
+) -> list[Future[Embedding]]:
     """Equal items share one future, so that their vectors are equal to the last bit: two rows of a batch, or of two
     batches, may differ in it."""
     unique = list(dict.fromkeys(items))
-    futures = dict(zip(unique, embedder.submit_all(unique), strict=True))
+    futures = dict(zip(unique, embedder.submit_all(unique, language), strict=True))
     return [futures[item] for item in items]
 
 

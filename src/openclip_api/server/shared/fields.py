@@ -17,6 +17,11 @@ def _one_or_many(value: Any) -> Any:
 # The first wrong item of a list is told. To look for more of them would only cost time and memory.
 ManyStrings = Annotated[list[str], Field(fail_fast=True)]
 Strings = Annotated[ManyStrings, Field(min_length=1)]
+StringOrMany = Annotated[
+    ManyStrings,
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
 StringOrList = Annotated[
     Strings,
     BeforeValidator(_one_or_many),

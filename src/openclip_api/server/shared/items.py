@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...errors import TooLarge
+from ...errors import InvalidInput, TooLarge
 from ...inputs.base64_image import decode_image
 from ...runtime.embedding import Kind
 
@@ -29,9 +29,13 @@ class Item:
 
 
 def text_item(text: str, param: str) -> Item:
-    """Raises TooLarge for a text that is far too long for any model."""
+    """Raises TooLarge for a text that is far too long for any model, InvalidInput for one that is not Unicode."""
     if len(text) > MAX_TEXT_CHARACTERS:
         raise TooLarge(f"{param}: longer than {MAX_TEXT_CHARACTERS} characters", param)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair: the text was cut inside an emoji
+        raise InvalidInput(f"{param}: not valid Unicode", param) from error
     return Item("text", text, param)
 
 

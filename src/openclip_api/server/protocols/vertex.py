@@ -1,0 +1,101 @@
+"""What Google's Vertex AI asks its containers, at the paths that it names in the environment: see docs/protocols.
+
+{"instances": ["text", {"text": ".."}, {"image": "<base64>"}], "parameters": {"dimension", "normalize"}}
+    → {"predictions": [[..], ..]}, a vector for each instance
+
+POST /predict answers the same where the body has `instances`; a form there is Immich's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from pydantic import AliasChoices, Field, WithJsonSchema
+from starlette.responses import PlainTextResponse, Response
+
+from ...errors import InvalidInput
+from ...runtime.embedding import unit_length
+from ...settings import Settings
+from ..context import context_of, state_of
+from ..envelope import Envelope
+from ..shared.answer import NOT_READY_HEADERS, embeddings_response
+from ..shared.body import Body, read_json, schema_of, validated
+from ..shared.embed import embed
+from ..shared.items import Item, image_item, text_item
+from ..shared.vectors import first_dimensions
+
+SHARED = "/predict"  # immich.py has it, and hands over what has `instances`
+EXPECTED = "expected a string, or an object with 'text' or 'image'"
+
+
+class Parameters(Body):
+    dimension: int | None = Field(None, validation_alias=AliasChoices("dimension", "dimensions"))
+    normalize: bool | None = Field(None, description="false: as the model gives them, not of length 1")
+
+
+class PredictRequest(Body):
+    instances: Annotated[
+        list[Any],
+        Field(min_length=1),
+        WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}, "minItems": 1}),
+    ] = Field(examples=[["red sofa", {"text": "a cat"}]])
+    parameters: Parameters | None = None
+    model: str | None = Field(None, description="which of the server's models; the first where none is named")
+
+
+ENVELOPE = Envelope(lambda problem: {"error": problem.message}, invalid=400)
+
+
+def vertex_router(settings: Settings) -> APIRouter:
+    """The routes that the environment asks for."""
+    router = APIRouter(tags=["Vertex AI"])
+    if settings.aip_health_route is not None:
+        router.get(settings.aip_health_route, summary="200 once the model answers, 503 before")(health)
+    if settings.aip_predict_route not in (None, SHARED):
+        extra = schema_of(PredictRequest)
+        router.post(settings.aip_predict_route, summary="Embed for Vertex AI", openapi_extra=extra)(predict)
+    return router
+
+
+async def health(request: Request) -> Response:
+    if context_of(request).model_pool.is_ready:
+        return PlainTextResponse("ok")
+    return PlainTextResponse("loading", 503, NOT_READY_HEADERS)
+
+
+async def predict(request: Request) -> Response:
+    return await answer(request, await read_json(request))
+
+
+async def answer(request: Request, content: object) -> Response:
+    """content: the body's JSON. Errors have Vertex's envelope whatever the path is."""
+    state_of(request).envelope = ENVELOPE
+    asked = validated(content, PredictRequest)
+    embedded = await embed(request, _items(asked.instances), asked.model)
+    dimension = asked.parameters.dimension if asked.parameters else None
+    vectors = first_dimensions(embedded.vectors, dimension, "parameters.dimension")
+    if asked.parameters is None or asked.parameters.normalize is not False:
+        vectors = unit_length(vectors)
+    return embeddings_response({"predictions": list(vectors)}, embedded)
+
+
+def _items(instances: list[Any]) -> Iterator[Item]:
+    """Raises InvalidInput, TooLarge."""
+    for index, value in enumerate(instances):
+        param = f"instances[{index}]"
+        found = {"text": value} if isinstance(value, str) else value
+        if not isinstance(found, dict) or ("text" in found) == ("image" in found):
+            raise InvalidInput(f"{param}: {EXPECTED}", param)
+        content = found["text"] if "text" in found else _encoded(found["image"])
+        if not isinstance(content, str):
+            raise InvalidInput(f"{param}: {EXPECTED}", param)
+        yield text_item(content, param) if "text" in found else image_item(content, param)
+
+
+def _encoded(image: Any) -> Any:
+    """The base64 itself, or where Google's own models and TensorFlow Serving have it."""
+    if not isinstance(image, dict):
+        return image
+    return image.get("bytesBase64Encoded", image.get("b64"))
