@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,44 +16,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .errors import InvalidSetting
 from .fetch.url import Endpoint, endpoints
-from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed, table_names
+from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed
 from .runtime.load_options import LoadOptions
+from .setting_values import checked_endpoints, comma_separated, image_formats, lower, route, some_comma_separated
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
-
-
-def _lower(value: object) -> object:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _comma_separated(value: object) -> object:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _some_comma_separated(value: object) -> object:
-    """As _comma_separated, for lists that open the server further when they are empty: that must not be by mistake."""
-    parts = _comma_separated(value)
-    if isinstance(value, str) and not parts:
-        raise ValueError("nothing is named: leave the setting out, or name at least one")
-    return parts
-
-
-def _image_formats(value: object) -> object:
-    parts = _some_comma_separated(value)
-    return (list(table_names(parts)) or ["ALL"]) if isinstance(parts, list) and parts else parts
-
-
-def _endpoints(value: list[str]) -> list[str]:
-    for entry in value:
-        endpoints(entry)
-    return value
-
-
-def _route(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"/[\w.~:@/-]*", value):
-        raise ValueError("expected a path such as /predict")
-    return value
 
 
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
@@ -83,7 +50,7 @@ class Settings(BaseSettings):
         f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
     )
     model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
-    models: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
+    models: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
         description="several models in one server, comma-separated name:tag, the first being the default; "
         "instead of MODEL_NAME and MODEL_PRETRAINED",
@@ -103,10 +70,10 @@ class Settings(BaseSettings):
         description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
     )
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(_lower)] = Field(
+    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(lower)] = Field(
         "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
     )
-    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(_lower)] = Field(
+    precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(lower)] = Field(
         "auto",
         description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
@@ -134,7 +101,7 @@ class Settings(BaseSettings):
         80_000, ge=1, le=MAX_COUNT, description="most prompts, labels times templates, in one request to classify"
     )
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
-    decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(_lower)] = Field(
+    decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(lower)] = Field(
         "auto",
         description="where images are decoded: process (a hostile image ends only its own request), thread, or auto: "
         "process wherever that works, thread on Windows",
@@ -143,28 +110,28 @@ class Settings(BaseSettings):
     allow_image_urls: bool = Field(
         False, description="fetch images that are given as http(s) URLs, from public addresses only"
     )
-    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
+    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
     )
     url_allow_private: Annotated[
-        list[str], NoDecode, BeforeValidator(_some_comma_separated), AfterValidator(_endpoints)
+        list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_endpoints)
     ] = Field(
         [],
         description="hosts of your own network that images may be fetched from too, comma-separated, "
         "with a port where it is not 80 or 443",
     )
     url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="seconds in which an image must have been fetched")
-    jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(_lower)] = Field(
+    jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(lower)] = Field(
         "auto",
         description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
         "or auto (on for transformers unless the precision is fp32)",
     )
-    image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(_lower)] = Field(
+    image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(lower)] = Field(
         "natural",
         description="natural (upright, transparency on white, in sRGB: docs/api.md), or open_clip (bit by bit as "
         "open_clip reads it, and version 0.1 did)",
     )
-    image_formats: Annotated[list[str], NoDecode, BeforeValidator(_image_formats)] = Field(
+    image_formats: Annotated[list[str], NoDecode, BeforeValidator(image_formats)] = Field(
         [],
         description="formats of images that are read, comma-separated, or all "
         f"(default: {','.join(SAFE_FORMATS)} on a server; all that are installed where your own files are read)",
@@ -182,32 +149,32 @@ class Settings(BaseSettings):
     self_check: bool = Field(
         True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
     )
-    api_key: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
+    api_key: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
         repr=False,
         description="keys of which a request must carry one as 'Authorization: Bearer KEY', comma-separated; "
         "none: open to all who reach it",
     )
-    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(_comma_separated)] = Field(
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated)] = Field(
         ["*"],
         description="origins that browsers may call from, comma-separated; * for any, empty for none; "
         "other pages may search the store and read its thumbnails only if this is set",
     )
-    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(_some_comma_separated)] = Field(
+    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
         description="names that clients reach the server by, comma-separated; * for any "
         "(default: only this machine's own where HOST is loopback, else any)",
     )
-    aip_health_route: Annotated[str | None, AfterValidator(_route)] = Field(
+    aip_health_route: Annotated[str | None, AfterValidator(route)] = Field(
         None, description="a path at which Vertex AI asks whether the model answers; it sets this itself"
     )
-    aip_predict_route: Annotated[str | None, AfterValidator(_route)] = Field(
+    aip_predict_route: Annotated[str | None, AfterValidator(route)] = Field(
         None, description="a path to which Vertex AI sends its requests; it sets this itself"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
         "info", description="debug; info: when it is ready, and each request; warning; or error"
     )
-    log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
+    log_format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = Field(
         "text", description="text, or json: one object a line"
     )
 

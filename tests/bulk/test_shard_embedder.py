@@ -16,7 +16,7 @@ from openclip_api.bulk.shard_embedder import ShardEmbedder
 from openclip_api.bulk.sources import Sources
 from openclip_api.bulk.tables import Columns, ImageAccess
 from openclip_api.bulk.urls import UrlReader
-from openclip_api.cli import load_model
+from openclip_api.commands import load_model
 from openclip_api.errors import InvalidSource, UnknownModel
 from openclip_api.settings import read_settings
 

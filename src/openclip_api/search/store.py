@@ -281,13 +281,8 @@ class Store:
         """Queries with a cosine of 0.3 to a row, as a text has to its image: harder than the rows themselves."""
         draw = np.random.default_rng(0)
         chosen = draw.choice(len(self), size=min(count, len(self)), replace=False)
-        rows = (
-            self._table.take_offsets(chosen.tolist())
-            .select(["vector"])
-            .to_arrow()["vector"]
-            .combine_chunks()
-            .drop_null()
-        )
+        chosen_rows = self._table.take_offsets(chosen.tolist()).select(["vector"]).to_arrow()
+        rows = chosen_rows["vector"].combine_chunks().drop_null()
         vectors = rows.flatten().to_numpy().reshape(-1, self.embed_dim)
         noise = unit_length(draw.normal(size=vectors.shape).astype(np.float32))
         return list(QUERY_COSINE * vectors + math.sqrt(1 - QUERY_COSINE**2) * noise)
