@@ -17,7 +17,7 @@ pytestmark = pytest.mark.process
 @pytest.mark.parametrize("name", sorted(FOLDERS.keys() - SHRUNK.keys()))  # a process knows only timm's own sizes
 def test_a_server_gives_the_golden_vectors(name: str):
     images = [base64.b64encode(data).decode() for data in IMAGES.values()]
-    with ServerProcess(MODEL_NAME=f"local-dir:{FOLDERS[name]}", PRECISION="fp32") as server:
+    with ServerProcess(MODEL_NAME=f"local-dir:{FOLDERS[name]}", PRECISION="fp32", IMAGE_READING="open_clip") as server:
         answer = server.http.post("/embeddings", json={"text": TEXTS["models"], "image": images})
         vectors = np.array(answer.json()["embeddings"], np.float32)
         assert server.stop() == 0
