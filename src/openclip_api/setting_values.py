@@ -24,7 +24,7 @@ def some_comma_separated(value: object) -> object:
     return parts
 
 
-def image_formats(value: object) -> object:
+def format_names(value: object) -> object:
     parts = some_comma_separated(value)
     return (list(table_names(parts)) or ["ALL"]) if isinstance(parts, list) and parts else parts
 

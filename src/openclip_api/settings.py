@@ -18,7 +18,7 @@ from .errors import InvalidSetting
 from .fetch.url import Endpoint, endpoints
 from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed
 from .runtime.load_options import LoadOptions
-from .setting_values import checked_endpoints, comma_separated, image_formats, lower, route, some_comma_separated
+from .setting_values import checked_endpoints, comma_separated, format_names, lower, route, some_comma_separated
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
@@ -131,7 +131,7 @@ class Settings(BaseSettings):
         description="natural (upright, transparency on white, in sRGB: docs/api.md), or open_clip (bit by bit as "
         "open_clip reads it, and version 0.1 did)",
     )
-    image_formats: Annotated[list[str], NoDecode, BeforeValidator(image_formats)] = Field(
+    image_formats: Annotated[list[str], NoDecode, BeforeValidator(format_names)] = Field(
         [],
         description="formats of images that are read, comma-separated, or all "
         f"(default: {','.join(SAFE_FORMATS)} on a server; all that are installed where your own files are read)",
