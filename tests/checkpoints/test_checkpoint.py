@@ -12,7 +12,7 @@ from safetensors.numpy import save
 
 from openclip_api.checkpoints.checkpoint import Checkpoint, default_tag, find
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel
+from openclip_api.errors import CorruptCheckpoint, InvalidSetting, OpenClipApiError, UnknownModel
 
 from .conftest import CONFIG, weights
 
@@ -257,3 +257,9 @@ def test_the_fingerprint_does_not_depend_on_where_the_model_is(folder: Path):
     moved = folder.rename(folder.with_name("elsewhere"))
 
     assert find(f"local-dir:{moved}").fingerprint("ab", "fp32") == before
+
+
+@pytest.mark.parametrize("name", ["emoji", "local-dir:/models/a", "./a", "hf-hub:org/repo", "org/repo"])
+def test_a_tag_beside_what_brings_its_own_weights_is_refused(name: str, tmp_path: Path):
+    with pytest.raises(InvalidSetting, match="brings its own weights"):
+        find(name, "/data/finetuned.pt", cache_dir=tmp_path)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save
+from safetensors.numpy import save, save_file
 
 from openclip_api.checkpoints.digest import file_sha256
 from openclip_api.checkpoints.safetensors import read_safetensors
+from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.checkpoints.weights import as_float32
-from openclip_api.errors import CorruptCheckpoint
+from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 
 ONES = np.ones(4, np.float32)
 
@@ -182,3 +183,18 @@ def test_a_file_s_sha256(path: Path):
     path.write_bytes(content)
 
     assert file_sha256(path) == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("outer", ["model.", "clip.", "module.model.", "model._orig_mod.", "_fsdp_wrapped_module."])
+def test_what_a_training_program_puts_before_all_names(tmp_path: Path, outer: str):
+    path = tmp_path / "a.safetensors"
+    tensors = {"visual.conv1.weight": np.ones(2, np.float32), "ln_final.bias": np.zeros(3, np.float32)}
+    save_file({outer + name: tensor for name, tensor in tensors.items()}, path)
+    assert read_weights(path).tensors().keys() == tensors.keys()
+
+
+def test_a_file_with_two_models(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    save_file({f"{name}.visual.proj": np.ones(2, np.float32) for name in ("student", "teacher")}, path)
+    with pytest.raises(UnsupportedModel, match="several models"):
+        read_weights(path)

@@ -148,3 +148,15 @@ def test_filters_compare_as_the_column_s_type(tmp_path: Path, index, search, cap
     assert prices("price>=9", "price>9") == [10, 100]
     with pytest.raises(InvalidSource, match="price is double, and compared with a number"):
         prices("price<cheap")
+
+
+def test_a_column_without_values_takes_the_others_type(tmp_path: Path, index, search, capsys):
+    (tmp_path / "a.csv").write_text("title,price\na,9\nb,10\n")
+    (tmp_path / "b.csv").write_text("title,price\nc,\n")
+    store = tmp_path / "s.lance"
+    options = ("--text-column", "title", "--keep", "price")
+    index(tmp_path / "a.csv", tmp_path / "b.csv", *options, store=store)
+    assert index(tmp_path / "b.csv", *options, store=store) == 0
+    (tmp_path / "a.csv").write_text("title,price\na,\nb,\n")
+    assert index(tmp_path / "a.csv", *options, store=store) == 0
+    assert Store(store).columns(["price"])["price"].to_pylist() == [None] * 3

@@ -393,3 +393,16 @@ def test_the_lock_is_told_of(photos: Path, store: Path, index, capsys):
     assert index(photos, store=store) == 0
     holder.join()
     assert "another openclip-api index is at work on it; waiting for its end" in capsys.readouterr().err
+
+
+def test_a_pattern_through_a_link_to_a_folder(photos: Path, store: Path, index, capsys):
+    (photos / "2021").symlink_to(photos.parent / "disk", target_is_directory=True)
+    (photos.parent / "disk").mkdir()
+    shutil.copy(CAT, photos.parent / "disk")
+    for expected in ("1 image: 1 new", "1 image: 1 unchanged"):
+        index(str(photos / "*" / "*.png"), store=store)
+        assert last(capsys) == expected
+    (photos / "2021" / "cat.png").unlink()
+    shutil.copy(PIZZA, photos / "2021")
+    index(str(photos / "*" / "*.png"), store=store)
+    assert last(capsys) == "1 image: 1 new, 1 removed"

@@ -43,7 +43,9 @@ class ColumnType:
     @property
     def type(self) -> pa.DataType:
         self._narrow()
-        return self._possible[0] if self._possible and not self._is_empty else pa.string()
+        if self._is_empty:
+            return pa.null()
+        return self._possible[0] if self._possible else pa.string()
 
     def _narrow(self) -> None:
         given = [value for value in self._waiting if not _is_missing(value)]
@@ -60,6 +62,8 @@ class ColumnType:
 
 def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """Of two files' columns of one name, neither of which has a type of its own."""
+    if pa.null() in (one, other):
+        return other if one == pa.null() else one
     if one == other:
         return one
     for order in (NUMBERS, TIMES[:2]):

@@ -94,7 +94,7 @@ class Sources:
                         raise InvalidSource(f"{path}: column {name!r} is {type}, elsewhere it is {types[name]}")
                     fixed |= {name} if is_typed(path) else set()
                 types[name] = common_type(types.get(name, type), type)
-        return {name: types.get(name, pa.string()) for name in self._columns.keep}
+        return {name: types.get(name, pa.null()) for name in self._columns.keep}
 
     def _types_in(self, path: str) -> dict[str, pa.DataType]:
         if path.lower().endswith(ARCHIVES):

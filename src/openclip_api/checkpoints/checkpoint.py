@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..errors import CorruptCheckpoint, HubUnreachable, UnknownModel
+from ..errors import CorruptCheckpoint, HubUnreachable, InvalidSetting, UnknownModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
@@ -85,6 +85,11 @@ def find(
 
     Raises InvalidSetting, UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
     """
+    if tag and _brings_weights(name):
+        raise InvalidSetting(
+            f"MODEL_PRETRAINED {tag}: {name} brings its own weights; leave it out, or give a file together with a name "
+            "of `openclip-api models`; a folder's weights are replaced by putting the file into it"
+        )
     if name.startswith("local-dir:"):
         return _from_folder(_expanded(name.removeprefix("local-dir:")), name)
     if name.startswith("hf-hub:"):
@@ -111,6 +116,12 @@ def default_tag(name: str) -> str | None:
             f"MODEL_PRETRAINED is not set and {registry.canonical_name(name)} has several tags: {', '.join(tags)}"
         )
     return tags[0] if tags else None
+
+
+def _brings_weights(name: str) -> bool:
+    if name.startswith(("local-dir:", "hf-hub:", *PATHS)) or name in BUILTIN:
+        return True
+    return not registry.is_known(name) and _is_repository(name)
 
 
 def _is_repository(name: str) -> bool:

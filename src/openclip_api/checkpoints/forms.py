@@ -9,7 +9,7 @@ from typing import Literal
 from ..errors import StartupError
 from .safetensors import tensor_names
 from .weight_files import read_weights
-from .weights import tower_key
+from .weights import tower_key, wrapper
 
 Form = Literal["open_clip", "transformers", "other"]
 
@@ -21,7 +21,8 @@ def form_of_names(names: Collection[str]) -> Form:
     transformers' below "vision_model." (transformers/models/clip, siglip, chinese_clip, altclip). An image tower alone,
     as timm saves it, has neither.
     """
-    keys = [tower_key(name) or "" for name in names]
+    outer = wrapper("", names)
+    keys = [tower_key(name, outer) or "" for name in names]
     if any(key.startswith("visual.") for key in keys):
         return "open_clip"
     if any(key.startswith(("vision_model.", "text_model.")) for key in keys):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import mmap
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint
+from ..errors import CorruptCheckpoint, UnsupportedModel
 from .other_files import refuse_other_models
 
 # Numbers that lie beside the towers' tensors. They scale cosines and take no part in a forward pass.
@@ -24,6 +25,10 @@ UNREAD_ENDS = (
     "embeddings.token_type_ids",  # all 0, likewise
     ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
 )
+
+# Left by torch.compile, FSDP and activation checkpointing; DataParallel's "module." stands in front.
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+IMAGE_TOWER = re.compile(r"((?:\w+\.){0,4}?)visual\.")
 
 LONGEST_KEY = 500  # characters; those of the models here have up to 75
 
@@ -131,8 +136,9 @@ def by_tower_key(source: str, stored: Mapping[str, T]) -> dict[str, T]:
     """
     refuse_other_models(source, stored.keys())
     found: dict[str, T] = {}
+    outer = wrapper(source, stored.keys())
     for name, tensor in stored.items():
-        key = tower_key(name)
+        key = tower_key(name, outer)
         if key is None:
             continue
         if len(key) > LONGEST_KEY:
@@ -143,9 +149,28 @@ def by_tower_key(source: str, stored: Mapping[str, T]) -> dict[str, T]:
     return found
 
 
-def tower_key(name: str) -> str | None:
+def wrapper(source: str, names: Iterable[str]) -> str:
+    """What stands before all names of a model inside another one, such as Lightning's "model.": "" for none.
+
+    Raises UnsupportedModel for a file with several models, such as a student and a teacher.
+    """
+    outer = {match[1] for name in names if (match := IMAGE_TOWER.match(_unwrapped(name)))}
+    if len(outer) > 1 and "" not in outer:
+        raise UnsupportedModel(
+            f"{source} has several models ({', '.join(sorted(outer))}): save one of them with torch.save"
+        )
+    return "" if "" in outer else next(iter(outer), "")
+
+
+def _unwrapped(name: str) -> str:
+    for part in WRAPPERS:
+        name = name.replace(part, "")
+    return name.removeprefix("module.")
+
+
+def tower_key(name: str, outer: str = "") -> str | None:
     """A stored tensor's name → its key in Weights, or None for a tensor that nothing reads."""
-    key = name.replace("_orig_mod.", "").removeprefix("module.")  # left by torch.compile and DataParallel
+    key = _unwrapped(name).removeprefix(outer)
     return None if key in NEVER_READ or key.endswith(UNREAD_ENDS) else key
 
 

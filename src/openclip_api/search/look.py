@@ -153,9 +153,20 @@ def _sort_out(left: dict[Key, Known], scopes: Sequence[Scope], found_all: Look, 
     for row in left.values():
         if row.place in unsure:
             found_all.kept += 1
-        elif row.place in whole or not os.path.lexists(row.place):
+        elif row.place in whole or _is_gone(row.place):
             found_all.gone.append(row)
 
 
 def _has_any(below: Below, rows: dict[Key, Known]) -> bool:
     return any(row.place in below for row in rows.values())
+
+
+def _is_gone(path: str) -> bool:
+    """Not where nobody can look."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False

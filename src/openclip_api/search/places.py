@@ -70,7 +70,9 @@ class Scope(NamedTuple):
 
 def scope_of(source: Source) -> Scope:
     if source.pattern is not None and is_image_name(source.path):
-        return Scope(absolute(_fixed_part(source.pattern)), source.pattern, is_source=False, is_partial=True)
+        top, key = absolute(_fixed_part(source.pattern)), file_key(source.path)
+        path = top if top in folders_above(key) else os.path.dirname(key)  # a link on the way leads elsewhere
+        return Scope(path, source.pattern, is_source=False, is_partial=True)
     return Scope(absolute(source.path) if os.path.isdir(source.path) else file_key(source.path), source.path)
 
 

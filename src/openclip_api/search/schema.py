@@ -45,7 +45,13 @@ def store_schema(embed_dim: int, extra: Mapping[str, pa.DataType]) -> pa.Schema:
     """The columns of a new store. extra: those of --keep. Raises InvalidStore for a name that it cannot have."""
     check_extra(extra)
     vector = pa.field("vector", pa.list_(pa.float32(), embed_dim))  # at unit length; null where `error` is not
-    return pa.schema([*OWN_COLUMNS, *(pa.field(name, type) for name, type in extra.items()), vector])
+    return pa.schema(
+        [
+            *OWN_COLUMNS,
+            *(pa.field(name, pa.string() if type == pa.null() else type) for name, type in extra.items()),
+            vector,
+        ]
+    )
 
 
 def check_extra(names: Collection[str]) -> None:

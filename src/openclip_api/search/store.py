@@ -147,6 +147,11 @@ class Store:
         Raises InvalidStore where one has another type.
         """
         check_extra(extra)
+        extra = {
+            name: pa.string() if type == pa.null() else type
+            for name, type in extra.items()
+            if type != pa.null() or name not in self.schema.names
+        }
         wider = {}
         for name, type in extra.items():
             known = self.schema.field(name).type if name in self.schema.names else type

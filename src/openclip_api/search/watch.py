@@ -136,11 +136,13 @@ class ChangedFiles:
 
     def __iter__(self) -> Iterator[SourceItem]:
         for path in self.paths:
-            root = [above for above in folders_above(path) if above in self.folders][-1]
-            scan = self.sources.scan(root)
-            id = os.path.relpath(path, root).replace(os.sep, "/")
             is_folder = os.path.isdir(path)
-            if scan.selection.left_out(id, is_folder) or scan.selection.leaves_out_above(id):
+            for root in (above for above in folders_above(path) if above in self.folders):
+                scan = self.sources.scan(root)
+                id = os.path.relpath(path, root).replace(os.sep, "/")
+                if not (scan.selection.left_out(id, is_folder) or scan.selection.leaves_out_above(id)):
+                    break
+            else:
                 continue
             if is_folder:
                 yield from scan.items(id)

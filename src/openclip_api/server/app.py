@@ -161,7 +161,9 @@ def _add_middleware(app: FastAPI, context: ServerContext) -> None:
     app.add_middleware(InternalErrors)
     if settings.api_key:
         public = [settings.aip_health_route] if settings.aip_health_route else []
-        app.add_middleware(Authentication, keys=settings.api_key, public=public)
+        others = {settings.aip_predict_route, settings.aip_health_route}  # these take a path over
+        in_body = {route.path for route in roboflow.router.routes if isinstance(route, APIRoute)} - others
+        app.add_middleware(Authentication, keys=settings.api_key, public=public, key_in_body=in_body)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

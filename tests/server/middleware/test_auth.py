@@ -171,3 +171,13 @@ def test_only_listed_origins_are_allowed():
 def test_what_is_public():
     assert all(map(is_public, ["/", "/docs", "/health", "/ready", "/ping", "/.well-known/live", "/page/app.js"]))
     assert not any(map(is_public, ["", "/health/", "/healthx", "/page", "/.well-known", "/metrics", "/page/../info"]))
+
+
+def test_a_route_that_is_put_among_roboflow_s_needs_the_header():
+    """Roboflow's clients send the key in the body, so its own routes look for it there, and no other route does."""
+    with FakeServer(API_KEY=KEY, AIP_PREDICT_ROUTE="/clip/embed_text", AIP_HEALTH_ROUTE="/clip/health") as server:
+        for path in ("/clip/embed_text", "/clip/x", "/%63lip/embed_text"):
+            body = {"instances": ["a"], "text": "a", "api_key": KEY}
+            assert server.http.post(path, json=body).status_code == 401
+        assert server.http.get("/clip/embed_text").status_code == 401
+        assert server.http.post("/clip/compare", json={"api_key": KEY}).status_code == 400

@@ -121,3 +121,13 @@ def test_curl_s_form(server: ServerProcess, photo: Encode, tmp_path: Path):
     ]
     answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     assert answer.count("[") == 3, answer
+
+
+def test_a_form_that_was_cut_is_refused(server: ServerProcess):
+    part = b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\n'
+    content = part + b"a cat\r\n" + part + b"a d"
+    answer = server.http.post(
+        "/embeddings", content=content, headers={"Content-Type": "multipart/form-data; boundary=x"}
+    )
+    assert_clear_error(answer, 400, "invalid_request")
+    assert "ends before" in answer.json()["error"]["message"]

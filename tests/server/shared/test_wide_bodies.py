@@ -50,6 +50,7 @@ BODIES = {
     "parts of a search": ("/search", filled('{"parts":[', "{},", "{}]}")),
     "a filter": ("/search", filled('{"text":"a","filter":{"x":[', "0,", "0]}}")),
     "keys": ("/embeddings", filled('{"text":"a"', ',"":0', "}")),
+    "commas in a string": ("/embed", filled('{"inputs":"x","parameters":{"candidate_labels":"', ",", '"}}')),
     "spaces between": ("/embeddings", filled('{"text":[', " 1 , ", "1]}")),
 }
 

@@ -14,7 +14,7 @@ from ..shared.keys import CHALLENGE, KEY_NEEDED, is_known
 # What a load balancer or a browser's first page needs. All else needs a key, and so do routes that are added later.
 PUBLIC = frozenset({"/", "/docs", "/health", "/ready", "/ping"})
 PUBLIC_BELOW = ("/.well-known/", "/page/")
-KEY_IN_URL_BELOW = KEY_IN_BODY_BELOW = "/clip/"  # Roboflow's clients
+KEY_IN_URL_BELOW = "/clip/"  # Roboflow's clients
 
 
 def is_public(path: str) -> bool:
@@ -28,18 +28,21 @@ class Authentication:
     It looks at the path that is routed, never at a URL that was built from headers.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str], public: Collection[str] = ()) -> None:
-        """public: more paths that may be read without a key."""
+    def __init__(
+        self, app: ASGIApp, keys: Sequence[str], public: Collection[str] = (), key_in_body: Collection[str] = ()
+    ) -> None:
+        """public: more paths that may be read without a key. key_in_body: those whose routes look for it there."""
         self._app = app
         self._public = public
         self._keys = keys
+        self._key_in_body = key_in_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         credentials = _keys_in(scope) if scope["type"] == "http" else []
         if scope["type"] != "http" or self._reads_public(scope) or self._knows(credentials):
             return await self._app(scope, receive, send)
-        if not credentials and scope["path"].startswith(KEY_IN_BODY_BELOW):
-            state_of(scope).key_missing = True  # the protocol's routes look for it in the body
+        if not credentials and scope["method"] == "POST" and scope["path"] in self._key_in_body:
+            state_of(scope).key_missing = True
             return await self._app(scope, receive, send)
         response = error_response(scope, 401, "unauthorized", KEY_NEEDED)
         response.headers.update(CHALLENGE)

@@ -27,7 +27,7 @@ from ..shared.answer import embeddings_response, json_response
 from ..shared.body import Body, read_json, schema_of, validated
 from ..shared.content_parts import Inputs, part_items
 from ..shared.embed import Embedded, embed
-from ..shared.items import Item, image_item, name, text_item
+from ..shared.items import EXAMPLE_PNG, Item, image_item, name, text_item
 from ..shared.vectors import (
     Rows,
     VectorType,
@@ -130,7 +130,17 @@ async def answer(request: Request, content: object) -> Response:
     return embeddings_response(told, embedded)
 
 
-@router.post("/embeddings_image", summary="Images in Infinity's older form", openapi_extra=schema_of(EmbeddingsRequest))
+def _images_schema() -> dict[str, Any]:
+    schema = schema_of(EmbeddingsRequest)
+    fields = schema["requestBody"]["content"]["application/json"]["schema"]["properties"]
+    fields["input"] |= {
+        "description": "images: base64, data URIs or URLs",
+        "examples": [f"data:image/png;base64,{EXAMPLE_PNG}"],
+    }
+    return schema
+
+
+@router.post("/embeddings_image", summary="Images in Infinity's older form", openapi_extra=_images_schema())
 async def image_embeddings(request: Request) -> Response:
     content = await read_json(request)
     return await answer(request, content | {"modality": "image"} if isinstance(content, dict) else content)

@@ -29,7 +29,7 @@ from ..shared.answer import embeddings_response
 from ..shared.body import Body, read_json, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.fields import StringOrList
-from ..shared.items import Item, image_item, name, text_item, text_items
+from ..shared.items import EXAMPLE_PNG, Item, image_item, name, text_item, text_items
 from ..shared.keys import CHALLENGE, KEY_NEEDED, is_known
 
 Type: TypeAlias = Literal["image", "text"]
@@ -39,6 +39,7 @@ IMAGE = {
     "required": ["value"],
     "properties": {"type": {"enum": ["base64", "url"]}, "value": {"type": "string"}},
 }
+EXAMPLE_IMAGE = {"type": "base64", "value": EXAMPLE_PNG}
 ANY_OF_IMAGE = [{"type": "string"}, IMAGE]
 OneOrMany = Annotated[
     Any, WithJsonSchema({"anyOf": [*ANY_OF_IMAGE, {"type": "array", "items": {"anyOf": ANY_OF_IMAGE}}]})
@@ -55,11 +56,11 @@ class TextRequest(ClipRequest):
 
 
 class ImageRequest(ClipRequest):
-    image: OneOrMany
+    image: OneOrMany = Field(examples=[EXAMPLE_IMAGE])
 
 
 class CompareRequest(ClipRequest):
-    subject: OneOrMany
+    subject: OneOrMany = Field(examples=[EXAMPLE_IMAGE])
     subject_type: Type = "image"
     prompt: OneOrMany = Field(description="one, a list, or an object of named ones", examples=[["a cat", "a dog"]])
     prompt_type: Type = "text"

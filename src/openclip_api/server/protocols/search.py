@@ -18,7 +18,6 @@ from starlette.responses import Response, StreamingResponse
 from ...errors import InvalidInput
 from ...runtime.embedding import Vector
 from ...search.composed import MAX_PARTS, MAX_WEIGHT, composed
-from ...search.listed_files import chunks
 from ...search.search_options import MAX_RESULTS
 from ..context import context_of
 from ..shared.answer import embedding_headers, json_response
@@ -178,6 +177,8 @@ async def item_thumbnail(request: Request, id: str) -> Response:
 async def item_file(request: Request, id: str) -> Response:
     """Only a regular file that is an image, and lies below its root without a link that leads out of it."""
     listed, name = await run_in_threadpool(context_of(request).store.file, id)
+    from ...search.listed_files import chunks  # it needs pyarrow, which a server without a store may lack
+
     headers = {
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
         "Content-Security-Policy": "default-src 'none'; sandbox",

@@ -19,6 +19,15 @@ MULTIPART = "multipart/form-data"
 BOUNDARY = re.compile(r'boundary=(?:"([^"\\]{1,200})"|([^";,\s]{1,200}))', re.IGNORECASE)
 
 
+class _Parser(MultiPartParser):
+    """Knows whether the last boundary came: Starlette's takes a form that was cut for a shorter one."""
+
+    has_ended = False
+
+    def on_end(self) -> None:
+        self.has_ended = True
+
+
 async def read_form(
     request: Request,
     known: Collection[str],
@@ -40,12 +49,15 @@ async def read_form(
         raise InvalidRequest("the body is not a form: Content-Type has no boundary", "body")
     # Starlette would take the codec that the client names. Latin-1 gives each byte back, to be read as UTF-8.
     content_type = f'{MULTIPART}; charset=latin-1; boundary="{boundary[1] or boundary[2]}"'
-    parser = MultiPartParser(
+    parser = _Parser(
         Headers({"content-type": content_type}), request.stream(), max_files=max_files, max_fields=max_fields
     )
     parser.spool_max_size = 0  # in memory, where the body's limit bounds it, and never on a disk
     try:
         form = await parser.parse()
+        if not parser.has_ended:
+            await form.close()
+            raise InvalidRequest("the body is not a form: it ends before its last boundary", "body")
     except MultiPartException as error:
         if error.message.startswith("Too many"):
             raise too_many(f"the form has more than {max_files} files or {max_fields} fields", "body") from error

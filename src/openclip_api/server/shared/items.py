@@ -11,6 +11,9 @@ from ...runtime.embedding import Kind
 
 MAX_TEXT_CHARACTERS = 100_000
 
+# A picture of one pixel, for the examples in OpenAPI.
+EXAMPLE_PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+
 
 @dataclass(frozen=True)
 class ImageURL:

@@ -36,9 +36,11 @@ def _some(value: Any) -> Any:
 
 
 def _labels(value: Any) -> Any:
-    return [label.strip() for label in value.split(",")] if isinstance(value, str) else value
+    # 30 MB of commas would be 2 GB of labels. What is left in one piece is refused as too long.
+    return [label.strip() for label in value.split(",", MOST_SPLIT)] if isinstance(value, str) else value
 
 
+MOST_SPLIT = 100_000
 INPUT = {"anyOf": [{"type": "string"}, {"type": "object"}]}
 Inputs = Annotated[
     Any,
