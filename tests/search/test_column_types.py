@@ -26,7 +26,7 @@ COLUMNS = {
               [datetime(2021, 6, 1, 10, tzinfo=UTC), datetime(2021, 6, 1, 8, tzinfo=UTC), None, None]),
     "code": (["007", "10", "20", "30"], pa.string(), ["007", "10", "20", "30"]),
     "mixed": (["1", "a", "", "NA"], pa.string(), ["1", "a", "", "NA"]),
-    "nothing": (["", "", "", ""], pa.string(), ["", "", "", ""]),
+    "nothing": (["", "", "", ""], pa.string(), [None, None, None, None]),
 }  # fmt: skip
 
 

@@ -46,7 +46,8 @@ def embed(options: EmbedOptions, settings: Settings, load: LoadModel) -> int:
         "ignore", module="PIL"
     )  # they are about single images; one that fails is a row that says so
     sources = sources_of(options, settings)
-    extra = sources.kept_types()
+    found_types = sources.kept_types()
+    extra = {name: pa.string() if pa.types.is_null(type) else type for name, type in found_types.items()}
     found = survey(sources)
     if found.items == len(sources.damaged):
         raise InvalidSource(next(iter(sources.damaged), f"{', '.join(options.source)}: nothing to embed in it"))

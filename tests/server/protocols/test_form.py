@@ -129,5 +129,5 @@ def test_a_form_that_was_cut_is_refused(server: ServerProcess):
     answer = server.http.post(
         "/embeddings", content=content, headers={"Content-Type": "multipart/form-data; boundary=x"}
     )
-    assert_clear_error(answer, 400, "invalid_request")
+    assert_clear_error(answer, 400, "body")
     assert "ends before" in answer.json()["error"]["message"]
