@@ -218,6 +218,7 @@ class Target:
         must not cost much more than twice."""
         cost, told = self.judge(make(size))
         if not told and cost.cpu > 0.2:
+            cost = least(cost, self.measure(make(size)))
             double = self.measure(make(2 * size))
             if double.size > 1.5 * cost.size and double.cpu > self.bound.growth * cost.cpu:
                 told.append(f"{cost.cpu:.2f} s of CPU for {cost.size} bytes, {double.cpu:.2f} s for {double.size}")
