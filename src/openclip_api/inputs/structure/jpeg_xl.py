@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...errors import InvalidImage, TooLarge
-from .bounds import refuse_over
+from .boxes import boxes
 
 CODESTREAM, CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
-MAX_BOXES = 1000
 LENGTHS = (9, 13, 18, 30)  # bits of a side
 RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # width to height
 LONGEST_HEADER = 32  # bytes
@@ -60,14 +59,7 @@ def read_header(data: bytes) -> Header:
 
 def _codestream(data: bytes) -> int:
     """Where it begins, behind its own first two bytes."""
-    at, count = 0, 0
-    while at + 8 <= len(data):
-        count += 1
-        refuse_over(MAX_BOXES, count, "boxes")
-        size, kind, header = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
-        if size == 1:
-            size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+    for kind, at in boxes(data):
         if kind in (b"jxlc", b"jxlp"):
-            return at + header + (4 if kind == b"jxlp" else 0) + len(CODESTREAM)
-        at += max(header, size)
+            return at + (4 if kind == b"jxlp" else 0) + len(CODESTREAM)
     raise InvalidImage("the image cannot be decoded: there is no picture in it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import TooLarge
 from .bounds import refuse_over
+from .boxes import boxes
 from .common import check_png
 
 # ICO: an icon has some ten pictures of up to 256 x 256, each a PNG or a BMP that says its own size.
@@ -12,7 +13,6 @@ MAX_ICON_PIXELS = 1024 * 1024
 PNG_START = b"\x89PNG\r\n\x1a\n"
 
 # JPEG 2000: Pillow reads its boxes and markers in Python, and OpenJPEG keeps facts of each tile.
-MAX_BOXES = 1000
 MAX_MARKERS = 4096
 MAX_TILES = 4096
 CODESTREAM = b"\xff\x4f\xff\x51"
@@ -67,14 +67,4 @@ def _check_size(data: bytes, at: int, max_pixels: float) -> None:
 
 def _codestream(data: bytes) -> int:
     """Where it begins, behind the boxes. Those inside the header count too."""
-    at, count = 0, 0
-    while at + 8 <= len(data):
-        count += 1
-        refuse_over(MAX_BOXES, count, "boxes")
-        size, kind, header = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
-        if size == 1:
-            size, header = int.from_bytes(data[at + 8 : at + 16], "big"), 16
-        if kind == b"jp2c":
-            return at + header
-        at += header if kind in (b"jp2h", b"res ") else max(header, size)  # the boxes inside follow
-    return len(data)
+    return next((at for kind, at in boxes(data, (b"jp2h", b"res ")) if kind == b"jp2c"), len(data))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import numpy as np
-from anyio import CapacityLimiter, to_thread
+from anyio import to_thread
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.concurrency import run_in_threadpool
@@ -28,9 +27,6 @@ from ..shared.origin import own_origin
 from ..store import LazyStore, PageWanted
 
 LIKE = ("text", "image", "vector", "id")
-
-# A thumbnail may decode the largest image: no more at a time than there are cores.
-THUMBNAILS = CapacityLimiter(os.cpu_count() or 1)
 
 
 class Like(Body):
@@ -162,9 +158,8 @@ async def _known(store: LazyStore, part: Part, name: str) -> Vector:
 )
 async def item_thumbnail(request: Request, id: str) -> Response:
     context = context_of(request)
-    picture = await to_thread.run_sync(
-        context.store.thumbnail, id, context.settings.max_image_megapixels, limiter=THUMBNAILS
-    )
+    store, most = context.store, context.settings.max_image_megapixels
+    picture = await to_thread.run_sync(store.thumbnail, id, most, limiter=store.thumbnail_limit)
     return Response(picture, media_type="image/jpeg", headers=_image_headers(request))
 
 
