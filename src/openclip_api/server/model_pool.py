@@ -121,7 +121,7 @@ class ModelPool:
             if name in (full_name, slot.model_id):
                 return slot
         before_tag = [slot for full_name, slot in self._slots.items() if full_name.rpartition(":")[0] == name]
-        if len(before_tag) == 1:
+        if name and len(before_tag) == 1:
             return before_tag[0]
         raise ModelNotFound(f"model: not served here; served are {', '.join(self._slots)}", "model")
 

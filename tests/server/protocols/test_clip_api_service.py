@@ -29,8 +29,8 @@ def test_encode_takes_and_gives_bare_arrays_as_the_model_gives_them(server, phot
         ([{}], "body[0]"),
         ([{"text": "a"}, {"text": 3}], "body[1].text"),
         ([{"text": "a", "img_blob": "aGk="}], "body[0]"),
-        ([{"text": "a"}, {"img_blob": CANARY}], "body[1]"),
-        ([{"img_uri": f"http://{CANARY}/a.png"}], "body[0]"),
+        ([{"text": "a"}, {"img_blob": CANARY}], "body[1].img_blob"),
+        ([{"img_uri": f"http://{CANARY}/a.png"}], "body[0].img_uri"),
     ],
 )
 def test_a_wrong_item_is_named(server, body: object, param: str):
@@ -66,8 +66,8 @@ def test_rank_names_candidates_that_have_ids_best_first(server, images):
         ({"queries": [{"text": "a"}]}, "candidates"),
         ({"queries": [{"text": "a"}, {}], "candidates": [{"text": "a"}]}, "queries[1]"),
         ({"queries": [{"text": "a", "img_blob": "aGk="}], "candidates": [{"text": "a"}]}, "queries[0]"),
-        ({"queries": [{"text": "a"}], "candidates": [{"img_uri": "http://127.0.0.1/a.png"}]}, "candidates[0]"),
-        ({"queries": [{"text": "a"}], "candidates": [{"text": "a"}, {"img_blob": "aGk="}]}, "candidates[1]"),
+        ({"queries": [{"text": "a"}], "candidates": [{"img_uri": "http://127.0.0.1/a.png"}]}, "candidates[0].img_uri"),
+        ({"queries": [{"text": "a"}], "candidates": [{"text": "a"}, {"img_blob": "aGk="}]}, "candidates[1].img_blob"),
         ({"queries": ["a"], "candidates": [{"text": "a"}]}, "queries[0]"),
     ],
 )

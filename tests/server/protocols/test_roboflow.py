@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from openclip_api.server.shared.items import EXAMPLE_PNG
+
 from ...support.server_process import FakeServer, ServerProcess
 
 
@@ -39,6 +41,8 @@ def test_compare(server: ServerProcess, images: list[str]):
     named = {"subject": image, "prompt": dict(zip("xy", labels, strict=True))}
     similarity = server.http.post("/clip/compare", json=named).json()["similarity"]
     np.testing.assert_allclose([similarity["x"], similarity["y"]], expected, atol=1e-5)
+    by_any_name = {"subject": image, "prompt": {"value": "a cat", "type": "a dog"}}
+    assert server.http.post("/clip/compare", json=by_any_name).json()["similarity"].keys() == {"value", "type"}
     other_way = {"subject": "a cat", "subject_type": "text", "prompt": image, "prompt_type": "image"}
     similarity = server.http.post("/clip/compare", json=other_way).json()["similarity"]
     np.testing.assert_allclose(similarity, expected[:1], atol=1e-5)
@@ -53,10 +57,19 @@ def test_compare(server: ServerProcess, images: list[str]):
         ("embed_text", {"text": "a", "clip_version_id": "ViT-B-16"}, 404, "not served"),
         ("embed_image", {"image": []}, 400, "image"),
         ("embed_image", {"image": ["aGk=", {"type": "base64"}]}, 400, "image[1]"),
+        ("embed_image", {"image": {"type": {}, "value": EXAMPLE_PNG}}, 400, "image.type"),
+        ("embed_image", {"image": {"type": "numpy", "value": EXAMPLE_PNG}}, 400, "image.type"),
+        ("embed_image", {"image": {"type": "url", "value": EXAMPLE_PNG}}, 400, "image.value"),
+        ("embed_image", {"image": {"type": "base64", "value": "http://a/b.png"}}, 400, "image.value"),
+        ("embed_image", {"image": ""}, 400, "image"),
         ("embed_image", {"image": ["aGk="] * 9}, 413, "MAX_ITEMS"),
         ("compare", {"subject": "aGk=", "prompt": []}, 400, "prompt"),
         ("compare", {"subject": "a", "subject_type": "text", "prompt": ["a", 1]}, 400, "prompt[1]"),
         ("compare", {"subject": "a", "subject_type": "video", "prompt": "a"}, 400, "subject_type"),
+        ("compare", {"subject": ["a", "b"], "subject_type": "text", "prompt": "a"}, 400, "subject: expected one"),
+        ("compare", {"subject": {"value": "a"}, "subject_type": "text", "prompt": "a"}, 400, "subject"),
+        ("compare", {"subject": "a", "subject_type": "text", "prompt": {}}, 400, "prompt"),
+        ("compare", {"subject": "a", "subject_type": "text", "prompt": {"x": 1}}, 400, "prompt"),
     ],
 )
 def test_errors_have_a_message(server: ServerProcess, path: str, body: dict, status: int, named: str):

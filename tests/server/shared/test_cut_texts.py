@@ -31,6 +31,8 @@ BODIES = [
     ("/embed", r'{"inputs": ["a", "\ud83d"]}', "inputs[1]"),
     ("/predict", r'{"instances": ["a", {"text": "\ud83d"}]}', "instances[1]"),
     ("/clip/embed_text", r'{"text": ["a", "\ud83d"]}', "text[1]"),
+    ("/clip/embed_image", r'{"image": {"type": "base64", "value": "\ud83d"}}', "image.value"),
+    ("/clip/embed_image", r'{"image": "\ud83d"}', "image"),
     ("/clip/compare", r'{"subject": "a", "subject_type": "text", "prompt": {"\ud83d": "a"}}', "prompt"),
 ]
 

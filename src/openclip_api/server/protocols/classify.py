@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
@@ -11,8 +13,9 @@ from ..shared.answer import embeddings_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.fields import StringOrList, Strings
 from ..shared.items import image_items
-from ..shared.zero_shot import classify_images
+from ..shared.zero_shot import Fields, classify_images
 
+FIELDS = Fields("labels", "templates")
 # A PNG of 8 × 8 pixels, so that the API's description has a complete request to try
 RED_SQUARE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAIAAABLbSncAAAAEUlEQVR42mM4ISeHFTEMLQkAkL9BAc9woTwAAAAASUVORK5CYII="
 
@@ -28,10 +31,6 @@ class ClassifyRequest(Body):
     templates: Strings = Field(["a photo of a {}"], description="{} stands for the label")
     model: str | None = None
 
-    @property
-    def all_images(self) -> list[str]:
-        return [*(self.image or []), *(self.images or [])]
-
 
 router = APIRouter(tags=["zero-shot"])
 
@@ -39,10 +38,10 @@ router = APIRouter(tags=["zero-shot"])
 @router.post("/classify", summary="Which label fits each image", openapi_extra=schema_of(ClassifyRequest))
 async def classify(request: Request) -> Response:
     asked = await request_body(request, ClassifyRequest)
-    if not asked.all_images:
+    if asked.image is None and asked.images is None:
         raise InvalidInput("give 'image' or 'images'", "image")
-    images = image_items("image", asked.all_images)
-    found = await classify_images(request, images, asked.labels, asked.templates, asked.model)
+    images = chain(image_items("image", asked.image or []), image_items("images", asked.images or []))
+    found = await classify_images(request, images, asked.labels, asked.templates, asked.model, FIELDS)
     results = [
         [{"label": asked.labels[i], "score": row[i], "cosine": found.cosines[image, i]} for i in found.ranking(image)]
         for image, row in enumerate(found.scores)

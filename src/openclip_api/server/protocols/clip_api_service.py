@@ -85,5 +85,7 @@ def _item(entry: Entry, param: str) -> Item:
     if sum(content is not None for content in (entry.text, entry.img_blob, entry.img_uri)) != 1:
         raise InvalidInput(f"{param}: give one of 'text', 'img_blob' and 'img_uri'", param)
     if entry.text is not None:
-        return text_item(entry.text, param)
-    return image_item(entry.img_blob or entry.img_uri or "", param)
+        return text_item(entry.text, f"{param}.text")
+    if entry.img_blob is not None:
+        return image_item(entry.img_blob, f"{param}.img_blob")
+    return image_item(entry.img_uri or "", f"{param}.img_uri")

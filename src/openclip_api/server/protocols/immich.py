@@ -22,10 +22,10 @@ from ...runtime.embedding import unit_length
 from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
-from ..shared.body import Body, media_type, read_json, schema_of, validated
+from ..shared.body import Body, media_type, schema_of, validated
 from ..shared.bounded_json import most_values, parse_json
 from ..shared.embed import embed
-from ..shared.form import read_form
+from ..shared.form import MULTIPART, read_form
 from ..shared.items import Item, text_item
 from . import vertex
 
@@ -58,7 +58,7 @@ FORM = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {
+            MULTIPART: {
                 "schema": {
                     "type": "object",
                     "required": ["entries"],
@@ -88,10 +88,8 @@ async def ping(request: Request) -> Response:
 
 @router.post("/predict", summary="Embed for Immich", openapi_extra=FORM)
 async def predict(request: Request) -> Response:
-    if media_type(request) == "application/json":
-        content = await read_json(request)
-        if isinstance(content, dict) and "instances" in content:
-            return await vertex.answer(request, content)
+    if media_type(request) != MULTIPART:
+        return await vertex.predict(request)
     form = dict(await read_form(request, FIELDS, max_files=1, max_fields=3))
     asked = _entries(form.get("entries"), most_values(context_of(request).settings.most_items))
     item, model = _item(asked.clip, form)

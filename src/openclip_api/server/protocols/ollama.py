@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from fastapi import APIRouter, Request
-from pydantic import AliasChoices, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from ...errors import InvalidInput, NotFound
@@ -46,7 +46,8 @@ class EmbeddingsRequest(Body):
 
 
 class ShowRequest(Body):
-    model: str = Field(validation_alias=AliasChoices("model", "name"))
+    model: str | None = None
+    name: str | None = Field(None, description="what older clients call `model`")
 
 
 router = APIRouter(tags=["Ollama"])
@@ -87,8 +88,11 @@ async def version(request: Request) -> Response:
 @router.post("/api/show", summary="One model, as Ollama shows it", openapi_extra=schema_of(ShowRequest))
 async def show(request: Request) -> Response:
     asked = await request_body(request, ShowRequest)
+    name = asked.name if asked.model is None else asked.model
+    if name is None:
+        raise InvalidInput("model: this field is needed", "model")
     context = context_of(request)
-    async with context.model_pool.use(_served(request, asked.model), context.settings.request_timeout) as embedder:
+    async with context.model_pool.use(_served(request, name), context.settings.request_timeout) as embedder:
         info = embedder.info
     facts = {
         "general.architecture": "clip",
@@ -97,7 +101,7 @@ async def show(request: Request) -> Response:
         "clip.context_length": info.context_length,
         "clip.image_size": info.image_size,
     }
-    described = {key: value for key, value in _model(asked.model).items() if key in ("details", "modified_at")}
+    described = {key: value for key, value in _model(name).items() if key in ("details", "modified_at")}
     empty = {"modelfile": "", "parameters": "", "template": "", "license": ""}
     return json_response({**empty, **described, "model_info": facts, "capabilities": ["embedding", "vision"]})
 

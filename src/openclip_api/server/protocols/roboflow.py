@@ -2,7 +2,7 @@
 
 POST /clip/embed_text  {"text": "text" | [".."]}                                    → {"embeddings": [[..]]}
 POST /clip/embed_image {"image": {"type": "base64", "value": ".."} | [..]}          → {"embeddings": [[..]]}
-POST /clip/compare     {"subject", "subject_type", "prompt": one, a list or named ones, "prompt_type"}
+POST /clip/compare     {"subject": one, "subject_type", "prompt": one, a list or named ones, "prompt_type"}
                                                                                     → {"similarity": [..] | {..}}
 
 Vectors are as the model gives them; a similarity is a cosine. The key may be in the body or the URL.
@@ -26,24 +26,27 @@ from ...runtime.embedding import unit_length
 from ..context import context_of, state_of
 from ..envelope import Envelope
 from ..shared.answer import embeddings_response
-from ..shared.body import Body, read_json, request_body, schema_of
+from ..shared.body import Body, read_json, request_body, schema_of, validated
 from ..shared.embed import embed
 from ..shared.fields import StringOrList
-from ..shared.items import EXAMPLE_PNG, Item, image_item, name, text_item, text_items
+from ..shared.items import EXAMPLE_PNG, Item, image_item, is_url, name, text_item, text_items
 from ..shared.keys import CHALLENGE, KEY_NEEDED, is_known
 
 Type: TypeAlias = Literal["image", "text"]
 
-IMAGE = {
-    "type": "object",
-    "required": ["value"],
-    "properties": {"type": {"enum": ["base64", "url"]}, "value": {"type": "string"}},
-}
+
+class Image(Body):
+    """Without a `type` it is what its value looks like, as a plain string is."""
+
+    type: Literal["base64", "url"] | None = None
+    value: str
+
+
 EXAMPLE_IMAGE = {"type": "base64", "value": EXAMPLE_PNG}
-ANY_OF_IMAGE = [{"type": "string"}, IMAGE]
-OneOrMany = Annotated[
-    Any, WithJsonSchema({"anyOf": [*ANY_OF_IMAGE, {"type": "array", "items": {"anyOf": ANY_OF_IMAGE}}]})
-]
+ONE = [{"type": "string"}, Image.model_json_schema()]
+MANY = {"type": "array", "items": {"anyOf": ONE}, "minItems": 1}
+NAMED = {"type": "object", "additionalProperties": {"anyOf": ONE}, "minProperties": 1}
+OneOrMany = Annotated[Any, WithJsonSchema({"anyOf": [*ONE, MANY]})]
 
 
 class ClipRequest(Body):
@@ -60,9 +63,11 @@ class ImageRequest(ClipRequest):
 
 
 class CompareRequest(ClipRequest):
-    subject: OneOrMany = Field(examples=[EXAMPLE_IMAGE])
+    subject: Annotated[Any, WithJsonSchema({"anyOf": [*ONE, MANY | {"maxItems": 1}]})] = Field(examples=[EXAMPLE_IMAGE])
     subject_type: Type = "image"
-    prompt: OneOrMany = Field(description="one, a list, or an object of named ones", examples=[["a cat", "a dog"]])
+    prompt: Annotated[Any, WithJsonSchema({"anyOf": [*ONE, MANY, NAMED]})] = Field(
+        description="one, a list, or an object of named ones", examples=[["a cat", "a dog"]]
+    )
     prompt_type: Type = "text"
 
 
@@ -99,11 +104,11 @@ async def embed_image(request: Request) -> Response:
 async def compare(request: Request) -> Response:
     started = time.perf_counter()
     asked = await request_body(request, CompareRequest)
-    named = asked.prompt if isinstance(asked.prompt, dict) and "value" not in asked.prompt else None
+    named = asked.prompt if _is_named(asked.prompt, asked.prompt_type) else None
     prompts = _listed("prompt", asked.prompt if named is None else list(named.values()))
     for key in named or ():
         text_item(key, "prompt")  # the answer has it
-    subjects = _items("subject", _listed("subject", asked.subject)[:1], asked.subject_type)
+    subjects = _items("subject", _one("subject", asked.subject), asked.subject_type)
     items = chain(subjects, _items("prompt", prompts, asked.prompt_type))
     embedded = await embed(request, items, asked.clip_version_id)
     subject, *others = unit_length(embedded.vectors)
@@ -124,22 +129,42 @@ def _told(asked: ClipRequest, started: float) -> Mapping[str, object]:
     return {"inference_id": asked.inference_id, "time": time.perf_counter() - started}
 
 
+def _is_named(prompt: Any, type: Type) -> bool:
+    return isinstance(prompt, dict) and (type == "text" or "value" not in prompt)
+
+
 def _listed(field: str, value: Any) -> list[Any]:
     """Raises InvalidInput."""
-    if not isinstance(value, (str, dict, list)) or not value:
+    if not isinstance(value, (str, dict, list)) or value in ([], {}):
         raise InvalidInput(f"{field}: expected one or a list, and not an empty one", field)
     return value if isinstance(value, list) else [value]
+
+
+def _one(field: str, value: Any) -> list[Any]:
+    """Raises InvalidInput."""
+    values = _listed(field, value)
+    if len(values) > 1:
+        raise InvalidInput(f"{field}: expected one, not a list of several", field)
+    return values
 
 
 def _items(field: str, values: list[Any], type: Type) -> Iterator[Item]:
     """Raises InvalidInput, TooLarge."""
     for index, value in enumerate(values):
         param = name(field, index, values)
-        content = value.get("value") if isinstance(value, dict) and type == "image" else value
-        if not isinstance(content, str):
-            raise InvalidInput(f"{param}: expected {_expected(type)}", param)
-        yield text_item(content, param) if type == "text" else image_item(content, param)
+        yield _text(value, param) if type == "text" else _image(value, param)
 
 
-def _expected(type: Type) -> str:
-    return "a string" if type == "text" else "an object with 'type' and 'value', or base64"
+def _text(value: Any, param: str) -> Item:
+    if not isinstance(value, str):
+        raise InvalidInput(f"{param}: expected a string", param)
+    return text_item(value, param)
+
+
+def _image(value: Any, param: str) -> Item:
+    if isinstance(value, str):
+        return image_item(value, param)
+    image = validated(value, Image, param)
+    if image.type is not None and (image.type == "url") != is_url(image.value):
+        raise InvalidInput(f"{param}.value: not of its type, {image.type}", f"{param}.value")
+    return image_item(image.value, param)

@@ -3,7 +3,7 @@
 {"instances": ["text", {"text": ".."}, {"image": "<base64>"}], "parameters": {"dimension", "normalize"}}
     → {"predictions": [[..], ..]}, a vector for each instance
 
-POST /predict answers the same where the body has `instances`; a form there is Immich's.
+POST /predict answers the same, unless the body is a form: that is Immich's.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ...settings import Settings
 from ..context import context_of, state_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
-from ..shared.body import Body, read_json, schema_of, validated
+from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
 from ..shared.items import Item, image_item, text_item
 from ..shared.vectors import first_dimensions
 
-SHARED = "/predict"  # immich.py has it, and hands over what has `instances`
+SHARED = "/predict"  # immich.py has it, and hands over what is no form
 EXPECTED = "expected a string, or an object with 'text' or 'image'"
 
 
@@ -66,13 +66,9 @@ async def health(request: Request) -> Response:
 
 
 async def predict(request: Request) -> Response:
-    return await answer(request, await read_json(request))
-
-
-async def answer(request: Request, content: object) -> Response:
-    """content: the body's JSON. Errors have Vertex's envelope whatever the path is."""
+    """Errors have Vertex's envelope whatever the path is."""
     state_of(request).envelope = ENVELOPE
-    asked = validated(content, PredictRequest)
+    asked = await request_body(request, PredictRequest)
     embedded = await embed(request, _items(asked.instances), asked.model)
     dimension = asked.parameters.dimension if asked.parameters else None
     vectors = first_dimensions(embedded.vectors, dimension, "parameters.dimension")

@@ -66,18 +66,18 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def validated(content: object, schema: type[Parsed]) -> Parsed:
-    """Raises InvalidInput."""
+def validated(content: object, schema: type[Parsed], at: str = "") -> Parsed:
+    """at: what an error calls the content, where it is not the whole body. Raises InvalidInput."""
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        raise _invalid_input(error) from error
+        raise _invalid_input(error, at) from error
 
 
-def _invalid_input(error: ValidationError) -> InvalidInput:
+def _invalid_input(error: ValidationError, at: str) -> InvalidInput:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    param = f"body{path}" if path[:1] in ("", "[") else path[1:]
+    path = at + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    param = f"body{path}" if path[:1] in ("", "[") else path.removeprefix(".")
     reason = REASONS.get(first["type"], first["msg"][:1].lower() + first["msg"][1:])
     return InvalidInput(f"{param}: {reason}", param)
 

@@ -21,12 +21,16 @@ def _url(value: Any) -> Any:
     return url
 
 
+class Link(Body):
+    url: str
+
+
 class Part(Body):
     """{"type": "text", "text": …}; "image_url" and "image_base64" have a field of the same name too."""
 
     type: Literal["text", "image_url", "image_base64"]
     text: str | None = None
-    image_url: Annotated[str, BeforeValidator(_url)] | None = None
+    image_url: Annotated[str, BeforeValidator(_url, json_schema_input_type=str | Link)] | None = None
     image_base64: str | None = None
 
 

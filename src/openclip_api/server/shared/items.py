@@ -42,9 +42,13 @@ def text_item(text: str, param: str) -> Item:
     return Item("text", text, param)
 
 
+def is_url(image: str) -> bool:
+    return image[:8].lower().startswith(("http://", "https://"))
+
+
 def image_item(image: str, param: str) -> Item:
     """An image as base64, data URI or URL. Raises InvalidInput."""
-    if image[:8].lower().startswith(("http://", "https://")):
+    if is_url(image):
         return Item("image", ImageURL(image), param)
     return Item("image", decode_image(image, param), param)
 

@@ -22,8 +22,9 @@ from .embed import embed
 from .fields import Strings
 from .items import Item, image_item, name, text_item
 from .vectors import first_dimensions
-from .zero_shot import classify_images
+from .zero_shot import Fields, classify_images
 
+FIELDS = Fields("parameters.candidate_labels", "parameters.hypothesis_template")
 NO_IDS = "token ids are another model's: send strings"
 
 
@@ -62,7 +63,7 @@ class Options(Body):
 
 
 class Parameters(Options):
-    candidate_labels: Annotated[Strings, BeforeValidator(_labels)] | None = Field(
+    candidate_labels: Annotated[Strings, BeforeValidator(_labels, json_schema_input_type=str | Strings)] | None = Field(
         None, description="the labels to choose from, also with commas between"
     )
     hypothesis_template: str = Field("This is a photo of {}.", description="{} stands for the label")
@@ -88,22 +89,19 @@ async def task_answer(request: Request, asked: Task) -> Response:
 async def _embed(request: Request, asked: Task) -> Response:
     options = Options(**{key: _option(asked, key) for key in Options.model_fields})
     if options.prompt_name is not None:
-        raise InvalidInput("prompt_name: the model has no prompts: write it into the texts", "prompt_name")
+        param = _place(asked, "prompt_name")
+        raise InvalidInput(f"{param}: the model has no prompts: write it into the texts", param)
     cuts_start = (options.truncation_direction or "").lower() == "left"
     truncate = options.truncate is not False and not cuts_start
     embedded = await embed(request, _items(asked.listed), asked.model, truncate=truncate)
-    vectors = first_dimensions(embedded.vectors, options.dimensions, "dimensions")
+    vectors = first_dimensions(embedded.vectors, options.dimensions, _place(asked, "dimensions"))
     return embeddings_response(vectors if options.normalize is False else unit_length(vectors), embedded)
 
 
 async def _classify(request: Request, asked: Task, parameters: Parameters, labels: list[str]) -> Response:
     """A list of labels for each image; for one that is not in a list, its labels alone."""
-    template = parameters.hypothesis_template
-    if "{}" not in template:
-        param = "parameters.hypothesis_template"
-        raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
     images = (_image(value, name("inputs", index, asked.listed)) for index, value in enumerate(asked.listed))
-    found = await classify_images(request, images, labels, [template], asked.model)
+    found = await classify_images(request, images, labels, [parameters.hypothesis_template], asked.model, FIELDS)
     rows = [
         [{"score": row[i], "label": labels[i]} for i in found.ranking(image)] for image, row in enumerate(found.scores)
     ]
@@ -113,6 +111,10 @@ async def _classify(request: Request, asked: Task, parameters: Parameters, label
 def _option(asked: Task, key: str) -> Any:
     given = getattr(asked, key)
     return getattr(asked.parameters, key) if given is None and asked.parameters is not None else given
+
+
+def _place(asked: Task, key: str) -> str:
+    return f"parameters.{key}" if getattr(asked, key) is None else key
 
 
 def _items(inputs: list[Any]) -> Iterator[Item]:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ...errors import DeadlineExceeded, InvalidInput, TooLarge
 from ...runtime.embedding import unit_length
-from ...settings import Settings
 from ..context import context_of, state_of
 from ..label_cache import LabelVector, label_keys
 from .embed import Embedded, embed
@@ -23,6 +22,13 @@ from .scores import Cosines, probabilities
 
 MOST_AT_ONCE = 1024  # prompts: a request holds no more of the queue
 CHARACTERS_PER_PROMPT = 128  # on average
+
+
+class Fields(NamedTuple):
+    """What a protocol calls them, for errors."""
+
+    labels: str
+    templates: str
 
 
 class Classified(NamedTuple):
@@ -38,7 +44,12 @@ class Classified(NamedTuple):
 
 
 async def classify_images(
-    request: Request, images: Iterable[Item], labels: Sequence[str], templates: Sequence[str], model: str | None
+    request: Request,
+    images: Iterable[Item],
+    labels: Sequence[str],
+    templates: Sequence[str],
+    model: str | None,
+    fields: Fields,
 ) -> Classified:
     """Each label is put into each template; the mean of their unit vectors counts (Radford et al. 2021, section 3.1.4).
 
@@ -46,8 +57,9 @@ async def classify_images(
     Raises as `embed`, InvalidInput and TooLarge for labels and templates, DeadlineExceeded.
     """
     settings = context_of(request).settings
-    _check_templates(templates)
-    _check_size(labels, templates, settings)
+    _check_templates(templates, fields.templates)
+    _check_size(labels, templates, settings.max_prompts, fields.labels)
+    _check_labels(labels, fields.labels)
     try:
         return await asyncio.wait_for(_classified(request, images, labels, templates, model), settings.request_timeout)
     except asyncio.TimeoutError as error:
@@ -98,27 +110,37 @@ async def _label_vectors(
     return [found[key] for key in keys], stages
 
 
-def _check_templates(templates: Sequence[str]) -> None:
+def _check_templates(templates: Sequence[str], field: str) -> None:
     """Raises InvalidInput."""
     for index, template in enumerate(templates):
         if "{}" not in template:
-            param = name("templates", index, templates)
+            param = name(field, index, templates)
             raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
 
 
-def _check_size(labels: Sequence[str], templates: Sequence[str], settings: Settings) -> None:
+def _check_labels(labels: Sequence[str], field: str) -> None:
+    """Two that are equal would share what one of them scores. Raises InvalidInput."""
+    found: dict[str, int] = {}
+    for index, label in enumerate(labels):
+        param, plain = f"{field}[{index}]", label.strip()
+        if not plain:
+            raise InvalidInput(f"{param}: an empty label", param)
+        if found.setdefault(plain, index) != index:
+            raise InvalidInput(f"{param}: the same label as {field}[{found[plain]}]", param)
+
+
+def _check_size(labels: Sequence[str], templates: Sequence[str], most: int, field: str) -> None:
     """Of all prompts, before there are any: a template may have thousands of places for a label. Raises TooLarge."""
-    count, most = len(labels) * len(templates), settings.max_prompts
-    if count > most:
-        raise TooLarge(f"labels: with the templates they are more than {most} prompts (MAX_PROMPTS)", "labels")
+    if len(labels) * len(templates) > most:
+        raise TooLarge(f"{field}: with the templates they are more than {most} prompts (MAX_PROMPTS)", field)
     places = [template.count("{}") for template in templates]
     outside = [len(template) - 2 * place for template, place in zip(templates, places, strict=True)]
     longest = max(map(len, labels))
     if max(longest * place + rest for place, rest in zip(places, outside, strict=True)) > MAX_TEXT_CHARACTERS:
-        raise TooLarge(f"labels: in a template longer than {MAX_TEXT_CHARACTERS} characters", "labels")
+        raise TooLarge(f"{field}: in a template longer than {MAX_TEXT_CHARACTERS} characters", field)
     if sum(map(len, labels)) * sum(places) + len(labels) * sum(outside) > CHARACTERS_PER_PROMPT * most:
         raise TooLarge(
-            f"labels: in the templates they are longer than {CHARACTERS_PER_PROMPT * most} characters, "
+            f"{field}: in the templates they are longer than {CHARACTERS_PER_PROMPT * most} characters, "
             f"{CHARACTERS_PER_PROMPT} for each of MAX_PROMPTS",
-            "labels",
+            field,
         )
