@@ -18,8 +18,7 @@ COPY src src
 RUN pip install --no-cache-dir -c requirements-dev.lock ".${EXTRAS:+[$EXTRAS]}"
 COPY deploy/image/slim.sh ./
 RUN sh slim.sh /opt/openclip-api "${DEVICE}"
-# Any user may read the programs and write to the cache: OpenShift and `docker run --user` pick the user.
-RUN install -d -m 1777 /cache
+RUN mkdir /cache
 ARG MODEL= HF_ENDPOINT=
 RUN if [ -n "$MODEL" ]; then \
       HF_HOME=/cache HF_ENDPOINT=${HF_ENDPOINT:-https://huggingface.co} \
@@ -30,6 +29,8 @@ FROM ${BASE}
 ARG MODEL=
 COPY --from=build /opt/openclip-api /opt/openclip-api
 COPY --from=build /cache /cache
+# Any user may write to the cache: OpenShift, Kubernetes and `docker run --user` pick the user.
+RUN chmod 1777 /cache
 ENV PATH=/opt/openclip-api/bin:$PATH HOME=/tmp HF_HOME=/cache HOST=0.0.0.0 PORT=7860 MODEL_NAME=${MODEL} \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv

@@ -154,10 +154,10 @@ def test_the_health_check_fits_every_setting(engine: Engine, case: str, hub: Hub
     configuration = json.loads(engine.ask("image", "inspect", IMAGE))[0]
     check = configuration.get("Healthcheck") or configuration["Config"]["Healthcheck"]  # podman's place, docker's
     command = check["Test"][1:]
-    with engine.serve(ready=False, PORT=free_port(), **settings) as container:
+    with engine.serve(options=("--user=12345:0",), ready=False, PORT=free_port(), **settings) as container:
         container.wait_until_listening()
         checked = container.execute(*command)
-        assert checked.returncode == 0, checked.stderr
+        assert checked.returncode == 0, checked.stderr + container.output
         assert container.execute("env", f"PORT={free_port()}", *command).returncode != 0  # it would say so
     hub.fault = None
 
