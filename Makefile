@@ -1,12 +1,12 @@
 # Each target prepares what it needs: python3 (3.10 or newer) and make are enough.
 PYTHON ?= python3
 BIN = .venv/bin
-INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements.lock
+INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements-dev.lock
 BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve quick test clients page recipes recall ray check package chaos fuzz cost hostile parity golden data lock clean
+.PHONY: help demo serve quick test clients page recipes recall ray check package image chaos fuzz cost hostile parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ hostile: .venv/test ## the same for the largest requests that a server reads, 30
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
+# An engine comes from the system; where it has none and this is root, from Debian.
+image: .venv/test ## build the container image and run it as docker and Kubernetes would (docker or podman)
+	docker info > /dev/null 2>&1 || command -v podman || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends podman crun runc buildah mmdebstrap; }
+	$(BIN)/python -m pytest -m image tests/image
+
 parity: .venv-parity/installed ## equality with open_clip, in a venv with torch
 	.venv-parity/bin/python -m pytest parity
 
@@ -76,9 +82,10 @@ bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv
 	@command -v wrk >/dev/null || { echo 'the load generator wrk is needed: apt-get install wrk'; exit 1; }
 	$(BENCH)/.venv/bin/python $(BENCH)/run.py $(BENCH_OPTIONS)
 
-lock: ## resolve requirements.lock anew for all supported Pythons (needs uv)
-	uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade \
-		pyproject.toml --extra test --extra check -o requirements.lock
+RESOLVE = uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
+lock: ## resolve both lock files anew for all supported Pythons (needs uv)
+	$(RESOLVE) --generate-hashes --output-file requirements.lock
+	$(RESOLVE) --extra test --extra check --extra search --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity .venv-ray .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -87,15 +94,15 @@ clean:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
 
-.venv/runtime: .venv/bin/python pyproject.toml requirements.lock
+.venv/runtime: .venv/bin/python pyproject.toml requirements-dev.lock
 	$(BIN)/python $(INSTALL) -e .
 	touch $@
 
-.venv/test: .venv/bin/python pyproject.toml requirements.lock
+.venv/test: .venv/bin/python pyproject.toml requirements-dev.lock
 	$(BIN)/python $(INSTALL) -e '.[test]'
 	touch $@
 
-.venv/check: .venv/bin/python pyproject.toml requirements.lock
+.venv/check: .venv/bin/python pyproject.toml requirements-dev.lock
 	$(BIN)/python $(INSTALL) -e '.[test,check]'
 	touch $@
 
@@ -127,7 +134,7 @@ clean:
 	.venv-recipes/bin/python -m pip install --quiet --disable-pip-version-check -r tests/recipes/requirements.txt -e '.[bulk]'
 	touch $@
 
-.venv-ray/installed: pyproject.toml requirements.lock
+.venv-ray/installed: pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/python $(INSTALL) -e '.[ray,test]'
 	touch $@
@@ -137,7 +144,7 @@ clean:
 	.venv-parity/bin/python -m pip install --quiet --disable-pip-version-check -r parity/requirements.txt -e '.[test]'
 	touch $@
 
-$(BENCH)/.venv/installed: pyproject.toml requirements.lock
+$(BENCH)/.venv/installed: pyproject.toml requirements-dev.lock
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(INSTALL) -e . scikit-image matplotlib
 	touch $@

@@ -54,9 +54,9 @@ def test_kubernetes_sets_what_there_is_and_leaves_time_to_stop(pod: dict[str, An
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert values["THREADS"] == container["resources"]["limits"]["cpu"]
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert f"VOLUME {mounted['cache']}" in DOCKERFILE
+    assert f" HF_HOME={mounted['cache']} " in DOCKERFILE
     assert mounted.keys() == {volume["name"] for volume in pod["volumes"]}
-    assert f"--uid {pod['securityContext']['runAsUser']} " in DOCKERFILE
+    assert f"USER {pod['securityContext']['runAsUser']}\n" in DOCKERFILE
 
 
 def test_a_space_listens_where_the_image_does():
@@ -68,7 +68,7 @@ def test_a_space_listens_where_the_image_does():
 def test_docker_s_command_fits_the_image_and_compose():
     (run,) = re.findall(r"^ {4}docker run (.*)", GUIDE, re.MULTILINE)
     volume = re.findall(r"-v \S+:(\S+)", run)[0]
-    assert f"VOLUME {volume}" in DOCKERFILE
+    assert f" HF_HOME={volume} " in DOCKERFILE
     (ports,) = re.findall(r"-p (\S+)", run)
     assert ports == f"127.0.0.1:{PORT}:{PORT}"
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["openclip-api"]

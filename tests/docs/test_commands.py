@@ -34,12 +34,13 @@ ELSEWHERE = {
     "make serve": "a download",
     "MODEL_NAME=ViT-L-14 MODEL_PRETRAINED=datacomp_xl_s13b_b90k make serve": "a download",
     "docker compose up": "no container engine; test_deploy.py",
-    "docker build -t openclip-api .": "no container engine; test_package.py runs its steps",
-    "docker run -p 127.0.0.1:7860:7860 -e MODEL_NAME=ViT-B-32 -v openclip-cache:/home/user/.cache openclip-api":
-        "no container engine; test_deploy.py",
+    "docker build -t openclip-api .": "make image",
+    "docker run -p 127.0.0.1:7860:7860 -e MODEL_NAME=ViT-B-32 -v openclip-cache:/cache openclip-api":
+        "a download; make image runs it",
     "kubectl apply -f deploy/kubernetes.yaml": "no cluster; test_deploy.py",
     "python3 -m venv /opt/openclip-api": "root's folders; test_package.py installs into a venv",
-    "/opt/openclip-api/bin/pip install -c requirements.lock .": "root's folders",
+    "/opt/openclip-api/bin/pip install --require-hashes -r requirements.lock": "root's folders; make image",
+    "/opt/openclip-api/bin/pip install --no-deps .": "root's folders",
     "cp deploy/openclip-api.service /etc/systemd/system/": "root's folders; test_deploy.py verifies the unit",
     "systemctl enable --now openclip-api": "no systemd",
     "journalctl -u openclip-api -f": "no systemd",
