@@ -223,8 +223,9 @@ def test_each_tensor_comes_from_the_shard_that_the_index_names(index: Path):
 
 
 def test_shards_of_both_forms(index: Path):
-    (index.parent / "pytorch_model-1.bin").write_bytes(archive(state_dict({"c": tensor("0", 4)}), STORED))
-    write_index(index.parent, {"a": SHARDS[0], "c": "pytorch_model-1.bin"})
+    (index.parent / "one.safetensors").write_bytes(save({"a": FOUR}))
+    (index.parent / "another.bin").write_bytes(archive(state_dict({"c": tensor("0", 4)}), STORED))
+    write_index(index.parent, {"a": "one.safetensors", "c": "another.bin"})
 
     assert sorted(read_weights(index).tensors()) == ["a", "c"]
 
@@ -260,7 +261,8 @@ def test_released_shards_are_read_anew_from_all_files(index: Path):
         ({"a": "\0"}, "no file beside it"),
         ({"a": "a" * 5000}, "no file beside it"),
         ({"a": 5}, "no file beside it: 5"),
-        ({"a": "model-00003-of-00002.safetensors"}, "names model-00003-of-00002.safetensors, which is not beside it"),
+        ({"a": "model-3.safetensors"}, "names model-3.safetensors, which is not beside it"),
+        ({"a": "model-00003-of-00002.safetensors"}, "but not model-00001-of-00002.safetensors"),
         ({"a": SHARDS[0], "c": SHARDS[1]}, f"says that {SHARDS[1]} has the tensor 'c', and it has not"),
         ({}, "names 0 shards"),
         ({str(n): f"{n}.safetensors" for n in range(2000)}, "names 2000 shards"),
@@ -278,6 +280,7 @@ def test_an_index_that_lies(index: Path, weight_map: Any, reason: str):
 
 
 def test_two_shards_with_one_key(index: Path):
+    (index.parent / SHARDS[1]).write_bytes(save({"module.a": FOUR}))
     write_index(index.parent, {"a": SHARDS[0], "module.a": SHARDS[1]})
 
     with pytest.raises(CorruptCheckpoint, match=f"^{index} has two tensors 'a'"):

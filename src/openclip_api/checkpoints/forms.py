@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import StartupError
-from .safetensors import tensor_names
-from .weight_files import read_weights
-from .weights import tower_key, wrapper
+from .tower_keys import outer_name, tower_key
+from .weight_files import stored_names
 
 Form = Literal["open_clip", "transformers", "other"]
 
@@ -21,7 +20,7 @@ def form_of_names(names: Collection[str]) -> Form:
     transformers' below "vision_model." (transformers/models/clip, siglip, chinese_clip, altclip). An image tower alone,
     as timm saves it, has neither.
     """
-    outer = wrapper("", names)
+    outer = outer_name("", names)
     keys = [tower_key(name, outer) or "" for name in names]
     if any(key.startswith("visual.") for key in keys):
         return "open_clip"
@@ -33,7 +32,6 @@ def form_of_names(names: Collection[str]) -> Form:
 def form_of_file(path: Path) -> Form:
     """The form of a file; "other" also for one that cannot be read. Reads a header, and no tensor."""
     try:
-        names = tensor_names(path) if path.suffix == ".safetensors" else read_weights(path).tensors().keys()
+        return form_of_names(stored_names(path))
     except StartupError:
         return "other"
-    return form_of_names(names)

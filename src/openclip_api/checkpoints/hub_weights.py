@@ -19,7 +19,8 @@ from ..errors import CorruptCheckpoint, UnknownModel
 from . import hub
 from .forms import Form, form_of_file, form_of_names
 from .safetensors import check_whole
-from .weight_files import read_weights, shards_of
+from .shards import shards_of
+from .weight_files import read_file
 
 # open_clip's own names: open_clip/constants.py (3.3.0). Nobody else writes them.
 OPEN_CLIPS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -113,7 +114,7 @@ def check_weights(path: Path) -> None:
     if path.suffix == ".safetensors":
         check_whole(path)
     else:
-        read_weights(path)
+        read_file(path)
 
 
 def _check_unless_index(path: Path) -> None:

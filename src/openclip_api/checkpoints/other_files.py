@@ -30,10 +30,6 @@ OTHERS = [
     (rb"\s*[{\[]", "is a JSON text and no index of shards"),
 ]
 
-# Keys that another kind of model has, as words in them.
-ADAPTER = re.compile(r"lora_[ab]\b|lora_(up|down)\b|\.lora_magnitude", re.IGNORECASE)
-DIFFUSION = re.compile(r"^(unet\.|model\.diffusion_model\.|down_blocks\.|first_stage_model\.|double_blocks\.)")
-
 
 def refusal(path: Path) -> StartupError | None:
     """The error for a file of another form, as its first bytes tell it; None where they do not."""
@@ -65,17 +61,6 @@ def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
             "torch.save(model.state_dict(), path)"
         )
     return UnsupportedModel(f"{path} is a zip archive and not of torch: unpack it, and give {READ}")
-
-
-def refuse_other_models(source: str, keys: Collection[str]) -> None:
-    """Raises UnsupportedModel for an adapter and for a diffusion model."""
-    if any(ADAPTER.search(key) for key in keys):
-        raise UnsupportedModel(
-            f"{source} is a LoRA adapter, a change to another model: merge it into that model first "
-            "(peft: merge_and_unload) and save the result"
-        )
-    if any(DIFFUSION.search(key) for key in keys):
-        raise UnsupportedModel(f"{source} is a diffusion model, which makes images: it has no image tower")
 
 
 def folder_refusal(folder: Path) -> StartupError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,9 @@ from safetensors import SafetensorError, TensorSpec, safe_open, serialize_file
 
 from ..errors import CorruptCheckpoint
 from .damage import LONGEST
-from .weights import Weights, as_float32, by_tower_key
+from .stored import FULL, Arrays, Stored
+from .tower_keys import tower_keys
+from .weights import Weights, as_float32
 
 # NumPy has no bfloat16: its bits are kept as uint16, and the graph gives them their type again.
 DTYPES: dict[str, np.dtype[np.generic]] = {
@@ -46,28 +49,32 @@ def read_safetensors(path: Path) -> Weights:
 
     Raises CorruptCheckpoint for a file that is cut, is no safetensors file or holds a type that no tower uses.
     """
-    return Weights(map_safetensors(path), str(path))
+    stored = stored_safetensors(path)
+    return Weights(stored.arrays(tower_keys(str(path), stored.names)), str(path))
 
 
-def map_safetensors(path: Path) -> dict[str, NDArray[np.generic]]:
-    """The file's tensors by key in Weights. float64 becomes float32: a copy with half the bytes of the tensor.
-
-    Raises as read_safetensors does.
-    """
+def stored_safetensors(path: Path) -> Stored:
+    """Raises as read_safetensors does."""
     check_whole(path)
     # Copy-on-write: OpenVINO asks for writable memory and never writes.
     data = np.memmap(path, dtype=np.uint8, mode="c")
     start = 8 + int(data[:8].view(np.uint64)[0])
     header = json.loads(bytes(data[8:start]))
     header.pop("__metadata__", None)
-    tensors: dict[str, NDArray[np.generic]] = {}
-    for key, entry in by_tower_key(str(path), header).items():
+    return Stored(header, lambda wanted: _arrays(path, header, data[start:], wanted))
+
+
+def _arrays(path: Path, header: Mapping[str, Any], data: NDArray[np.uint8], wanted: Mapping[str, str]) -> Arrays:
+    """float64 becomes float32: a copy with half the bytes of the tensor."""
+    tensors: Arrays = {}
+    for key, name in wanted.items():
+        entry = header[name]
         if entry["dtype"] not in DTYPES:
             raise CorruptCheckpoint(
-                f"{path}: tensor {key!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}"
+                f"{path}: tensor {key!r} has type {entry['dtype']}, expected one of {', '.join(DTYPES)}; {FULL}"
             )
         begin, end = entry["data_offsets"]
-        array = data[start + begin : start + end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        array = data[begin:end].view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
         # The requirement copies a tensor at an odd offset.
         tensors[key] = as_float32(array) if entry["dtype"] == "F64" else np.require(array, requirements="A")
     return tensors
@@ -90,13 +97,6 @@ def write_safetensors(tensors: Mapping[str, NDArray[np.generic]], path: Path) ->
         serialize_file(specs, path, metadata={"format": "pt"})
     except SafetensorError as error:
         raise OSError(str(error)) from error
-
-
-def tensor_names(path: Path) -> list[str]:
-    """The names that the header has. Raises CorruptCheckpoint."""
-    check_whole(path)
-    with safe_open(path, framework="numpy") as file:
-        return list(file.keys())
 
 
 def check_whole(path: Path) -> None:

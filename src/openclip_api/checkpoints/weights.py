@@ -4,36 +4,15 @@ from __future__ import annotations
 
 import itertools
 import mmap
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint, UnsupportedModel
-from .other_files import refuse_other_models
+from ..errors import CorruptCheckpoint
 
 # Numbers that lie beside the towers' tensors. They scale cosines and take no part in a forward pass.
 LOGITS = {"logit_scale", "logit_bias"}
-
-# Some checkpoints also hold these. Nothing reads them.
-NEVER_READ = {"input_resolution", "context_length", "vocab_size", "attn_mask"}
-UNREAD_ENDS = (
-    ".num_batches_tracked",  # an integer that BatchNorm counts in training
-    ".position_ids",  # 0, 1, 2 …: of transformers before 4.31
-    "embeddings.token_type_ids",  # all 0, likewise
-    ".attn_mask",  # the text tower's causal mask, which TorchScript keeps
-)
-
-# Left by torch.compile, FSDP and activation checkpointing; DataParallel's "module." stands in front.
-WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-IMAGE_TOWER = re.compile(r"((?:\w+\.){0,4}?)visual\.")
-
-LONGEST_KEY = 500  # characters; those of the models here have up to 75
-
-T = TypeVar("T")
-
 
 # Between a key and a number: tensors that transformers keeps apart and open_clip in one. No key has it.
 PART = "/"
@@ -127,51 +106,6 @@ class Weights:
 
     def unused(self) -> Iterator[str]:
         return (name for name in self._tensors if name not in self._used and name not in LOGITS)
-
-
-def by_tower_key(source: str, stored: Mapping[str, T]) -> dict[str, T]:
-    """What a file stores → by key in Weights, without what nothing reads.
-
-    Raises CorruptCheckpoint (two tensors of one key), UnsupportedModel (an adapter, another kind of model).
-    """
-    refuse_other_models(source, stored.keys())
-    found: dict[str, T] = {}
-    outer = wrapper(source, stored.keys())
-    for name, tensor in stored.items():
-        key = tower_key(name, outer)
-        if key is None:
-            continue
-        if len(key) > LONGEST_KEY:
-            raise CorruptCheckpoint(f"{source} has a tensor whose name has {len(key):,} characters: it is damaged")
-        if key in found:
-            raise CorruptCheckpoint(f"{source} has two tensors {key!r}, of which one has a prefix that training adds")
-        found[key] = tensor
-    return found
-
-
-def wrapper(source: str, names: Iterable[str]) -> str:
-    """What stands before all names of a model inside another one, such as Lightning's "model.": "" for none.
-
-    Raises UnsupportedModel for a file with several models, such as a student and a teacher.
-    """
-    outer = {match[1] for name in names if (match := IMAGE_TOWER.match(_unwrapped(name)))}
-    if len(outer) > 1 and "" not in outer:
-        raise UnsupportedModel(
-            f"{source} has several models ({', '.join(sorted(outer))}): save one of them with torch.save"
-        )
-    return "" if "" in outer else next(iter(outer), "")
-
-
-def _unwrapped(name: str) -> str:
-    for part in WRAPPERS:
-        name = name.replace(part, "")
-    return name.removeprefix("module.")
-
-
-def tower_key(name: str, outer: str = "") -> str | None:
-    """A stored tensor's name → its key in Weights, or None for a tensor that nothing reads."""
-    key = _unwrapped(name).removeprefix(outer)
-    return None if key in NEVER_READ or key.endswith(UNREAD_ENDS) else key
 
 
 def _mapping(tensor: NDArray[np.generic]) -> mmap.mmap | None:

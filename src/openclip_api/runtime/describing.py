@@ -13,8 +13,9 @@ from ..checkpoints.config import CONFIG_FILE, ModelConfig, preprocess_config
 from ..checkpoints.damage import refusing
 from ..checkpoints.forms import form_of_names
 from ..checkpoints.hub_weights import cached_weights
+from ..checkpoints.shards import index_of, shards_of
 from ..checkpoints.transformers_layout.folder import is_transformers_folder
-from ..checkpoints.weight_files import kind_of_file, read_weights, shards_of
+from ..checkpoints.weight_files import kind_of_file, read_weights
 from ..checkpoints.weights import Weights
 from ..errors import HubUnreachable, StartupError, UnsupportedModel
 from ..models.build import build_towers
@@ -96,7 +97,7 @@ def _not_here(name: str, tag: str | None, cache_dir: Path | None) -> Facts:
 def _tensors(path: Path, weights: Weights) -> Facts:
     tensors = weights.tensors()
     types = {DTYPES[str(tensor.dtype)] for tensor in tensors.values()}
-    files = [path.parent / name for name in shards_of(path) or ()] or [path]
+    files = [path.parent / name for name in shards_of(index_of(path)) or ()] or [path]
     return {
         "weights": str(path),
         "form": f"{kind_of_file(path)}, names are {NAMES[form_of_names(weights.names())]}",

@@ -85,8 +85,11 @@ def stored_by(identity: tuple[object, ...]) -> Storage | Name:
     raise NotReadable("its pickle has a persistent id that is not torch's")
 
 
-def called(name: str, arguments: tuple[object, ...]) -> object:
+def called(what: object, arguments: tuple[object, ...]) -> object:
     """What the call would give, as a description. Takes no longer for longer arguments."""
+    if isinstance(what, Instance):
+        return Instance(what.name)
+    name = as_name(what)
     if len(arguments) > MOST_ARGUMENTS:
         return Instance(name)
     if name in FROM_TYPE:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .pickled_values import Instance, Name, NotReadable, Storage, as_dict, as_name, as_tuple, called, stored_by
+from .pickled_values import Instance, Name, NotReadable, Storage, as_dict, as_tuple, called, stored_by
 
 # A training checkpoint of ViT-B-32, 302 tensors and three of each with the optimizer, has 113 KB and 37,000 opcodes;
 # the largest models have some six times as many tensors. An opcode costs at most some 250 bytes of memory here.
@@ -143,7 +143,7 @@ class _Machine:
 
     def called(self) -> object:
         arguments = self.pop_tuple()
-        return called(as_name(self.pop()), arguments)
+        return called(self.pop(), arguments)
 
     def called_with_keywords(self) -> object:
         self.pop()
@@ -151,11 +151,11 @@ class _Machine:
 
     def called_in_marks(self) -> object:
         name, *arguments = self.pop_mark()
-        return called(as_name(name), tuple(arguments))
+        return called(name, tuple(arguments))
 
     def instance(self, text: str) -> None:
         arguments = tuple(self.pop_mark())
-        self.stack.append(called(text, arguments))
+        self.stack.append(called(Name(text), arguments))
 
     def stored(self) -> Storage | Name:
         stored = stored_by(self.pop_tuple())

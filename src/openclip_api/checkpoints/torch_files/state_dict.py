@@ -3,42 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ...errors import UnsupportedModel, shown
+from ..tower_keys import has_tower
 from .files import TorchFile
+from .odd_tensors import odd_kind
 from .pickled_values import Instance, Tensor
 
 # Where training programs keep the model's tensors: open_clip (state_dict), and others as they are found on the hub.
+# Elsewhere are running averages of them and other models, such as a teacher.
 PLACES = ("state_dict", "model_state_dict", "model", "module", "net", "weights")
 OPTIMIZER = ("optimizer", "optimizer_state_dict", "param_groups")
-DEEPEST = 2  # {"model": {"state_dict": {...}}}
+DEEPEST = 4  # {"checkpoint": {"model": {"state_dict": {...}}}}
 MOST_ATTRIBUTES = 1_000_000  # of a TorchScript file's modules; the largest model has some 30,000
 LONGEST_NAME = 1000
 SAVE = "save its tensors with torch.save(model.state_dict(), path)"
 
 
-def tensors_of(file: TorchFile) -> dict[str, Tensor]:
+def tensors_of(file: TorchFile) -> dict[str, Tensor | Instance]:
     """The model's tensors. What else a training checkpoint holds (optimizer, epoch, arguments) is left unread.
 
-    Raises UnsupportedModel.
+    An Instance is a tensor of a kind that is not read. Raises UnsupportedModel.
     """
-    tensors = dict(_of_program(file)) if file.is_program else _of_dict(file.content)
+    if file.is_program:
+        tensors = dict(_of_program(file))
+    else:
+        tensors = _of_towers(file.path, file.content, set()) or _of_dict(file.content)
     if not tensors:
         raise UnsupportedModel(f"{file.path} {_instead(file)}")
     return tensors
 
 
-def _of_dict(content: object, deepest: int = DEEPEST) -> dict[str, Tensor]:
-    """The tensors of the dict, or of one inside it at a known place."""
+def is_inside(file: TorchFile) -> bool:
+    """Whether it is a training program's, with more than tensors, such as the epoch."""
+    return isinstance(file.content, dict) and not _tensors(file.content)
+
+
+def _of_towers(path: Path, content: object, seen: set[int], deepest: int = DEEPEST) -> dict[str, Tensor | Instance]:
+    """The dict with a model's towers: at a place of PLACES, else here, else at the one other place that has them.
+
+    Raises UnsupportedModel where several have them.
+    """
+    if not isinstance(content, dict) or id(content) in seen:  # one dict may stand at thousands of places
+        return {}
+    seen.add(id(content))
+    places = [place for place in PLACES if place in content] if deepest else []
+    for place in places:
+        if tensors := _of_towers(path, content[place], seen, deepest - 1):
+            return tensors
+    if has_tower(own := _tensors(content)):
+        return own
+    others = [place for place in content if isinstance(place, str) and place not in places] if deepest else []
+    found = {place: tensors for place in others if (tensors := _of_towers(path, content[place], seen, deepest - 1))}
+    if len(found) > 1:
+        raise UnsupportedModel(
+            f"{path} holds several models ({shown(list(found))[1:-1]}): save one of them with "
+            f"torch.save(torch.load({path.name!r})[{next(iter(found))!r}], 'model.pt')"
+        )
+    return next(iter(found.values()), {})
+
+
+def _of_dict(content: object, deepest: int = DEEPEST) -> dict[str, Tensor | Instance]:
+    """Without towers: the tensors at a place of PLACES, or here."""
     if not isinstance(content, dict):
         return {}
     for place in PLACES if deepest else ():
         if tensors := _of_dict(content.get(place), deepest - 1):
             return tensors
-    return {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    return _tensors(content)
 
 
-def _of_program(file: TorchFile) -> Iterator[tuple[str, Tensor]]:
+def _tensors(content: dict[object, object]) -> dict[str, Tensor | Instance]:
+    return {
+        key: value
+        for key, value in content.items()
+        if isinstance(key, str) and (isinstance(value, Tensor) or (isinstance(value, Instance) and odd_kind(value)))
+    }
+
+
+def _of_program(file: TorchFile) -> Iterator[tuple[str, Tensor | Instance]]:
     """A TorchScript module is an instance with its tensors and the modules in it as attributes."""
     waiting, seen = [("", file.content)], 0
     while waiting:

@@ -8,29 +8,35 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import CorruptCheckpoint
+from ...errors import CorruptCheckpoint, UnsupportedModel
+from ..stored import FULL, Arrays
 from ..weights import as_float32
 from .files import TYPES, TorchFile, last_word
-from .pickled_values import Tensor
+from .odd_tensors import odd_kind
+from .pickled_values import Instance, Tensor
 
 MOST_AXES = 16
+SAVE_PLAIN = "save the whole model in full precision, with its parameters as plain tensors"
 LARGEST = 1 << 62  # of a size, a step or an offset
 
 
-def arrays(file: TorchFile, tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.generic]]:
+def arrays(file: TorchFile, tensors: Mapping[str, Tensor | Instance]) -> Arrays:
     """float32, float16, or uint16 for bfloat16, by the tensors' names. float64 becomes float32.
 
     An array is a view of the file where its numbers lie in order. Others are copied, and all copies together have no
     more bytes than the file: a small file with many views of one storage costs no more memory than another.
 
-    Raises CorruptCheckpoint, with the tensor's name.
+    Raises CorruptCheckpoint, and UnsupportedModel for a kind of tensor that is not read, with the tensor's name.
     """
     size = file.path.stat().st_size
     # Copy-on-write: OpenVINO asks for writable memory and never writes.
     data = np.memmap(file.path, dtype=np.uint8, mode="c")
     left = size
-    made: dict[str, NDArray[np.generic]] = {}
+    made: Arrays = {}
     for name, tensor in tensors.items():
+        if isinstance(tensor, Instance):
+            what = f"is not plain (it is {odd_kind(tensor)})"
+            raise UnsupportedModel(f"{file.path}: tensor {name!r} {what}: {SAVE_PLAIN}")
         try:
             view = _view(file, data, tensor)
             array = as_float32(view) if view.dtype == np.float64 else np.require(view, requirements=("C", "A"))
@@ -50,7 +56,8 @@ def _view(file: TorchFile, data: NDArray[np.uint8], tensor: Tensor) -> NDArray[n
     kind = last_word(tensor.dtype or storage.kind)
     dtype = TYPES.get(kind)
     if dtype is None:
-        raise ValueError(f"has type {kind.removesuffix('Storage')[:40]}, expected one of Float, Half, BFloat16, Double")
+        kind = kind.removesuffix("Storage")[:40]
+        raise ValueError(f"has type {kind}, expected one of Float, Half, BFloat16, Double; {FULL}")
     place = file.storages.get(storage.key)
     if place is None:
         raise ValueError("has a storage that the file does not hold")

@@ -21,8 +21,6 @@ Tensor: TypeAlias = NDArray[np.generic]
 
 TOWERS = ("vision_model.", "text_model.")
 MISSING = {"vision_model.": "image tower", "text_model.": "text tower"}
-# A model inside another one is saved below its name there: transformers' base_model_prefix, or a field called "model".
-PREFIXES = ("", "clip.", "siglip.", "model.", "chinese_clip.", "altclip.", "metaclip_2.")
 
 NATIVE = {"layer_norm1.": "ln_1.", "layer_norm2.": "ln_2.", "self_attn.out_proj.": "attn.out_proj.",
           "mlp.fc1.": "mlp.c_fc.", "mlp.fc2.": "mlp.c_proj."}  # fmt: skip
@@ -75,16 +73,12 @@ def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
     Raises CorruptCheckpoint for a file with one tower.
     """
     names = weights.names()
-    prefix = next((prefix for prefix in PREFIXES if _has(names, tuple(prefix + tower for tower in TOWERS))), None)
-    if prefix is None or _has(names, "visual."):
+    if not _has(names, TOWERS) or _has(names, "visual."):
         return weights
     for tower in TOWERS:
-        if not _has(names, prefix + tower):
+        if not _has(names, tower):
             raise CorruptCheckpoint(f"{weights.source} has no {MISSING[tower]} ({tower}*): both towers are needed")
-    found = weights.at(prefix)
-    inside = found.names()
-    rest = {name: weights[name] for name in names if not name.startswith(prefix)}
-    return Weights(_renamed(found, inside, config) | rest, weights.source)
+    return Weights(_renamed(weights, names, config), weights.source)
 
 
 def joined(weights: Weights) -> Weights:
