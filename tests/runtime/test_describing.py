@@ -25,7 +25,7 @@ from ..support.tiny_checkpoint import CONFIG, tiny_weights, write_tiny_checkpoin
         ("training", "a training checkpoint, torch's zip form, names are open_clip's"),
         ("torchscript", "TorchScript, names are open_clip's"),
         ("legacy", "torch's older form, names are open_clip's"),
-        ("sharded", "the index of several files, names are open_clip's"),
+        ("sharded", "3 files, torch's zip form, names are open_clip's"),
         ("mixed", "safetensors, names are open_clip's"),
     ],
 )

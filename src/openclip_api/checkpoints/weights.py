@@ -18,6 +18,10 @@ LOGITS = {"logit_scale", "logit_bias"}
 PART = "/"
 
 
+class MissingTensor(CorruptCheckpoint):
+    """The checkpoint has not all tensors that its config asks for."""
+
+
 class Weights:
     """Tensors by checkpoint key, below a prefix. It remembers which were used.
 
@@ -49,15 +53,15 @@ class Weights:
         return self._prefix + key in self._tensors
 
     def __getitem__(self, key: str) -> NDArray[np.generic]:
-        """Raises CorruptCheckpoint where the checkpoint has no such tensor."""
+        """Raises MissingTensor."""
         name = self._prefix + key
         if name not in self._tensors:
-            raise CorruptCheckpoint(f"{self.source} has no tensor {name!r}, which its config asks for")
+            raise MissingTensor(f"{self.source} has no tensor {name!r}, which its config asks for")
         self._used.add(name)
         return self._tensors[name]
 
     def tensor(self, key: str, *shape: int) -> NDArray[np.generic]:
-        """The tensor at `key`. Raises CorruptCheckpoint where it has another shape."""
+        """The tensor at `key`. Raises MissingTensor, and CorruptCheckpoint where it has another shape."""
         tensor = self[key]
         if tensor.shape != shape:
             raise CorruptCheckpoint(

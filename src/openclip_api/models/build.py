@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,11 +10,14 @@ import openvino as ov
 import openvino.opset13 as op
 
 from ..checkpoints.config import ModelConfig, PreprocessConfig
-from ..checkpoints.weights import Weights
-from ..errors import CorruptCheckpoint, OpenClipApiError, UnsupportedModel, first_line
+from ..checkpoints.lacking import Filled, some
+from ..checkpoints.weights import LOGITS, MissingTensor, Weights
+from ..errors import CorruptCheckpoint, OpenClipApiError, StartupError, UnsupportedModel, first_line
 from . import layers
 from .architecture import image_architecture, text_architecture
 from .text_tower import TextTower
+
+WHOLE = "give the whole model with the config that it was trained with"
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,52 @@ class Towers:
 
 def build_towers(config: ModelConfig, preprocess: PreprocessConfig, weights: Weights) -> Towers:
     """Raises UnsupportedModel (a flag that is not built), CorruptCheckpoint (tensors missing, unused, misshapen)."""
+    try:
+        return _build(config, preprocess, weights)
+    except MissingTensor as error:
+        _refuse_half(weights)
+        raise CorruptCheckpoint(f"{_what_is_missing(config, preprocess, weights)}: {WHOLE}") from error
+
+
+def fits(config: ModelConfig, weights: Weights) -> bool:
+    """Whether the towers of a config take these tensors, all of them. Ends at the first that it does not."""
+    try:
+        _build(config, PreprocessConfig(size=config.image_size), Weights(weights.tensors()))
+    except StartupError:
+        return False
+    return True
+
+
+def _refuse_half(weights: Weights) -> None:
+    """Raises CorruptCheckpoint for one tower alone."""
+    names = weights.names()
+    image = [name for name in names if name.startswith("visual.")]
+    text = [name for name in names if not name.startswith("visual.") and name not in LOGITS]
+    if not image or not text:
+        missing = "image tower (visual.*)" if not image else "text tower"
+        raise CorruptCheckpoint(f"{weights.source} has no {missing}, only {len(names)} other tensors: {WHOLE}")
+
+
+def _what_is_missing(config: ModelConfig, preprocess: PreprocessConfig, weights: Weights) -> str:
+    filled, unused = Filled(weights), list[str]()
+    with suppress(OpenClipApiError):
+        _towers(config, preprocess, filled)
+        unused = list(filled.unused())
+    missing = f"{weights.source} has no tensor {some(filled.missing)}, which its config asks for"
+    return f"{missing}, and {len(unused)} that have no place in it: {some(unused)}" if unused else missing
+
+
+def _build(config: ModelConfig, preprocess: PreprocessConfig, weights: Weights) -> Towers:
+    towers = _towers(config, preprocess, weights)
+    unused = list(weights.unused())
+    if unused:
+        raise CorruptCheckpoint(
+            f"{weights.source}: {len(unused)} tensors have no place in its config, {some(unused)}: {WHOLE}"
+        )
+    return towers
+
+
+def _towers(config: ModelConfig, preprocess: PreprocessConfig, weights: Weights) -> Towers:
     if config.unknown_flags:
         raise UnsupportedModel(f"model_cfg.{config.unknown_flags[0][:80]} is not supported")
     if config.has_text_decoder:
@@ -41,11 +91,6 @@ def build_towers(config: ModelConfig, preprocess: PreprocessConfig, weights: Wei
         raise
     except Exception as error:  # what no check above has foreseen fails somewhere inside Python or OpenVINO
         raise UnsupportedModel(f"the checkpoint's config makes no model: {first_line(error)}") from error
-    unused = list(weights.unused())
-    if unused:
-        raise CorruptCheckpoint(
-            f"{weights.source}: {len(unused)} tensors have no place in its config, first {unused[0]!r}"
-        )
     if config.has_text_decoder:  # open_clip/coca_model.py: encode_image and encode_text normalise by default
         image, text = _unit_length(image), replace(text, graph=_unit_length(text.graph))
     return Towers(image, text, weights)

@@ -18,7 +18,7 @@ from ..checkpoints.transformers_layout.folder import is_transformers_folder
 from ..checkpoints.weight_files import kind_of_file, read_weights
 from ..checkpoints.weights import Weights
 from ..errors import HubUnreachable, StartupError, UnsupportedModel
-from ..models.build import build_towers
+from ..models.build import build_towers, fits
 from .listing import engine_and_towers
 
 Facts: TypeAlias = dict[str, object]
@@ -128,17 +128,8 @@ def _preprocessing(checkpoint: Checkpoint) -> str:
 
 def _fitting(weights: Weights) -> list[str]:
     """The names of the table whose towers take these tensors, all of them, at the sizes that they have."""
-    return [name for name in registry.names() if _fits(registry.architecture(name), weights)]
-
-
-def _fits(config: ModelConfig, weights: Weights) -> bool:
-    if not _has_its_sizes(config, weights):
-        return False
-    try:
-        build_towers(config, preprocess_config({}, config.image_size), Weights(weights.tensors()))
-    except StartupError:
-        return False
-    return True
+    configs = {name: registry.architecture(name) for name in registry.names()}
+    return [name for name, config in configs.items() if _has_its_sizes(config, weights) and fits(config, weights)]
 
 
 def _has_its_sizes(config: ModelConfig, weights: Weights) -> bool:

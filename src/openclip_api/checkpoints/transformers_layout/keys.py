@@ -78,7 +78,7 @@ def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
     for tower in TOWERS:
         if not _has(names, tower):
             raise CorruptCheckpoint(f"{weights.source} has no {MISSING[tower]} ({tower}*): both towers are needed")
-    return Weights(_renamed(weights, names, config), weights.source)
+    return Weights(_renamed(weights, names, config), f"{weights.source} (by open_clip's names)")
 
 
 def joined(weights: Weights) -> Weights:
