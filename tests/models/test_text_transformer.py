@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from openclip_api.engines.calibration import text_inputs
 from openclip_api.engines.openvino import OpenVinoEngine
+from openclip_api.models.packed_texts import filled
 from openclip_api.models.text_transformer import TextConfig, pooled_positions
 
 from ..support.model_folders import CONFIG, built, config_of, tensors_of
@@ -24,34 +22,46 @@ def test_pooled_positions(pool_type: str, positions: list[int]) -> None:
     assert pooled_positions(IDS, TextConfig(pool_type=pool_type, eos_id=2)).tolist() == positions
 
 
-def test_only_causal_towers_trim() -> None:
-    for pool_type, trims in (("argmax", True), ("eos", True), ("first", True), ("last", False)):
-        assert TextConfig(pool_type=pool_type).trims_texts is trims
-        assert TextConfig(pool_type=pool_type, no_causal_mask=True).trims_texts is False
+def test_only_causal_towers_are_packed() -> None:
+    for pool_type, is_packed in (("argmax", True), ("eos", True), ("first", True), ("last", False)):
+        assert TextConfig(pool_type=pool_type).is_packed is is_packed
+        assert TextConfig(pool_type=pool_type, no_causal_mask=True).is_packed is False
 
 
-def test_tokens_after_the_end_are_not_computed_and_not_missed() -> None:
+def test_texts_lie_end_to_end() -> None:
     config = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "no_causal_mask": False, "pool_type": "eos", "eos_id": 3}}
-    towers = built(config)
-    ids = np.random.RandomState(0).randint(4, 400, (3, towers.text.context_length)).astype(np.int32)
+    tower = built(config).text
+    ids = np.random.RandomState(0).randint(4, 400, (3, tower.context_length)).astype(np.int32)
     ids[[0, 1, 2], [4, 9, 6]] = 3
-    inputs = text_inputs(towers.text, ids)
-    assert inputs["ids"].shape == (3, 12)  # one of the few sizes
-    assert inputs["pooled_at"].tolist() == [4, 9, 6]
+    assert tower.lengths is not None
+    assert tower.lengths(ids).tolist() == [5, 10, 7]
+    inputs = tower.model_inputs(ids)
+    assert inputs["ids"].tolist() == [*ids[0, :5], *ids[1, :10], *ids[2, :7]]
+    assert inputs["positions"].tolist() == [*range(5), *range(10), *range(7)]
+    assert inputs["texts"].tolist() == [0] * 5 + [1] * 10 + [2] * 7
+    assert inputs["pooled_at"].tolist() == [4, 14, 21]
+    assert filled(inputs, 24)["texts"].tolist()[-3:] == [2, -1, -1]
 
-    engine = OpenVinoEngine(towers, "fp32")
-    trimmed = engine.encode_texts(ids)
-    all_tokens = replace(towers.text, needed_length=lambda ids: towers.text.context_length)
-    whole = OpenVinoEngine(replace(towers, text=all_tokens), "fp32").encode_texts(ids)
-    np.testing.assert_allclose(trimmed, whole, rtol=0, atol=1e-5)
-    alone = np.concatenate([engine.encode_texts(row[None]) for row in ids])
-    np.testing.assert_allclose(trimmed, alone, rtol=0, atol=1e-5)
+
+def test_tokens_after_the_end_are_not_missed() -> None:
+    """The same tower as one that computes all tokens of the context."""
+    config = {**CONFIG, "text_cfg": {**CONFIG["text_cfg"], "no_causal_mask": False, "pool_type": "argmax"}}
+    ids = np.random.RandomState(0).randint(4, 300, (3, built(config).text.context_length)).astype(np.int32)
+    ids[:, -1] = ids.max() + 1
+    whole = OpenVinoEngine(built(config), "fp32").encode_texts(ids)
+    last = {**config, "text_cfg": {**config["text_cfg"], "pool_type": "last"}}
+    np.testing.assert_allclose(OpenVinoEngine(built(last), "fp32").encode_texts(ids), whole, rtol=0, atol=1e-5)
+    ids[:, 7] = 399
+    cut = OpenVinoEngine(built(config), "fp32").encode_texts(ids)
+    ids[:, 8:] = 5
+    np.testing.assert_array_equal(OpenVinoEngine(built(config), "fp32").encode_texts(ids), cut)
+    assert np.abs(cut - whole).max() > 1e-3
 
 
 def test_without_a_causal_mask_every_token_counts() -> None:
     towers = built()
+    assert towers.text.lengths is None
     ids = np.random.RandomState(0).randint(4, 400, (1, towers.text.context_length)).astype(np.int32)
-    assert text_inputs(towers.text, ids)["ids"].shape == ids.shape
     engine = OpenVinoEngine(towers, "fp32")
     other = ids.copy()
     other[0, 0] = 3
@@ -59,12 +69,16 @@ def test_without_a_causal_mask_every_token_counts() -> None:
 
 
 def test_the_padding_mask_of_a_class_token() -> None:
-    """One token late, as CoCa was trained; what is padding in all texts of the batch is left out."""
+    """One token late, as CoCa was trained. What is padding is not computed; a class token that follows padding does not
+    see itself."""
     tower = built(config_of("coca"), tensors_of("coca")).text
-    ids = np.zeros((2, tower.context_length), np.int32)
+    end = tower.context_length
+    ids = np.zeros((2, end), np.int32)
     ids[0, :3], ids[1, :2] = [5, 0, 7], [5, 9]
-    inputs = text_inputs(tower, ids)
-    assert inputs["ids"].tolist() == [[5, 0, 7, 0], [5, 9, 0, 0]]
-    assert inputs["keys"].astype(int).tolist() == [[1, 1, 0, 1, 0], [1, 1, 1, 0, 0]]
-    assert text_inputs(tower, np.full_like(ids, 7))["keys"].all()
-    assert text_inputs(tower, np.zeros_like(ids))["ids"].shape == (2, 1)
+    inputs = tower.model_inputs(ids)
+    assert inputs["ids"].tolist() == [5, 0, 0, 0, 5, 9, 0, 0]
+    assert inputs["positions"].tolist() == [0, 1, 3, end, 0, 1, 2, end]
+    assert inputs["keys"].astype(int).tolist() == [1, 1, 1, 0, 1, 1, 1, 0]
+    assert inputs["pooled_at"].tolist() == [3, 7]
+    assert tower.model_inputs(np.full_like(ids, 7))["keys"].all()
+    assert tower.model_inputs(np.zeros_like(ids))["positions"].tolist() == [0, end] * 2

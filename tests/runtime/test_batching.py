@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 
 import pytest
 
-from openclip_api.runtime.batching import Batcher, Job, similar_lengths
+from openclip_api.runtime.batching import Batcher, Job
 
 
 class Engine:
@@ -150,43 +150,6 @@ def test_close_finishes_what_waits(engine):
     engine.gate.set()
     batcher.close()
     assert [output(job, 0) for job in jobs] == [2, 4, 6]
-
-
-def sized(*sizes: int) -> list[Job]:
-    return [Job("text", size, length=size) for size in sizes]
-
-
-def sizes(jobs) -> list[int]:
-    return [job.length for job in jobs]
-
-
-def test_short_ones_do_not_pay_for_long_ones():
-    assert sizes(similar_lengths(sized(6, 70, 8, 60, 7, 10), padding_budget=32)) == [6, 8, 7, 10]
-    assert sizes(similar_lengths(sized(70, 6, 8, 60, 7, 10), padding_budget=32)) == [70, 60]
-
-
-def test_a_little_padding_is_allowed_for_a_larger_batch():
-    assert sizes(similar_lengths(sized(6, 10, 12, 8), padding_budget=32)) == [6, 10, 12, 8]
-    assert sizes(similar_lengths(sized(*[8] * 20, 40), padding_budget=32)) == [8] * 20
-    assert sizes(similar_lengths(sized(40, *[8] * 20), padding_budget=32)) == [40]
-    assert sizes(similar_lengths(sized(8, *[40] * 5), padding_budget=32)) == [8] + [40] * 5
-
-
-def test_without_a_budget_only_equal_lengths_share_a_batch():
-    assert sizes(similar_lengths(sized(6, 7, 6, 7), padding_budget=0)) == [6, 6]
-    assert sizes(similar_lengths(sized(0, 0, 0), padding_budget=0)) == [0, 0, 0]
-
-
-def test_the_oldest_is_always_in_the_next_batch(engine):
-    batcher = Batcher(engine, max_batch=2, padding_budget=4)
-    hold(engine, batcher)
-    jobs = sized(9, 40, 10, 41, 8, 9)
-    for job in jobs:
-        batcher.put(job)
-    engine.gate.set()
-    assert [output(job) for job in jobs] == [2 * job.length for job in jobs]
-    assert [items for _, items in engine.batches[1:]] == [[9, 10], [40, 41], [8, 9]]
-    batcher.close()
 
 
 class Clock:

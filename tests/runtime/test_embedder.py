@@ -31,7 +31,6 @@ class FakeEngine:
     """A text's vector is its first token three times; an image's is its first pixel."""
 
     precision = "fp32"
-    trims_texts = True
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -24,7 +24,7 @@ MANY = 2048
 class Engine:
     """Remembers its batches, and waits at the gate before each."""
 
-    precision, trims_texts = "fp32", True
+    precision = "fp32"
 
     def __init__(self) -> None:
         self.gate = threading.Semaphore(0)

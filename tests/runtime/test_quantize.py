@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import openvino as ov
+import openvino.opset13 as op
 import pytest
 
 from openclip_api import load
@@ -15,7 +16,6 @@ from openclip_api.checkpoints.calibrated import calibrated_folder
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.weight_files import read_weights, weights_sha256
 from openclip_api.cli import main
-from openclip_api.engines.calibration import text_inputs
 from openclip_api.errors import CorruptCheckpoint
 from openclip_api.models.build import build_towers
 from openclip_api.models.int8 import round_weights
@@ -49,7 +49,7 @@ def test_every_architecture_has_a_rounded_form(name: str):
     assert any("int8" in kind for kind in kinds)
     expected = arrays(MODELS[name] / "expected.npz")
     request = ov.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
-    vectors = request.infer(text_inputs(towers.text, expected["ids"]))[0]
+    vectors = request.infer(towers.text.model_inputs(expected["ids"]))[0]
     cosines = (vectors * expected["text_vectors"]).sum(axis=1) / np.linalg.norm(vectors, axis=1)
     assert len(cosines) == len(TEXTS["models"])
     assert (cosines / np.linalg.norm(expected["text_vectors"], axis=1)).min() > 0.99
@@ -78,4 +78,15 @@ def test_a_damaged_calibrated_graph_names_its_file(tmp_path: Path):
     for name in ("image.xml", "image.bin"):
         (folder / name).write_bytes(b"damaged")
     with pytest.raises(CorruptCheckpoint, match=r"image\.xml cannot be read"):
+        load("emoji", precision="int8", cache_dir=tmp_path)
+
+
+def test_a_graph_that_an_earlier_version_calibrated_is_refused(tmp_path: Path):
+    """It takes padded texts."""
+    checkpoint = find("emoji")
+    folder = calibrated_folder(checkpoint, weights_sha256(checkpoint.weights), tmp_path)
+    ids = op.parameter([-1, -1], np.int32)
+    ids.output(0).set_names({"ids"})
+    ov.save_model(ov.Model([op.convert(ids, "f32")], [ids]), folder / "text.xml")
+    with pytest.raises(CorruptCheckpoint, match=r"text\.xml is of an earlier version: calibrate anew"):
         load("emoji", precision="int8", cache_dir=tmp_path)

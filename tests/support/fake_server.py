@@ -51,7 +51,7 @@ def first_token(text: str) -> int:
 class FakeEngine:
     """Texts that start with one of these words do what they say to the batch they are in."""
 
-    name, device, precision, trims_texts = "fake", "cpu", "fp32", False
+    name, device, precision = "fake", "cpu", "fp32"
     POISON, NAN, SHORT, WIDE, HANG, MEMORY = map(first_token, ["poison", "nan", "short", "wide", "hang", "memory"])
 
     def __init__(self) -> None:

@@ -14,7 +14,6 @@ class Engine(Protocol):
     name: str  # "openvino", "torch"
     device: str  # "cpu", "cuda", "mps"
     precision: str  # "fp32", "bf16", "fp16", "int8"
-    trims_texts: bool  # whether a batch of short texts costs less than one of long texts
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
         """pixels [B, size, size, 3] → [B, embed_dim], not normalised."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,6 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from ..models.build import Towers
-from ..models.text_tower import ModelInputs, TextTower, TokenIds
-from .shapes import text_length
 
 
 def calibrate(towers: Towers, tower: str, batch: NDArray[Any], path: Path) -> None:
@@ -25,17 +22,11 @@ def calibrate(towers: Towers, tower: str, batch: NDArray[Any], path: Path) -> No
     nncf.set_log_level(logging.ERROR)
     graph = towers.image if tower == "image" else towers.text.graph
     items = [batch[index : index + 1] for index in range(len(batch))]
+    inputs = (lambda pixels: {"pixels": pixels}) if tower == "image" else towers.text.model_inputs
     rounded = nncf.quantize(
         graph.clone(),
-        nncf.Dataset(
-            items, (lambda pixels: {"pixels": pixels}) if tower == "image" else partial(text_inputs, towers.text)
-        ),
+        nncf.Dataset(items, inputs),
         model_type=nncf.ModelType.TRANSFORMER,
         subset_size=len(items),
     )
     ov.save_model(rounded, path, compress_to_fp16=False)
-
-
-def text_inputs(tower: TextTower, ids: TokenIds) -> ModelInputs:
-    """The inputs of one forward pass over all of these texts, none of them padded to more rows."""
-    return tower.model_inputs(ids, text_length(tower.needed_length(ids), tower.context_length))

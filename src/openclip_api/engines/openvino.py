@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from ..errors import CorruptCheckpoint, InvalidSetting
 from ..models.build import Towers
 from ..models.int8 import round_weights
+from ..models.packed_texts import filled
 from .base import Vectors
-from .shapes import batch_rows, padded, text_shapes
+from .shapes import batch_rows, batch_tokens, padded, passes
 
 PRECISIONS = ("fp32", "bf16", "int8")
 ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -50,10 +51,8 @@ class OpenVinoEngine:
     ) -> None:
         core = _core()
         self.precision = native_precision(core) if precision == "auto" else precision
-        self.trims_texts = towers.text.trims_texts
         # Not the tower itself: its graph may go once it is compiled.
-        self._needed_length, self._model_inputs = towers.text.needed_length, towers.text.model_inputs
-        self._text_shapes = text_shapes(self.precision, towers.text.context_length)
+        self._text_inputs, self._text_lengths = towers.text.model_inputs, towers.text.lengths
         self._weights = towers.weights  # OpenVINO keeps float32 and float16 arrays alive, but not bfloat16 ones
         self._image, self._text = (
             _compiled(core, graph, self.precision, threads, calibrated.get(tower))
@@ -64,8 +63,13 @@ class OpenVinoEngine:
         return self._infer(self._image, {"pixels": padded(pixels, batch_rows(len(pixels)))})[: len(pixels)]
 
     def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
-        rows, length = self._text_shapes.choose(len(ids), self._needed_length(ids))
-        return self._infer(self._text, self._model_inputs(padded(ids, rows), length))[: len(ids)]
+        if self._text_lengths is None:
+            return self._infer(self._text, self._text_inputs(padded(ids, batch_rows(len(ids)))))[: len(ids)]
+        vectors = [
+            self._infer(self._text, filled(self._text_inputs(ids[texts]), batch_tokens(tokens)))
+            for texts, tokens in passes(self._text_lengths(ids).tolist())
+        ]
+        return np.concatenate(vectors) if len(vectors) > 1 else vectors[0]
 
     def close(self) -> None:
         del self._image, self._text
@@ -79,10 +83,7 @@ class OpenVinoEngine:
 def _compiled(core: ov.Core, graph: ov.Model, precision: str, threads: int, calibrated: Path | None) -> ov.InferRequest:
     precision_between = precision  # of what stands between the int8 layers
     if precision == "int8" and calibrated is not None:
-        try:
-            graph = core.read_model(calibrated)
-        except RuntimeError as error:
-            raise CorruptCheckpoint(f"{calibrated} cannot be read: delete its folder, and calibrate anew") from error
+        graph = _calibrated(core, graph, calibrated)
         precision_between = native_precision(core)
     elif precision == "int8":
         graph = graph.clone()
@@ -96,6 +97,17 @@ def _compiled(core: ov.Core, graph: ov.Model, precision: str, threads: int, cali
         "INFERENCE_NUM_THREADS": threads,
     }
     return core.compile_model(graph, "CPU", options).create_infer_request()
+
+
+def _calibrated(core: ov.Core, graph: ov.Model, path: Path) -> ov.Model:
+    """What was calibrated from `graph`. Raises CorruptCheckpoint."""
+    try:
+        found = core.read_model(path)
+    except RuntimeError as error:
+        raise CorruptCheckpoint(f"{path} cannot be read: delete its folder, and calibrate anew") from error
+    if [parameter.get_names() for parameter in found.inputs] != [parameter.get_names() for parameter in graph.inputs]:
+        raise CorruptCheckpoint(f"{path} is of an earlier version: calibrate anew with openclip-api quantize")
+    return found
 
 
 @cache

@@ -31,7 +31,6 @@ class TorchEngine:
     """
 
     name = "torch"
-    trims_texts = False  # open_clip computes the whole context
 
     def __init__(self, checkpoint: Checkpoint, device: str = "auto", precision: str = "auto") -> None:
         if not is_installed():

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino as ov
-import openvino.opset13 as op
+from numpy.typing import NDArray
 
 from ..checkpoints.config import ModelConfig, Section, read_json
 from ..checkpoints.weights import Weights
@@ -23,6 +22,7 @@ from . import layers
 from .flags import one_of, read_flags, typed
 from .layers import Node
 from .m2m_100 import M2M100Config, m2m_100_encoder
+from .packed_texts import PackedTexts, pack
 from .roberta import BertConfig, RobertaConfig, roberta_encoder, roberta_pooler
 from .text_tower import ModelInputs, TextTower, TokenIds
 
@@ -107,24 +107,25 @@ def hf_text_tower(model: ModelConfig, w: Weights) -> TextTower:
     assert model.hf_model_name is not None
     section, w, encoder = model.text, w.at("text."), encoder_of(model)
     config, pooler = read_flags(section, HFTextConfig, "text_cfg"), _pooler(section, encoder)
-    ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
-    padding_mask = op.not_equal(ids, op.constant(np.int32(encoder.pad_token_id)))  # [B, T]
-    x = _encoded(ids, padding_mask, encoder, w.at("transformer."), config.context_length)  # [B, T, W]
-    x = _pooled(x, padding_mask, encoder, pooler, w.at("transformer."))  # [B, W]
+    packed = PackedTexts.parameters()
+    x = _encoded(packed, encoder, w.at("transformer."), config.context_length)  # [1, T, W]
+    x = _pooled(x, packed, encoder, pooler, w.at("transformer."))  # [B, W]
     projection = section.get("hf_proj_type", "mlp")
     if projection == "altclip" and isinstance(encoder, RobertaConfig):
         x = _altclip(x, encoder, model.embed_dim, w.at("proj."))
     else:
         x = _projected(x, projection, encoder.width, model.embed_dim, w.at("proj."))
 
-    def needed_length(ids: TokenIds) -> int:
-        """Padding is masked, so what is padding in all texts of the batch may be left out."""
-        return int(np.flatnonzero((ids != encoder.pad_token_id).any(axis=0)).max(initial=0)) + 1
+    def counts(ids: TokenIds) -> NDArray[np.bool_]:
+        """[B, context_length]: padding is masked, so it is not computed. A text always has a first token."""
+        counted: NDArray[np.bool_] = ids != encoder.pad_token_id
+        counted[:, 0] = True
+        return counted
 
-    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
-        return {"ids": np.ascontiguousarray(ids[:, :length])}
+    def model_inputs(ids: TokenIds) -> ModelInputs:
+        return pack(ids, counts(ids), encoder.positions(counts(ids)), "first")
 
-    return TextTower(ov.Model([x], [ids], "text"), config.context_length, needed_length, model_inputs)
+    return TextTower(packed.graph(x), config.context_length, model_inputs, lambda ids: counts(ids).sum(axis=1))
 
 
 def encoder_of(model: ModelConfig) -> EncoderConfig:
@@ -181,31 +182,23 @@ def _pooler(section: Section, encoder: EncoderConfig) -> str:
     return pooler
 
 
-def _encoded(ids: Node, padding_mask: Node, encoder: EncoderConfig, w: Weights, context_length: int) -> Node:
-    """ids int32 [B, T], padding_mask bool [B, T] → [B, T, W]."""
+def _encoded(packed: PackedTexts, encoder: EncoderConfig, w: Weights, context_length: int) -> Node:
+    """[1, T, W]."""
     if isinstance(encoder, RobertaConfig):
         if context_length > encoder.max_tokens:
             raise CorruptCheckpoint(
                 f"text_cfg.context_length {context_length}: the encoder has positions for {encoder.max_tokens} tokens"
             )
-        return roberta_encoder(ids, padding_mask, encoder, w)
-    return m2m_100_encoder(ids, padding_mask, encoder, w, context_length)
+        return roberta_encoder(packed, encoder, w)
+    return m2m_100_encoder(packed, encoder, w, context_length)
 
 
-def _pooled(x: Node, padding_mask: Node, encoder: EncoderConfig, pooler: str, w: Weights) -> Node:
-    """[B, T, W] → [B, W]."""
+def _pooled(x: Node, packed: PackedTexts, encoder: EncoderConfig, pooler: str, w: Weights) -> Node:
+    """[1, T, W] → [B, W]."""
     if pooler == "mean_pooler":
-        return _mean(x, padding_mask)
-    if pooler == "cls_pooler" and isinstance(encoder, RobertaConfig):
-        return roberta_pooler(x, encoder, w)
-    return op.gather(x, op.constant(0), op.constant(1))
-
-
-def _mean(x: Node, padding_mask: Node) -> Node:
-    """The mean of all tokens that are no padding: [B, T, W] → [B, W]."""
-    is_token = op.unsqueeze(op.convert(padding_mask, "f32"), layers.integers(-1))  # [B, T, 1]
-    total = op.reduce_sum(op.multiply(x, is_token), layers.integers(1), False)
-    return op.divide(total, op.reduce_sum(is_token, layers.integers(1), False))
+        return packed.mean(x)
+    x = packed.pooled(x)
+    return roberta_pooler(x, encoder, w) if pooler == "cls_pooler" and isinstance(encoder, RobertaConfig) else x
 
 
 def _projected(x: Node, kind: str | None, width: int, embed_dim: int, w: Weights) -> Node:

@@ -146,18 +146,6 @@ def self_attention(x: Node, w: Weights, width: int, heads: int, causal: bool, ma
     return linear(attended, w.at("out_proj."), width, width)
 
 
-def token_positions(padding_mask: Node, pad_token_id: int) -> Node:
-    """bool [B, T], false for padding → int32 [B, T]: pad_token_id + 1, + 2 ... for tokens, pad_token_id for padding."""
-    is_token = op.convert(padding_mask, "i32")
-    positions = op.multiply(op.cum_sum(is_token, op.constant(1)), is_token)
-    return op.add(positions, op.constant(np.int32(pad_token_id)))
-
-
-def attention_mask(padding_mask: Node) -> Node:
-    """bool [B, S], false for padding → [B, 1, 1, S]."""
-    return op.unsqueeze(padding_mask, integers(1, 2))
-
-
 def mlp(x: Node, w: Weights, width: int, hidden: int, activation: Activation) -> Node:
     x = activation(linear(x, w.at("c_fc."), width, hidden))
     return linear(x, w.at("c_proj."), hidden, width)

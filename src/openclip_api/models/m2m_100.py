@@ -16,6 +16,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import one_of
 from .layers import Node
+from .packed_texts import PackedTexts
 
 EPS = 1e-5  # torch.nn.LayerNorm's own: M2M100EncoderLayer gives it none
 
@@ -37,26 +38,24 @@ class M2M100Config:
     def width(self) -> int:
         return self.d_model
 
+    def positions(self, counts: NDArray[np.bool_]) -> NDArray[np.integer]:
+        """counts [B, S]: whether a token is no padding → [B, S]; that of padding is never asked for."""
+        return self.pad_token_id + counts.cumsum(axis=1)
 
-def m2m_100_encoder(ids: Node, padding_mask: Node, config: M2M100Config, w: Weights, context_length: int) -> Node:
-    """ids int32 [B, T], padding_mask bool [B, T], false for padding → [B, T, W]."""
+
+def m2m_100_encoder(packed: PackedTexts, config: M2M100Config, w: Weights, context_length: int) -> Node:
+    """[1, T, W]."""
     one_of(config.activation_function, ("relu",), "activation_function")
-    x = layers.embedding(ids, w.at("embed_tokens."), config.vocab_size, config.width)
+    x = layers.embedding(packed.ids, w.at("embed_tokens."), config.vocab_size, config.width)
     if config.scale_embedding:
         x = op.multiply(x, op.constant(np.float32(math.sqrt(config.width))))
-    x = op.add(x, _positions(padding_mask, config, context_length))
-    mask = layers.attention_mask(padding_mask)
+    positions = op.constant(sinusoids(config.pad_token_id + 1 + context_length, config.width))
+    x = op.add(x, op.gather(positions, packed.positions, op.constant(0)))
+    x = op.unsqueeze(x, layers.integers(0))
+    mask = packed.mask(causal=False)
     for i in range(config.encoder_layers):
         x = _layer(x, mask, config, w.at(f"layers.{i}."))
     return layers.layer_norm(x, w.at("layer_norm."), config.width, EPS)
-
-
-def _positions(padding_mask: Node, config: M2M100Config, context_length: int) -> Node:
-    """[B, T, W]."""
-    positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
-    table = sinusoids(config.pad_token_id + 1 + context_length, config.width)
-    table[config.pad_token_id] = 0
-    return op.gather(op.constant(table), positions, op.constant(0))
 
 
 def sinusoids(count: int, width: int) -> NDArray[np.float32]:

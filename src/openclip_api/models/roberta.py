@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import openvino.opset13 as op
+from numpy.typing import NDArray
 
 from ..checkpoints.weights import Weights
 from . import layers
 from .flags import one_of
 from .layers import Node
+from .packed_texts import PackedTexts
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,10 @@ class RobertaConfig:
         """The first token stands behind the padding's position."""
         return self.max_position_embeddings - self.pad_token_id - 1
 
+    def positions(self, counts: NDArray[np.bool_]) -> NDArray[np.integer]:
+        """counts [B, S]: whether a token is no padding → [B, S]; that of padding is never asked for."""
+        return self.pad_token_id + counts.cumsum(axis=1)
+
 
 @dataclass(frozen=True)
 class BertConfig(RobertaConfig):
@@ -50,34 +57,32 @@ class BertConfig(RobertaConfig):
     def max_tokens(self) -> int:
         return self.max_position_embeddings
 
+    def positions(self, counts: NDArray[np.bool_]) -> NDArray[np.integer]:
+        return np.arange(counts.shape[1])
 
-def roberta_encoder(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
-    """ids int32 [B, T], padding_mask bool [B, T], false for padding → [B, T, W]."""
+
+def roberta_encoder(packed: PackedTexts, config: RobertaConfig, w: Weights) -> Node:
+    """[1, T, W]."""
     one_of(config.hidden_act, ("gelu",), "hidden_act")
-    x = _embeddings(ids, padding_mask, config, w.at("embeddings."))
-    mask = layers.attention_mask(padding_mask)
+    x = _embeddings(packed, config, w.at("embeddings."))
+    mask = packed.mask(causal=False)
     for i in range(config.num_hidden_layers):
         x = _layer(x, mask, config, w.at(f"encoder.layer.{i}."))
     return x
 
 
-def roberta_pooler(x: Node, config: RobertaConfig, w: Weights) -> Node:
-    """[B, T, W] → [B, W]: RobertaPooler or BertPooler, which only cls_pooler asks for."""
-    first = op.gather(x, op.constant(0), op.constant(1))
+def roberta_pooler(first: Node, config: RobertaConfig, w: Weights) -> Node:
+    """[B, W] → [B, W]: RobertaPooler or BertPooler, which only cls_pooler asks for."""
     return op.tanh(layers.linear(first, w.at("pooler.dense."), config.width, config.width))
 
 
-def _embeddings(ids: Node, padding_mask: Node, config: RobertaConfig, w: Weights) -> Node:
-    """All tokens are of type 0."""
-    width = config.width
-    if isinstance(config, BertConfig):
-        length = op.squeeze(op.gather(op.shape_of(ids), layers.integers(1), layers.integers(0)), layers.integers(0))
-        positions = op.range(op.constant(0), length, op.constant(1), "i64")  # [T]
-    else:
-        positions = layers.token_positions(padding_mask, config.pad_token_id)  # [B, T]
-    x = layers.embedding(ids, w.at("word_embeddings."), config.vocab_size, width)
+def _embeddings(packed: PackedTexts, config: RobertaConfig, w: Weights) -> Node:
+    """[1, T, W]. All tokens are of type 0."""
+    width, positions = config.width, packed.positions
+    x = layers.embedding(packed.ids, w.at("word_embeddings."), config.vocab_size, width)
     x = op.add(x, layers.embedding(op.constant(0), w.at("token_type_embeddings."), config.type_vocab_size, width))
     x = op.add(x, layers.embedding(positions, w.at("position_embeddings."), config.max_position_embeddings, width))
+    x = op.unsqueeze(x, layers.integers(0))
     return layers.layer_norm(x, w.at("LayerNorm."), width, config.layer_norm_eps)
 
 

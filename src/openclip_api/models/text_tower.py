@@ -18,14 +18,12 @@ ModelInputs: TypeAlias = dict[str, NDArray[np.generic]]  # by the names of the g
 class TextTower:
     """graph: model inputs → embeddings float32 [B, E].
 
-    needed_length: how many tokens of each text must be computed so that no text of this batch loses one that counts.
-    model_inputs: the graph's inputs for a batch, with so many tokens of each text: at least `needed_length` and at
-    most `context_length`.
-    trims_texts: whether a batch of short texts needs fewer tokens than one of long texts.
+    model_inputs: the graph's inputs for a batch.
+    lengths: how many tokens each text of a batch costs, where the graph takes packed texts (packed_texts.py). None
+    where each text costs its whole context, as all tokens see each other or the last one is pooled.
     """
 
     graph: ov.Model
     context_length: int
-    needed_length: Callable[[TokenIds], int]
-    model_inputs: Callable[[TokenIds, int], ModelInputs]
-    trims_texts: bool = True
+    model_inputs: Callable[[TokenIds], ModelInputs]
+    lengths: Callable[[TokenIds], NDArray[np.integer]] | None = None

@@ -18,6 +18,7 @@ from ..checkpoints.weights import Weights
 from . import layers
 from .flags import activation_of, norm_eps, one_of, read_flags
 from .layers import Activation, Node, constant, integers
+from .packed_texts import PackedTexts, pack
 from .positions import text_positions
 from .text_tower import ModelInputs, TextTower, TokenIds
 
@@ -47,7 +48,7 @@ class TextConfig:
     tokenizer_kwargs: dict[str, Any] | None = None
 
     @property
-    def trims_texts(self) -> bool:
+    def is_packed(self) -> bool:
         """Whether tokens after the pooled one cannot change it, so that they need not be computed."""
         return not self.no_causal_mask and self.pool_type in ("argmax", "eos", "first")
 
@@ -60,62 +61,65 @@ def text_transformer(model: ModelConfig, w: Weights) -> TextTower:
     config = read_flags(model.text, TextConfig, "text_cfg")
     one_of(config.pool_type, ("argmax", "eos", "first", "last"), "text_cfg.pool_type")
     one_of(config.proj_type, ("linear", "none"), "text_cfg.proj_type")
-    build = _tower_with_class_token if config.embed_cls else _tower
+    build = _tower_with_class_token if config.embed_cls else _packed_tower if config.is_packed else _whole_tower
     return build(config, w, model.embed_dim, activation)
 
 
-def _tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
-    """One of the text's own tokens is its embedding."""
-    ids = layers.parameter("ids", [-1, -1 if config.trims_texts else config.context_length], np.int32)  # [B, T]
+def _packed_tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
+    """One of the text's own tokens is its embedding, and sees none after it."""
+    packed = PackedTexts.parameters()
+    x = _token_embeddings(packed.ids, config, w)  # [T, W]
+    x = op.add(x, op.gather(_positions(config, w), packed.positions, op.constant(0)))
+    x = _blocks(op.unsqueeze(x, integers(0)), config, w, activation, packed.mask(causal=True))  # [1, T, W]
+    graph = packed.graph(_head(packed.pooled(x), config, w, embed_dim))
+    columns = np.arange(config.context_length)
+
+    def model_inputs(ids: TokenIds) -> ModelInputs:
+        return pack(ids, columns <= pooled_positions(ids, config)[:, None], columns, "last")
+
+    return TextTower(graph, config.context_length, model_inputs, lambda ids: pooled_positions(ids, config) + 1)
+
+
+def _whole_tower(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
+    """One of the tokens is the text's embedding, and may see all others."""
+    ids = layers.parameter("ids", [-1, config.context_length], np.int32)  # [B, T]
     pooled_at = layers.parameter("pooled_at", [-1], np.int32)  # [B]
-    x = _token_embeddings(ids, config, w)  # [B, T, W]
-    length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
-    x = op.add(x, op.slice(_positions(config, w), integers(0), length, integers(1), integers(0)))
+    x = op.add(_token_embeddings(ids, config, w), _positions(config, w))  # [B, T, W]
     x = _blocks(x, config, w, activation)
     x = op.gather(x, pooled_at, op.constant(1), batch_dims=1)  # [B, W]
     graph = ov.Model([_head(x, config, w, embed_dim)], [ids, pooled_at], "text")
 
-    def needed_length(ids: TokenIds) -> int:
-        return int(pooled_positions(ids, config).max()) + 1 if config.trims_texts else config.context_length
+    def model_inputs(ids: TokenIds) -> ModelInputs:
+        return {"ids": ids, "pooled_at": pooled_positions(ids, config)}
 
-    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
-        return {"ids": np.ascontiguousarray(ids[:, :length]), "pooled_at": pooled_positions(ids, config)}
-
-    return TextTower(graph, config.context_length, needed_length, model_inputs, config.trims_texts)
+    return TextTower(graph, config.context_length, model_inputs)
 
 
 def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, activation: Activation) -> TextTower:
     """CoCa's: a class token after all others becomes the text's embedding (Yu et al. 2022, arXiv:2205.01917)."""
-    ids = layers.parameter("ids", [-1, -1], np.int32)  # [B, T]
-    # Named "keys" in the graph: int8 graphs that were calibrated by earlier versions have this name on users' disks.
-    padding_mask = layers.parameter("keys", [-1, -1], np.bool_)  # [B, T + 1]
-    class_token = layers.reshape(constant(w.tensor("cls_emb", config.width)), 1, 1, config.width)
-    class_token = op.tile(class_token, op.concat([layers.batch_size(ids), integers(1, 1)], 0))
-    x = op.concat([_token_embeddings(ids, config, w), class_token], 1)  # [B, T + 1, W]
-    length = op.gather(op.shape_of(ids), integers(1), integers(0))  # [1]
+    packed = PackedTexts.parameters()
+    keys = layers.parameter("keys", [-1], np.bool_)  # [T]: which tokens may be seen
     # The class token has the last position of the table, however short the text.
-    positions = op.concat([op.range(op.constant(0), op.squeeze(length, integers(0)), op.constant(1), "i64"),
-                           integers(config.context_length)], 0)  # fmt: skip
-    x = op.add(x, op.gather(_positions(config, w), positions, op.constant(0)))
-    mask = layers.attention_mask(padding_mask)
-    if not config.no_causal_mask:
-        earlier = op.greater_equal(op.unsqueeze(positions, integers(1)), op.unsqueeze(positions, integers(0)))
-        mask = op.logical_and(mask, earlier)  # [B, 1, T + 1, T + 1]
-    x = _blocks(x, config, w, activation, mask)
-    x = op.gather(x, op.constant(-1), op.constant(1))  # [B, W]
-    graph = ov.Model([_head(x, config, w, embed_dim)], [ids, padding_mask], "text")
+    is_class = op.equal(packed.positions, op.constant(np.int32(config.context_length)))  # [T]
+    class_token = constant(w.tensor("cls_emb", config.width))
+    x = op.select(op.unsqueeze(is_class, integers(1)), class_token, _token_embeddings(packed.ids, config, w))  # [T, W]
+    x = op.add(x, op.gather(_positions(config, w), packed.positions, op.constant(0)))
+    mask = op.logical_and(packed.mask(causal=not config.no_causal_mask), op.unsqueeze(keys, integers(0, 1, 2)))
+    x = _blocks(op.unsqueeze(x, integers(0)), config, w, activation, mask)  # [1, T, W]
+    graph = packed.graph(_head(packed.pooled(x), config, w, embed_dim), keys)
 
-    def needed_length(ids: TokenIds) -> int:
-        """No token ever sees those that are padding in all texts of the batch."""
-        in_any = shifted_padding_mask(ids, config.pad_id)[:, :-1].any(axis=0)
-        return int(np.flatnonzero(in_any).max()) + 1
+    def counts(ids: TokenIds) -> NDArray[np.bool_]:
+        """[B, context_length + 1]: no token sees padding, so it is not computed. The class token always is."""
+        counted = shifted_padding_mask(ids, config.pad_id)
+        counted[:, -1] = True
+        return counted
 
-    def model_inputs(ids: TokenIds, length: int) -> ModelInputs:
-        mask = shifted_padding_mask(ids, config.pad_id)
-        mask = np.concatenate([mask[:, :length], mask[:, -1:]], 1)  # [B, length + 1]
-        return {"ids": np.ascontiguousarray(ids[:, :length]), "keys": mask}
+    def model_inputs(ids: TokenIds) -> ModelInputs:
+        with_class = np.concatenate([ids, np.zeros((len(ids), 1), np.int32)], 1)
+        inputs = pack(with_class, counts(ids), np.arange(config.context_length + 1), "last")
+        return {**inputs, "keys": shifted_padding_mask(ids, config.pad_id)[counts(ids)]}
 
-    return TextTower(graph, config.context_length, needed_length, model_inputs)
+    return TextTower(graph, config.context_length, model_inputs, lambda ids: counts(ids).sum(axis=1))
 
 
 def shifted_padding_mask(ids: TokenIds, pad_id: int) -> NDArray[np.bool_]:

@@ -32,12 +32,11 @@ class Computed(NamedTuple, Generic[Output]):
 
 @dataclass(eq=False)
 class Job(Generic[Key, Input, Output]):
-    """Jobs of the same key may share a batch. There each costs as much as the longest one; length 0: all cost the
-    same. on_start: called when the batch of the job starts. owner: whose job it is now; owners take turns."""
+    """Jobs of the same key may share a batch. on_start: called when the batch of the job starts. owner: whose job it is
+    now; owners take turns."""
 
     key: Key
     input: Input
-    length: int = 0
     on_start: Callable[[], None] = lambda: None
     owner: Callable[[], Hashable] = lambda: None
     future: Future[Computed[Output]] = field(default_factory=Future)
@@ -49,7 +48,7 @@ class Batcher(Generic[Key, Input, Output]):
 
     A batch that fails, or returns the wrong number of outputs, is halved and run again until the faulty jobs stand
     alone: only these get the error. The thread goes on. A job whose future is cancelled while it waits is dropped at
-    once. padding_budget: how much length a batch may waste; see `similar_lengths`.
+    once.
 
     Every second batch goes by age, from the oldest job on, and the others go by turns: see `_Turns`. So an owner of one
     job does not wait for all that an owner of thousands has put before, and nobody starves.
@@ -57,12 +56,9 @@ class Batcher(Generic[Key, Input, Output]):
     Announce a job as soon as its input is being prepared: the batch may wait for it. See WaitingPolicy.
     """
 
-    def __init__(
-        self, run: Callable[[Key, list[Input]], Sequence[Output]], max_batch: int, padding_budget: int = 0
-    ) -> None:
+    def __init__(self, run: Callable[[Key, list[Input]], Sequence[Output]], max_batch: int) -> None:
         self._run = run
         self._max_batch = max_batch
-        self._padding_budget = padding_budget
         self._waiting: dict[Future[Computed[Output]], Job[Key, Input, Output]] = {}  # the oldest first
         self._turns = _Turns()
         self._goes_by_turns = False
@@ -140,8 +136,7 @@ class Batcher(Generic[Key, Input, Output]):
                 if self._goes_by_turns:
                     waiting = self._turns.sorted(waiting)
                 for key in dict.fromkeys(job.key for job in waiting):
-                    ready = [job for job in waiting if job.key == key]
-                    batch = similar_lengths(ready, self._padding_budget)[: self._max_batch]
+                    batch = [job for job in waiting if job.key == key][: self._max_batch]
                     start = self._policy.waits_until(key, now)
                     if start <= now or len(batch) == self._max_batch or self._closed:
                         self._policy.batch_taken(key)
@@ -200,20 +195,3 @@ class _Turns:
     def taken(self, batch: Iterable[Job[Key, Input, Output]]) -> None:
         self._batches += 1
         self._last_batch.update((job.owner(), self._batches) for job in batch)
-
-
-def similar_lengths(jobs: Sequence[Job[Key, Input, Output]], padding_budget: int) -> list[Job[Key, Input, Output]]:
-    """Group jobs of similar length while the total padding stays within the budget. Return the group that holds the
-    first job, in the order of `jobs`."""
-    group: list[Job[Key, Input, Output]] = []
-    total = 0
-    for job in sorted(jobs, key=lambda job: job.length):
-        padding = len(group) * job.length - total
-        if padding > padding_budget:
-            if any(member is jobs[0] for member in group):
-                break
-            group, total = [], 0
-        group.append(job)
-        total += job.length
-    members = set(map(id, group))
-    return [job for job in jobs if id(job) in members]

@@ -25,9 +25,6 @@ from .queue_space import QueueSpace
 from .text_cache import TextCache
 from .waiting import Ticket
 
-# A forward pass reads all weights, however little it computes: on processors from AVX2 to AMX that takes as long as
-# some 25 to 40 tokens. So much padding in a batch of texts is cheaper than a second batch.
-PADDING_BUDGET = 32  # tokens
 THREADS = os.cpu_count() or 1  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
@@ -68,7 +65,7 @@ class Embedder:
         self._on_close = on_close
         self.languages: Sequence[str] = getattr(tokenizer, "languages", ())  # of texts; empty where it does not matter
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prepare")
-        self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch, PADDING_BUDGET)
+        self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch)
         self._coalescer = Coalescer[Embedding]()
         self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
 
@@ -197,7 +194,7 @@ class Embedder:
             self._coalescer.fail(shared, _kept(error))
             return
         begin = partial(self._coalescer.run, shared)
-        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, prepared.length, begin, lambda: shared.owner)
+        job: Job[Kind, Input, Vector] = Job(ticket.key, prepared.input, begin, lambda: shared.owner)
         job.future.add_done_callback(partial(self._deliver, shared, prepared))
         if self._coalescer.queue(shared, job.future.cancel):
             self._batcher.put(job, ticket)
@@ -208,12 +205,11 @@ class Embedder:
         started = time.perf_counter()
         if isinstance(content, str):
             tokens = self._tokenizer(content) if language is None else self._tokenizer(content, language)
-            length = tokens.count if self._engine.trims_texts else 0
             seconds = time.perf_counter() - started
-            return _Prepared(tokens.ids, length, seconds, text=content, language=language, tokens=tokens)
+            return _Prepared(tokens.ids, seconds, text=content, language=language, tokens=tokens)
         image = self._read_image(content)
         size = (image.width, image.height)
-        return _Prepared(image.pixels, 0, time.perf_counter() - started, image_size=size)
+        return _Prepared(image.pixels, time.perf_counter() - started, image_size=size)
 
     def _deliver(
         self, shared: SharedComputation[Embedding], prepared: _Prepared, computed: Future[Computed[Vector]]
@@ -256,10 +252,9 @@ class _Unprepared(NamedTuple):
 
 
 class _Prepared(NamedTuple):
-    """The engine's input, its length (0 where length costs nothing), and what the embedding will tell of the item."""
+    """The engine's input, and what the embedding will tell of the item."""
 
     input: Input
-    length: int
     seconds: float
     text: str | None = None
     language: str | None = None
