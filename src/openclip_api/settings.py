@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .engines.cores import available_cores
 from .errors import InvalidSetting
 from .fetch.url import Endpoint, endpoints
 from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
         "auto",
         description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
-    threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all")
+    threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all that affinity and quota allow")
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
     max_queue: int = Field(
         4096, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
@@ -200,11 +201,16 @@ class Settings(BaseSettings):
             max_queue=self.max_queue,
             max_queue_bytes=int(self.max_queue_mb * 1e6),
             text_cache_bytes=self.text_cache_bytes,
-            decode_processes=(self.threads or os.cpu_count() or 1) if self.isolates_decoding else 0,
+            decode_processes=self.cores if self.isolates_decoding else 0,
             self_check=self.self_check,
             image_reading=self.image_reading,
             image_formats=tuple(self.image_formats),
         )
+
+    @property
+    def cores(self) -> int:
+        """That the engine computes on."""
+        return self.threads or available_cores()
 
     @property
     def served_formats(self) -> tuple[str, ...]:

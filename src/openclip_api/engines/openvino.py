@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..models.build import Towers
 from ..models.int8 import round_weights
 from ..models.packed_texts import filled
 from .base import Vectors
+from .cores import available_cores
 from .shapes import batch_rows, batch_tokens, padded, passes
 
 PRECISIONS = ("fp32", "bf16", "int8")
@@ -35,7 +37,7 @@ class OpenVinoEngine:
 
     precision: "fp32", "bf16", "auto" (bf16 where the CPU computes in it, else fp32), or "int8": a tower from its
     calibrated graph where there is one, else with rounded weights.
-    threads: how many cores to use, 0 for all.
+    threads: how many cores to use, 0 for all that affinity and quota allow.
     calibrated: the calibrated graphs by tower, "image" and "text".
     """
 
@@ -94,9 +96,16 @@ def _compiled(core: ov.Core, graph: ov.Model, precision: str, threads: int, cali
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP_SIZE,
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_NUM_THREADS": threads or _allowed_threads(),
+        "ENABLE_CPU_PINNING": False,  # it pins from core 0 on: two processes would share the first cores
     }
     return core.compile_model(graph, "CPU", options).create_infer_request()
+
+
+def _allowed_threads() -> int:
+    """0 where all cores may be used: OpenVINO then leaves hyperthreads out. It knows nothing of quotas."""
+    cores = available_cores()
+    return cores if cores < (os.cpu_count() or 1) else 0
 
 
 def _calibrated(core: ov.Core, graph: ov.Model, path: Path) -> ov.Model:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engines.base import Engine
+from ..engines.cores import available_cores
 from ..errors import SHORTAGE, Overloaded, RequestError
 from ..inputs.images import ReadImage
 from ..inputs.tokenizer import Tokenizer, Tokens
@@ -25,7 +25,7 @@ from .queue_space import QueueSpace
 from .text_cache import TextCache
 from .waiting import Ticket
 
-THREADS = os.cpu_count() or 1  # that prepare items
+THREADS = available_cores()  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
 

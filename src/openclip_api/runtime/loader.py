@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +19,7 @@ from ..checkpoints.hub import Report
 from ..checkpoints.weight_files import weights_sha256
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
+from ..engines.cores import available_cores
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
 from ..errors import FailedSelfCheck, InvalidSetting, MissingExtra, UnsupportedModel
@@ -240,4 +240,4 @@ def image_decoders(
             formats=formats,
         )
     read = image_reader(config, options.max_megapixels, scale_jpegs, options.image_reading, formats)
-    return DecoderThreads(read, os.cpu_count() or 1)
+    return DecoderThreads(read, available_cores())

@@ -41,7 +41,7 @@ def app(arguments: dict[str, str]) -> Application:
         settings = settings.model_copy(update={"decode": "process"})
     if not settings.allowed_hosts:  # nor by which name
         settings = settings.model_copy(update={"allowed_hosts": ["*"]})
-    threads = settings.threads or os.cpu_count() or 1
+    threads = settings.cores
     settings = settings.model_copy(update={"threads": threads})
     deployment: Any = serve.deployment(serve.ingress()(Replica))
     return deployment.options(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import logging
-import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..bulk.items import Unreadable
 from ..checkpoints.config import PreprocessConfig
+from ..engines.cores import available_cores
 from ..errors import InvalidInput, InvalidStore, ModelMismatch, NotFound, RequestError, StoreUnavailable
 from ..inputs.decoder_processes import DecoderProcesses
 from ..runtime.embedding import Vector
@@ -61,7 +61,7 @@ class LazyStore:
         self._lock = threading.Lock()
         self._open: Store | None = None
         self.search_limit = CapacityLimiter(MAX_SEARCHES)  # each has some thousand rows in memory
-        self.thumbnail_limit = CapacityLimiter(os.cpu_count() or 1)  # each may decode the largest image
+        self.thumbnail_limit = CapacityLimiter(available_cores())  # each may decode the largest image
 
     def facts(self) -> dict[str, Any]:
         """What can be searched here: the model, how many rows, the names of the roots, the columns of a filter."""

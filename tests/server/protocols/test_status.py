@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from openclip_api.engines.cores import available_cores
+
 from ...support.server_process import ServerProcess
 
 
@@ -38,6 +40,7 @@ def test_info_tells_model_and_limits(server: ServerProcess):
     assert info["limits"]["image_formats"] == ["JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF"]
     assert "image/avif" in info["limits"]["image_types"]
     assert info["limits"]["image_accept"].split(",")[-1] == ".avifs"
+    assert info["cores"] == available_cores()
     assert info["image_reading"] == "natural"
 
 

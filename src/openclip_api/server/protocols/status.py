@@ -60,7 +60,15 @@ async def info(request: Request, model: str | None = None) -> Response:
         facts = dataclasses.asdict(embedder.info) | _of_tei(embedder.info, context.settings)
     has_store = context.settings.store is not None
     limits = _limits(context.settings)
-    return json_response({**facts, "models": context.model_pool.names(), "store": has_store, "limits": limits})
+    return json_response(
+        {
+            **facts,
+            "cores": context.settings.cores,
+            "models": context.model_pool.names(),
+            "store": has_store,
+            "limits": limits,
+        }
+    )
 
 
 @router.get("/metrics", summary="What the server counts, for Prometheus", response_class=PlainTextResponse)
