@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from openclip_api.server.shared.bounded_json import parse_json
+
 from ...support.server_process import ServerProcess
 
 CUT = r"\ud83d"
@@ -63,3 +65,20 @@ def test_what_is_no_json_is_told_so(server: ServerProcess, body: str):
     answer = server.http.post("/embeddings", content=body)
     assert answer.status_code in (400, 413), answer.text
     assert json.loads(answer.text)["error"]["type"] in ("invalid_request", "too_large")
+
+
+OTHER_PARTS = ["NaN", "Infinity", "-Infinity", "1e999", "-0", "01", "9" * 999, "1.", "'a'", '"\\x"', '"\t"', "nul", "// a",
+               "[" * 190 + "]" * 190, "[" * 210 + "]" * 210, '{"a": 1, "a": 2}', r'"\ud7ff\\ud800"']  # fmt: skip
+
+
+@pytest.mark.parametrize("part", OTHER_PARTS)
+def test_all_the_rest_is_read_as_ever(part: str):
+    """A text that was cut changes nothing of how the rest of the body is read, or why it is refused."""
+    whole, cut = (b'{"text": "%s", "x": %s}' % (text, part.encode()) for text in (b"a", rb"\ud83d"))
+    try:
+        expected = parse_json(whole, 1000)
+    except ValueError:
+        with pytest.raises(ValueError):
+            parse_json(cut, 1000)
+        return
+    assert parse_json(cut, 1000) == {**expected, "text": "\ud83d"}

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 import openclip_api.server.app  # noqa: F401 - all protocols
+from openclip_api.errors import TooLarge
 from openclip_api.server.shared.bounded_json import most_values, parse_json
 
 from ...support.server_process import FakeServer
@@ -51,6 +52,10 @@ BODIES = {
     "a filter": ("/search", filled('{"text":"a","filter":{"x":[', "0,", "0]}}")),
     "keys": ("/embeddings", filled('{"text":"a"', ',"":0', "}")),
     "commas in a string": ("/embed", filled('{"inputs":"x","parameters":{"candidate_labels":"', ",", '"}}')),
+    "a field that is not read": ("/embeddings", filled('{"text":"a","own":"', "a", '"}')),
+    "another, before": ("/v1/embeddings", filled('{"own":["', '\\\\\\"', '"],"input":"a"}')),
+    "one of a known name inside": ("/v2/embed", filled('{"own":{"texts":"', "a", '"},"texts":["a"]}')),
+    "one that is written in escapes": ("/vectorize", filled('{"texts":["a"],"\\u006fwn":"', "a", '"}')),
     "spaces between": ("/embeddings", filled('{"text":[', " 1 , ", "1]}")),
 }
 
@@ -70,6 +75,32 @@ def test_a_wide_body_is_413_and_cheap(fake: FakeServer, name: str):
     assert answer.status_code == 413, answer.text[:300]
     assert fake.metric("process_cpu_seconds_total") - seconds < 0.5
     assert fake.metric("process_resident_memory_bytes") - bytes < 40e6
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"text": "a", "own": "a" * 1_900_000}, 200),
+        ({"text": "a", "own": "a" * 1_000_000, "others": "a" * 1_100_000}, 413),
+        ({"text": ["a"] * 1100}, 413),  # more than MAX_TEXTS, as ever
+        ({"text": "a", "model": None, "normalize": True, "image": ["a" * 2_100_000]}, 422),
+    ],
+)
+def test_fields_that_are_not_read_may_be_small(fake: FakeServer, body: dict, status: int):
+    answer = fake.http.post("/embeddings", json=body)
+    assert answer.status_code == status, answer.text[:300]
+    assert ("not read" in answer.text) == (status == 413 and "own" in body)
+
+
+@pytest.mark.parametrize("own", [[0] * 16_000, {str(i): i for i in range(8_000)}, [[]] * 8_000])
+def test_nor_may_they_have_as_many_values_as_others(own: object):
+    for fields in ({"text": "a", "own": own}, {"own": own, "text": "a"}, {"text": ["a"] * 60_000, "own": own}):
+        assert parse_json(json.dumps(fields).encode(), 81_920, {"text"}) == fields
+    for fields in ({"text": "a", "own": [own, own]}, {"own": own, "text": "a", "x": {"text": own}}):
+        with pytest.raises(TooLarge, match="not read"):
+            parse_json(json.dumps(fields).encode(), 81_920, {"text"})
+        assert parse_json(json.dumps(fields).encode(), 81_920) == fields
 
 
 @pytest.mark.process

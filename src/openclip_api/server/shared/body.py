@@ -45,9 +45,15 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return await parsed_json(content, most_values(context_of(request).settings.most_items))
+        return await parsed_json(content, most_values(context_of(request).settings.most_items), fields_read(request))
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
+
+
+def fields_read(request: Request) -> frozenset[str]:
+    """The names that the route's schema gives to the fields of a JSON object; none where it is a list."""
+    described = request.scope["route"].openapi_extra["requestBody"]["content"]["application/json"]["schema"]
+    return frozenset(key for schema in (described, *described.get("anyOf", ())) for key in schema.get("properties", ()))
 
 
 async def read_bytes(request: Request) -> bytes:

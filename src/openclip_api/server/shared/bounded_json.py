@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Collection
 from typing import Any
 
 from pydantic_core import from_json
 
 from ...errors import TooLarge
+from .unread_fields import MOST_BYTES, MOST_VALUES, check_unread
 
 VALUES_PER_ITEM = 32  # the wordiest protocol has 15 in an item
 OTHER_VALUES = 16_384  # a vector to search with, lists of a filter, fields that only others read
@@ -21,7 +23,7 @@ LONGEST_NUMBER = 1000  # characters
 BLANKS_AND_SIGNS = b" \t\r\n[]{}:"
 MARK = b"\xef\xbb\xbf"  # a byte order mark in UTF-8, which some editors and libraries write: RFC 8259, section 8.1
 START = 65_536  # bytes
-LARGE = 1_000_000  # bytes: to parse fewer takes a few milliseconds
+LARGE = 200_000  # bytes: to parse fewer takes a few milliseconds
 
 
 def most_values(max_items: int) -> int:
@@ -29,42 +31,59 @@ def most_values(max_items: int) -> int:
     return OTHER_VALUES + VALUES_PER_ITEM * max_items
 
 
-async def parsed_json(content: bytes, most: int) -> Any:
+async def parsed_json(content: bytes, most: int, read: Collection[str] = ()) -> Any:
     """As parse_json. A large body is parsed in a thread: other requests are answered between the steps."""
     if len(content) < LARGE:
-        return parse_json(content, most)
-    return await asyncio.to_thread(parse_json, content, most)
+        return parse_json(content, most, read)
+    return await asyncio.to_thread(parse_json, content, most, read)
 
 
-def parse_json(content: bytes, most: int) -> Any:
-    """most: how many keys and values there may be. Raises ValueError for what is no JSON, TooLarge."""
+def parse_json(content: bytes, most: int, read: Collection[str] = ()) -> Any:
+    """most: how many keys and values there may be. read: the fields that matter, or none where all may.
+
+    Raises ValueError for what is no JSON, TooLarge.
+    """
     content = content.removeprefix(MARK)
-    outside = _outside_of_strings(content, most)
-    if outside is None or sum(_count(outside, sign, most) for sign in (b",", b":", b"[", b"{")) > most:
-        from_json(content[:START], allow_partial=True)  # what is no JSON at all is told so
+    plain = _without_escapes(content)
+    outside = _outside_of_strings(plain, most)
+    values = most + 1 if outside is None else sum(_count(outside, sign, most) for sign in (b",", b":", b"[", b"{"))
+    if outside is None or values > most:
+        _parse(content[:START], allow_partial=True)  # what is no JSON at all is told so
         raise TooLarge(f"the body has more than {most} values: send fewer at once", "body")
     if any(len(part) > LONGEST_NUMBER and _is_long(part) for part in outside.split(b",")):
-        from_json(content[:START], allow_partial=True)
+        _parse(content[:START], allow_partial=True)
         raise TooLarge(f"the body has a number of more than {LONGEST_NUMBER} characters", "body")
+    if read and (values > MOST_VALUES or len(content) > MOST_BYTES):
+        check_unread(content, plain, read)
     try:
-        return from_json(content)
+        return _parse(content)
     except ValueError as error:
         if "hex escape" not in str(error):  # "\\ud83d" has no second half, or "\\ude00" no first
             raise
         return _with_surrogates(content)
 
 
+def _parse(content: bytes, *, allow_partial: bool = False) -> Any:
+    """JSON has neither NaN nor infinity: RFC 8259, section 6. Raises ValueError."""
+    return from_json(content, allow_inf_nan=False, allow_partial=allow_partial)
+
+
 def _with_surrogates(content: bytes) -> Any:
     """JSON in which a text was cut inside an emoji, as "\\ud83d". Only what reads that text finds fault with it, so
-    that the error can name it. Raises ValueError."""
+    that the error can name it. Raises ValueError.
 
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is none of JSON's numbers")
+    Whether all the rest is JSON, the usual parser says, of the same content with other escapes.
+    """
+    plain = content.replace(b"\\\\", b"//")
+    _parse(plain.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0"))
+    return json.loads(content)
 
-    try:
-        return json.loads(content.decode(), parse_constant=refuse)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+
+def _without_escapes(content: bytes) -> bytes:
+    """As long as the content. From here on each quote begins or ends a string."""
+    if b"\\" in content and b'\\"' in content:
+        content = content.replace(b"\\\\", b"//").replace(b'\\"', b"//")
+    return content
 
 
 def _outside_of_strings(content: bytes, most: int) -> bytes | None:
@@ -72,8 +91,6 @@ def _outside_of_strings(content: bytes, most: int) -> bytes | None:
 
     A comma, a colon or an opening bracket in what is left stands before each value.
     """
-    if b"\\" in content and b'\\"' in content:
-        content = content.replace(b"\\\\", b"").replace(b'\\"', b"")  # from here on each quote begins or ends a string
     outside: list[bytes] = []
     end = 0
     for _ in range(most + 2):
