@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
+import anyio
 import httpcore2
 
 from ..errors import DeadlineExceeded, ImageUnreachable, InvalidInput, TooLarge
@@ -76,8 +77,9 @@ class ImageFetcher:
         Raises InvalidInput (a URL or host that is not allowed), TooLarge, ImageUnreachable, DeadlineExceeded.
         """
         try:
-            return await asyncio.wait_for(self._follow(url, reserve), self._seconds)
-        except (asyncio.TimeoutError, httpcore2.TimeoutException) as error:
+            with anyio.fail_after(self._seconds):
+                return await self._follow(url, reserve)
+        except (TimeoutError, httpcore2.TimeoutException) as error:
             raise DeadlineExceeded(f"the image was not fetched within {self._seconds:g} seconds") from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, ssl.SSLError, OSError) as error:
             raise ImageUnreachable(UNREACHABLE) from error

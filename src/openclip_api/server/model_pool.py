@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+import anyio
+
 from ..errors import DeadlineExceeded, ModelNotFound, NotReady, StartupError
 from ..runtime.embedder import Embedder
 from .model_slot import LoadModel, ModelSlot
@@ -132,8 +134,9 @@ class ModelPool:
                 return
             await self._make_room()
             try:
-                await asyncio.wait_for(asyncio.to_thread(slot.load), timeout)
-            except asyncio.TimeoutError as error:
+                with anyio.fail_after(timeout):
+                    await asyncio.to_thread(slot.load)
+            except TimeoutError as error:
                 raise DeadlineExceeded(f"the model was not loaded within {timeout:g} seconds") from error
             if slot.error is not None:
                 log.error("a model could not be loaded again: %s", slot.error)

@@ -67,7 +67,7 @@ def test_what_is_no_json_is_told_so(server: ServerProcess, body: str):
     assert json.loads(answer.text)["error"]["type"] in ("invalid_request", "too_large")
 
 
-OTHER_PARTS = ["NaN", "Infinity", "-Infinity", "1e999", "-0", "01", "9" * 999, "1.", "'a'", '"\\x"', '"\t"', "nul", "// a",
+OTHER_PARTS = ["NaN", "Infinity", "-Infinity", "1e999", "-0", "01", "9" * 999, "1.", "'a'", '"\\x"', '"\t"', "nul",
                "[" * 190 + "]" * 190, "[" * 210 + "]" * 210, '{"a": 1, "a": 2}', r'"\ud7ff\\ud800"']  # fmt: skip
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import NotReady
@@ -14,6 +14,7 @@ from ..in_flight import EarlyEnd, InFlightRequests
 from ..shared.answer import request_error_response
 
 REFUSING_SECONDS = 1
+CANCEL_AGAIN_SECONDS = 1
 STOPPING = "the server is stopping: send the request again, elsewhere or shortly"
 
 
@@ -41,17 +42,24 @@ class TrackInFlight:
             if task.done():
                 task.result()  # raises what the application raised
                 return
-            task.cancel()
-            await asyncio.wait([task])
+            await _end(task)
             if request.ended.result() == "client gone":
                 state_of(scope).client_gone = True
             elif not request.is_answered:
                 await request_error_response(scope, NotReady(STOPPING))(scope, receive, request.send)
         finally:
             watching.cancel()
-            task.cancel()
-            await asyncio.wait([task])
-            self._in_flight.discard(request.ended)
+            try:
+                await _end(task)
+            finally:
+                self._in_flight.discard(request.ended)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel it until it ends: before Python 3.11 a time-out of the same moment may take a cancellation for its own."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
 
 
 class _Request:
@@ -68,8 +76,8 @@ class _Request:
 
     async def receive(self) -> Message:
         if self._refused:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._discard_body(), REFUSING_SECONDS)
+            with anyio.move_on_after(REFUSING_SECONDS):
+                await self._discard_body()
             raise NotReady(STOPPING)
         if self._body_read.is_set():  # `watch` is the only one that may read now
             await asyncio.wait([self.ended])

@@ -123,16 +123,17 @@ def _check_fingerprint(request: Request, info: ModelInfo) -> None:
 
 async def _results(futures: Sequence[Future[Embedding]], items: Sequence[Item], timeout: float) -> list[Embedding]:
     """Raises the first item's error under its name."""
-    waiting = asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    waiting = list(map(asyncio.wrap_future, futures))
     try:
-        results = await asyncio.wait_for(waiting, timeout)
-    except asyncio.TimeoutError as error:  # before Python 3.11 another class than TimeoutError
-        raise DeadlineExceeded(f"no answer within {timeout:g} seconds") from error
+        if waiting and (await asyncio.wait(waiting, timeout=timeout))[1]:
+            raise DeadlineExceeded(f"no answer within {timeout:g} seconds")
+    finally:
+        for future in waiting:
+            future.cancel()
     embeddings = []
-    for item, result in zip(items, results, strict=True):
-        if isinstance(result, RequestError):
-            raise result.renewed(item.param)
-        if isinstance(result, BaseException):
-            raise result
-        embeddings.append(result)
+    for item, future in zip(items, waiting, strict=True):
+        error = future.exception()
+        if error is not None:
+            raise error.renewed(item.param) if isinstance(error, RequestError) else error
+        embeddings.append(future.result())
     return embeddings

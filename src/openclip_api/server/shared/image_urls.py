@@ -33,11 +33,15 @@ async def _fetch_all(
     items: Sequence[Item], fetcher: ImageFetcher | None, reserve: Callable[[int], None]
 ) -> list[bytes]:
     tasks = [asyncio.ensure_future(_fetch(item, fetcher, reserve)) for item in items]
+    if not tasks:
+        return []
     try:
-        return await asyncio.gather(*tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        return [task.result() for task in tasks if task.done()]  # the first failure is raised
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)  # what they hold is free from here on
 
 
 async def _fetch(item: Item, fetcher: ImageFetcher | None, reserve: Callable[[int], None]) -> bytes:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
+import anyio
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
@@ -61,8 +61,9 @@ async def classify_images(
     _check_size(labels, templates, settings.max_prompts, fields.labels)
     _check_labels(labels, fields.labels)
     try:
-        return await asyncio.wait_for(_classified(request, images, labels, templates, model), settings.request_timeout)
-    except asyncio.TimeoutError as error:
+        with anyio.fail_after(settings.request_timeout):
+            return await _classified(request, images, labels, templates, model)
+    except TimeoutError as error:
         raise DeadlineExceeded(
             f"no answer within {settings.request_timeout:g} seconds (REQUEST_TIMEOUT): the labels' vectors so far are "
             "kept, so send it again"
