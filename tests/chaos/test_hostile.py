@@ -5,6 +5,7 @@ Small ones, and many more kinds of them, are in tests/fuzz; so is the proof that
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ pytestmark = [
 ]
 
 SIZE = 30_000_000  # bytes; MAX_BODY_MB is 32
-KEPT_MB = 150  # after all of a kind; an allocator keeps some of what was freed
+KEPT_MB = 80  # after all of a kind: vectors of texts, decoders that have started, and what an allocator keeps
 RUNS = [("process", kind) for kind in LARGEST_KINDS] + [("thread", "images")]
 
 
@@ -43,12 +44,20 @@ def test_the_largest_hostile_requests(store: Path, report: Report, decode: str, 
             if complaints:
                 found.append(f"{case.name}: {'; '.join(complaints)}")
             row.add(cost)
-        kept = resident_mb(process.pid) - before if process is target.server.process else 0
+        kept = _kept(process.pid, before) if process is target.server.process else 0
     figures = f"{row.cpu:.2f} s, {row.memory:.0f} MB, {row.health * 1000:.0f} ms; {kept:.0f} MB"
     what = f"{len(LARGEST_KINDS[kind])} hostile requests of up to 30 MB: {kind}, DECODE={decode}"
     report(what, "most CPU, most memory, worst /health; memory kept", figures)
     assert not found, "\n".join(found)
     assert kept < KEPT_MB
+
+
+def _kept(pid: int, before: float) -> float:
+    """MB. What is freed goes back within seconds."""
+    deadline = time.monotonic() + 10
+    while (kept := resident_mb(pid) - before) > KEPT_MB and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return kept
 
 
 def _warm_up(target: Target) -> None:
