@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -131,6 +134,55 @@ def test_a_key_that_names_nothing_in_the_environment_ends_the_start(monkeypatch:
     monkeypatch.setenv("API_KEY", value)
     with pytest.raises(InvalidSetting, match=r"API_KEY=.*: nothing is named"):
         read_settings()
+
+
+@pytest.mark.parametrize("name", ["PORT", "SAGEMAKER_BIND_TO_PORT", "AIP_HTTP_PORT", "aip_http_port"])
+@pytest.mark.parametrize("value", ["x", "-1", " ", "70000", "1e3"])
+@pytest.mark.parametrize("place", ["environment", ".env"])
+def test_a_wrong_port_has_the_name_that_it_was_given_by(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str, place: str
+):
+    if place == ".env":
+        (tmp_path / ".env").write_text(f"{name}='{value}'\n")
+    else:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting) as caught:
+        read_settings()
+    assert str(caught.value).startswith(f"{name.upper()}=")
+    with pytest.raises(InvalidSetting, match=r"^PORT='y'"):
+        read_settings(port="y")
+
+
+def test_a_dotenv_that_is_no_text_is_one_line(tmp_path: Path):
+    (tmp_path / ".env").write_bytes("MODEL_NAME=é".encode("latin-1"))
+    with pytest.raises(InvalidSetting, match=r"^\.env: .*UTF-8"):
+        read_settings()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("HOST", b"\x80", "HOST="),
+        ("HOST", b"a" * 64, "HOST="),
+        ("HOST", b"999.1.1.1", "HOST="),
+        ("AIP_HTTP_PORT", b"http", "AIP_HTTP_PORT="),
+        ("AIP_PREDICT_ROUTE", b"/a b", "AIP_PREDICT_ROUTE="),
+        ("URL_ALLOW_PRIVATE", b"169.254.169.254", "URL_ALLOW_PRIVATE="),
+        ("MODEL_NAME", b"\x80", "MODEL_NAME"),
+        ("MODELS", b"emoji,\x80", "MODEL"),
+    ],
+)
+def test_a_wrong_variable_ends_the_command_with_one_line(name: str, value: bytes, named: str):
+    environment = {key: text for key, text in os.environb.items() if not OURS.match(os.fsdecode(key))}
+    environment |= {b"MODEL_NAME": b"emoji", b"PORT": b"0"}
+    environment |= {b"MODEL_NAME": b""} if name == "MODELS" else {}
+    command = [sys.executable, "-m", "openclip_api", "serve"]
+    done = subprocess.run(command, env=environment | {name.encode(): value}, capture_output=True, timeout=60)
+    *_, last = done.stderr.decode().splitlines()
+    assert done.returncode == 1
+    assert named in last
+    assert b"Traceback" not in done.stderr
 
 
 def test_only_origins_that_are_set_are_named(monkeypatch: pytest.MonkeyPatch):

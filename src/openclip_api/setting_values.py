@@ -1,11 +1,25 @@
-"""How the text of a setting becomes its value."""
+"""How the text of a setting becomes its value, and what is said of one that cannot."""
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import re
+from collections.abc import Mapping
 
+from dotenv import dotenv_values
+from pydantic import ValidationError
+
+from .errors import InvalidSetting
 from .fetch import url
+from .fetch.public_address import is_own
 from .inputs.formats import table_names
+
+ENV_FILE = ".env"
+LONGEST_SHOWN = 100  # characters of a wrong value
+OWN_PATHS = ("/openapi.json",)
+_SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.~:@-]+")
+PORT_NAMES = ("sagemaker_bind_to_port", "aip_http_port", "port")  # the first that is there counts
 
 
 def lower(value: object) -> object:
@@ -31,11 +45,42 @@ def format_names(value: object) -> object:
 
 def checked_endpoints(value: list[str]) -> list[str]:
     for entry in value:
-        url.endpoints(entry)
+        if any(_is_never_asked(host) for host, _ in url.endpoints(entry)):
+            raise ValueError("an address of a cloud's metadata service, or of no network of one's own, is never asked")
     return value
+
+
+def _is_never_asked(host: str) -> bool:
+    try:
+        return not is_own(host, ipaddress.ip_address(host))
+    except ValueError:  # a name
+        return False
 
 
 def route(value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(r"/[\w.~:@/-]*", value):
+    if value is None:
+        return None
+    parts = value.removeprefix("/").removesuffix("/").split("/")
+    is_path = value == "/" or (value.startswith("/") and all(_SEGMENT.fullmatch(part) for part in parts))
+    if not is_path or value in OWN_PATHS:
         raise ValueError("expected a path such as /predict")
     return value
+
+
+def invalid_setting(error: ValidationError, flags: Mapping[str, object]) -> InvalidSetting:
+    """One line, with the name that the user gave the setting."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name, value = str(first["loc"][0]), first["input"]
+    name = _port_name(value, flags) if name in PORT_NAMES else name
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidSetting(f"{name.upper()}={_shown(value)}: {message[0].lower()}{message[1:]}")
+
+
+def _port_name(value: object, flags: Mapping[str, object]) -> str:
+    given = {name.lower(): text for name, text in {**dotenv_values(ENV_FILE), **os.environ, **flags}.items()}
+    return next((name for name in PORT_NAMES if "port" not in flags and given.get(name) == value), "port")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

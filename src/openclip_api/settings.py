@@ -19,7 +19,17 @@ from .errors import InvalidSetting
 from .fetch.url import Endpoint, endpoints
 from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed
 from .runtime.load_options import LoadOptions
-from .setting_values import checked_endpoints, comma_separated, format_names, lower, route, some_comma_separated
+from .setting_values import (
+    ENV_FILE,
+    PORT_NAMES,
+    checked_endpoints,
+    comma_separated,
+    format_names,
+    invalid_setting,
+    lower,
+    route,
+    some_comma_separated,
+)
 
 DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
@@ -28,12 +38,11 @@ DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
 MAX_SECONDS = 1e6
 MAX_COUNT = 10**9
-LONGEST_SHOWN = 100  # characters of a wrong value
 
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         protected_namespaces=(),
@@ -67,7 +76,7 @@ class Settings(BaseSettings):
         7860,
         ge=0,
         le=65535,
-        validation_alias=AliasChoices("sagemaker_bind_to_port", "aip_http_port", "port"),
+        validation_alias=AliasChoices(*PORT_NAMES),
         description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
     )
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
@@ -278,18 +287,11 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
-
-
 def read_settings(**flags: Any) -> Settings:
     """Settings from flags, environment, `.env` and defaults. Raises InvalidSetting with one line."""
     try:
         return Settings(**flags)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = ".".join(map(str, first["loc"][:1])).upper()
-        message = first["msg"].removeprefix("Value error, ")
-        message = message[0].lower() + message[1:]
-        raise InvalidSetting(f"{name}={_shown(first['input'])}: {message}") from error
+        raise invalid_setting(error, flags) from error
+    except (OSError, UnicodeError) as error:
+        raise InvalidSetting(f"{ENV_FILE}: cannot be read as text in UTF-8: {type(error).__name__}") from error

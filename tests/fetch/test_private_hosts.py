@@ -101,10 +101,48 @@ def test_named_hosts_stay_beside_url_hosts(upstream: Upstream):
         ("nas.lan", "100.64.0.7", True),
         ("127.0.0.1", "127.0.0.1", True),
         ("127.0.0.1", "127.0.0.2", False),
+        ("fd12::5efe:a9fe:a9fe", "fd12::5efe:a9fe:a9fe", False),
+        ("198.18.0.1", "198.18.0.1", False),
     ],
 )
 def test_which_addresses_a_named_host_may_have(host: str, address: str, own: bool):
     assert is_own(host, ipaddress.ip_address(address)) is own
+
+
+METADATA = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "100.100.100.200",
+    "192.0.0.192",
+    "168.63.129.16",
+    "fd00:ec2::254",
+    "fd20:ce::254",
+    "fd00:42::42",
+    "fd00:c1::a9fe:a9fe",
+    "fe80::a9fe:a9fe",
+    "::ffff:169.254.169.254",
+    "::ffff:100.100.100.200",
+    "::169.254.169.254",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b::100.100.100.200",
+    "64:ff9b:1::169.254.169.254",
+    "2002:a9fe:a9fe::1",
+]
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_the_metadata_service_of_a_cloud_is_never_asked(upstream: Upstream, address: str):
+    """Not by its name, not where its address is named, and not where a named host leads there."""
+    shown = f"[{address}]" if ":" in address else address
+    with pytest.raises(InvalidSetting, match="never"):
+        read_settings(url_allow_private=f"nas.lan,{shown}")
+    name = "metadata.google.internal"
+    with pytest.raises(InvalidInput):
+        ask(upstream, f"http://{name}/good", name, names={name: [address]})
+    to_it = Upstream({"/good": redirect(f"http://{shown}/good")})
+    private = [*read_settings(url_allow_private="nas.lan").private_endpoints, (str(ipaddress.ip_address(address)), 80)]
+    with to_it, pytest.raises(InvalidInput):
+        fetch("http://nas.lan/good", private=private, resolve=resolver(PRIVATE), backend=Backend(to_it.port))
 
 
 @pytest.mark.parametrize(

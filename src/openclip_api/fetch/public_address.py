@@ -51,26 +51,36 @@ DENIED = [
 NAT64 = ipaddress.ip_network("64:ff9b::/96")  # through which an IPv6-only network reaches IPv4 addresses
 ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: bits 64 to 95 of the address; an IPv4 address follows
 
-
-# Addresses of one's own network: what a host that the owner has named may have beside public ones. Link-local ones are
-# not among them, since the metadata services of clouds have such.
+# Addresses of one's own network: what a host that the owner has named may have beside public ones.
 OWN = [
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
-METADATA = ipaddress.ip_network("fd00:ec2::/32")  # that of Amazon's
+# The metadata services of clouds give out keys to whoever asks from inside: no setting opens these. The others are
+# link-local, and so none of OWN.
+METADATA = [
+    ipaddress.ip_network(network)
+    for network in (
+        "100.100.100.200/32",  # Alibaba Cloud
+        "fd00:42::42/128",  # Scaleway
+        "fd00:c1::/32",  # Oracle
+        "fd00:ec2::/32",  # Amazon
+        "fd20:ce::/32",  # Google
+    )
+]
 
 
 def is_own(host: str, address: Address) -> bool:
     """Whether an address may be that of a host that the owner of the server has named: public, of a private network,
-    of this machine if the name says so, or the named address itself."""
-    if is_public(address) or host == str(address):
-        return True
+    or of this machine if the name says so."""
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return is_own(host, address.ipv4_mapped)
+    if is_public(address):
+        return True
     if address.is_loopback:
-        return host == "localhost" or host.endswith(".localhost")
-    return any(address in network for network in OWN) and address not in METADATA
+        return host == str(address) or host == "localhost" or host.endswith(".localhost")
+    is_opened = any(address in network for network in OWN) and not _is_tunnel(address)
+    return is_opened and not any(address in network for network in METADATA)
 
 
 def is_public(address: Address) -> bool:
@@ -82,6 +92,10 @@ def is_public(address: Address) -> bool:
             return is_public(address.ipv4_mapped)
         if address in NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if int(address) >> 32 & 0xFFFFFFFF in ISATAP:
+        if _is_tunnel(address):
             return False
     return address.is_global and not any(address in network for network in DENIED)
+
+
+def _is_tunnel(address: Address) -> bool:
+    return address.version == 6 and int(address) >> 32 & 0xFFFFFFFF in ISATAP

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import copy
 from http import HTTPStatus
 
 import anyio
@@ -114,9 +115,29 @@ def create_app(
 
 
 def _protocols(settings: Settings) -> list[tuple[APIRouter, Envelope]]:
-    """Paths that Vertex AI names go first, whatever else is there."""
+    """A path that Vertex AI names is its own, whoever else has it."""
     router = vertex.vertex_router(settings)
-    return [(router, vertex.ENVELOPE), *PROTOCOLS] if router.routes else PROTOCOLS
+    if not router.routes:
+        return PROTOCOLS
+    others = [(_without(protocol, _places(router)), envelope) for protocol, envelope in PROTOCOLS]
+    return [(router, vertex.ENVELOPE), *others]
+
+
+def _without(router: APIRouter, places: set[tuple[str, str]]) -> APIRouter:
+    """A router without its routes at these methods and paths."""
+    if not places & _places(router):
+        return router
+    other = copy(router)
+    other.routes = [route for route in router.routes if not (isinstance(route, APIRoute) and places & _at(route))]
+    return other
+
+
+def _places(router: APIRouter) -> set[tuple[str, str]]:
+    return {place for route in router.routes if isinstance(route, APIRoute) for place in _at(route)}
+
+
+def _at(route: APIRoute) -> set[tuple[str, str]]:
+    return {(method, route.path) for method in _methods(route)}
 
 
 def _context(

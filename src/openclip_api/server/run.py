@@ -195,7 +195,9 @@ def _listen(host: str, port: int, backlog: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=backlog)
     except OSError as error:
-        raise InvalidSetting(f"cannot listen on HOST={host} PORT={port}: {error.strerror}") from error
+        raise InvalidSetting(f"cannot listen on HOST={host!r} PORT={port}: {error.strerror}") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidSetting(f"HOST={host!r}: neither an address nor a name") from error
 
 
 def _url(listening: socket.socket) -> str:

@@ -44,6 +44,12 @@ def test_classify_lists_labels_best_first(server, images):
         ({"image": "aGk=", "labels": ["a"]}, "image"),
         ({"image": "aGk=", "labels": ["a"], "templates": ["no place"]}, "templates"),
         ({"image": "aGk=", "labels": "cat"}, "labels"),
+        ({"image": "aGk=", "labels": ["a", 1]}, "labels[1]"),
+        ({"image": "aGk=", "labels": ["a", None]}, "labels[1]"),
+        ({"image": "aGk=", "labels": [""]}, "labels[0]"),
+        ({"image": "aGk=", "labels": ["a", " \n"]}, "labels[1]"),
+        ({"image": "aGk=", "labels": ["a", "b", "a "]}, "labels[2]"),
+        ({"image": ["aGk="], "images": ["aGk=", "?"], "labels": ["a"]}, "images[1]"),
     ],
 )
 def test_a_wrong_field_is_named(server, body: dict, param: str):

@@ -92,6 +92,14 @@ def test_sagemaker_takes_an_image_s_bytes(server: ServerProcess, photo: Encode):
         ({"inputs": "a", "model": "other"}, 404, "not served"),
         ({"inputs": "aGk=", "parameters": {"candidate_labels": ["a"]}}, 422, "inputs"),
         ({"inputs": "aGk=", "parameters": {"candidate_labels": []}}, 422, "candidate_labels"),
+        ({"inputs": "aGk=", "parameters": {"candidate_labels": ""}}, 422, "parameters.candidate_labels[0]: an empty"),
+        ({"inputs": "aGk=", "parameters": {"candidate_labels": "a, ,b"}}, 422, "parameters.candidate_labels[1]"),
+        ({"inputs": "aGk=", "parameters": {"candidate_labels": ["a", 1]}}, 422, "parameters.candidate_labels[1]"),
+        (
+            {"inputs": "aGk=", "parameters": {"candidate_labels": ["a", "a"]}},
+            422,
+            "parameters.candidate_labels[1]: the",
+        ),
         ({"inputs": "aGk=", "parameters": {"candidate_labels": ["a"], "hypothesis_template": "a"}}, 422, "template"),
     ],
 )

@@ -101,6 +101,12 @@ def test_metadata_and_health(server: ServerProcess, path: str):
 TEXT = packed(b"a", b"b")
 
 
+def with_output(**parameters: object) -> dict:
+    return {
+        "json": {"inputs": [tensor("text", "a")], "outputs": [{"name": "text_embedding", "parameters": parameters}]}
+    }
+
+
 @pytest.mark.parametrize(
     ("asked", "status", "named"),
     [
@@ -112,12 +118,36 @@ TEXT = packed(b"a", b"b")
         ({"json": {"inputs": [tensor("text", "a", shape=[-1])]}}, 400, "inputs[0].shape"),
         ({"json": {"inputs": [tensor("text", "a", shape=[1 << 40, 1 << 40])]}}, 400, "inputs[0].shape"),
         ({"json": {"inputs": [tensor("text", "a", shape=["1"])]}}, 400, "inputs[0].shape"),
+        ({"json": {"inputs": [tensor("text", shape=[0])]}}, 400, "inputs[0].shape"),
+        ({"json": {"inputs": [tensor("text", "a", "b", shape=[1, 2])]}}, 400, "inputs[0].shape"),
+        ({"json": {"inputs": [tensor("text", "a", "b", shape=[2, 1, 1])]}}, 400, "inputs[0].shape"),
+        ({"json": {"inputs": [tensor("text", "a", "b", shape=[1])]}}, 400, "inputs[0].data: 2 elements"),
+        ({"json": {"inputs": [{**tensor("text"), "data": [["a", "b"]], "shape": [2]}]}}, 400, "inputs[0].data"),
+        ({"json": {"inputs": [{**tensor("text"), "data": [["a"], ["b"]], "shape": [2]}]}}, 400, "inputs[0].data[0]"),
+        ({"json": {"inputs": [{**tensor("text"), "data": ["a", ["a", "b"]], "shape": [2, 1]}]}}, 400, "data[1]"),
+        ({"json": {"inputs": [tensor("text", "a", parameters={"binary_data_size": 5})]}}, 400, "inputs[0]: give"),
+        ({"json": {"inputs": [tensor("text", "a", parameters=[])]}}, 400, "inputs[0].parameters"),
+        ({"json": {"inputs": [tensor("text", "a")], "parameters": []}}, 400, "parameters"),
+        ({"json": {"inputs": [tensor("text", "a")], "parameters": {"binary_data_output": 1}}}, 400, "parameters"),
         ({"json": {"inputs": [{**tensor("text"), "data": ["a", 1], "shape": [2]}]}}, 400, "inputs[0].data[1]"),
-        ({"json": {"inputs": [{**tensor("text", "a"), "datatype": "INT32"}]}}, 400, "'BYTES'"),
+        ({"json": {"inputs": [{**tensor("text", "a"), "datatype": "FP16"}]}}, 400, "inputs[0].datatype"),
+        ({"json": {"inputs": [{**tensor("text", "a"), "datatype": "FP64"}]}}, 400, "'BYTES'"),
         ({"json": {"inputs": [tensor("image", "aGk=", "?")]}}, 400, "inputs[0][1]"),
         ({"json": {"inputs": [tensor("text", *["a"] * 9)]}}, 413, "MAX_TEXTS"),
         ({"json": {"inputs": [tensor("text", "a")], "outputs": [{"name": "other"}]}}, 400, "outputs[0].name"),
+        ({"json": {"inputs": [tensor("text", "a")], "outputs": [{"name": "image_embedding"}]}}, 400, "outputs[0].name"),
+        ({"json": {"inputs": [tensor("text", "a")], "outputs": [{"name": "text_embedding"}] * 2}}, 400, "outputs[0]"),
         ({"json": {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1]}]}}, 400, "binary_data_size"),
+        (with_output(classification=3), 400, "outputs[0].parameters"),
+        (with_output(shared_memory_region="a", shared_memory_byte_size=4), 400, "outputs[0].parameters"),
+        (binary(("text", b"", 0)), 400, "inputs[0].shape"),
+        (binary(("text", b"\x01\x00", 1)), 400, "inputs[0][0]"),
+        (binary(("text", b"", 1)), 400, "inputs[0][0]"),
+        ({**binary(("text", TEXT, 2)), "headers": {}}, 400, "not JSON"),
+        ({**binary(("text", TEXT, 2)), "headers": {"Inference-Header-Content-Length": "0"}}, 400, "not JSON"),
+        ({**binary(("text", TEXT, 2)), "headers": {"Inference-Header-Content-Length": "7"}}, 400, "not JSON"),
+        ({**binary(("text", TEXT, 2)), "headers": {"Inference-Header-Content-Length": "1e2"}}, 400, "number of bytes"),
+        ({**binary(("text", TEXT, 2)), "headers": {"Inference-Header-Content-Length": ""}}, 400, "number of bytes"),
         (binary(("text", TEXT, 3)), 400, "inputs[0][2]"),
         (binary(("text", TEXT, 1)), 400, "more bytes than"),
         (binary(("text", packed(b"a", b"\xff"), 2)), 400, "inputs[0][1]: not valid UTF-8"),

@@ -58,8 +58,13 @@ def test_instances_become_predictions(vertex: ServerProcess, path: str, picture:
         ({"instances": ["a", 1]}, 400, "instances[1]"),
         ({"instances": ["a", {}]}, 400, "instances[1]"),
         ({"instances": ["a", {"text": "a", "image": "b"}]}, 400, "instances[1]"),
-        ({"instances": ["a", {"image": {"b64": 1}}]}, 400, "instances[1]"),
-        ({"instances": ["a", {"image": "aGk="}]}, 400, "instances[1]"),
+        ({"instances": ["a", {"text": 1}]}, 400, "instances[1].text"),
+        ({"instances": ["a", {"image": {"b64": 1}}]}, 400, "instances[1].image"),
+        ({"instances": ["a", {"image": {"b64": "aGk=", "bytesBase64Encoded": "aGk="}}]}, 400, "instances[1].image"),
+        ({"instances": ["a", {"image": {"gcsUri": "gs://a/b.png"}}]}, 400, "instances[1].image: expected base64"),
+        ({"instances": ["a", {"image": "aGk="}]}, 400, "instances[1].image"),
+        ({}, 400, "instances"),
+        ([], 400, "body"),
         ({"instances": ["a"], "parameters": {"dimension": 100_000}}, 400, "parameters.dimension"),
         ({"instances": ["a"], "model": "other"}, 404, "model"),
         ({"instances": ["a"] * 2049}, 413, "MAX_TEXTS"),
@@ -70,6 +75,34 @@ def test_errors_are_strings(vertex: ServerProcess, path: str, body: dict, status
     assert answer.status_code == status, answer.text
     assert list(answer.json()) == ["error"]
     assert named in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", [PREDICT, "/predict"])
+@pytest.mark.parametrize(
+    "media_type",
+    [None, "", "application/json; charset=utf-8", "Application/JSON;charset=UTF-8", "text/plain", "x", "multipart"],
+)
+def test_json_is_read_whatever_the_media_type(vertex: ServerProcess, path: str, media_type: str | None):
+    headers = {} if media_type is None else {"Content-Type": media_type}
+    answer = vertex.http.post(path, content=b'{"instances": ["a"]}', headers=headers)
+    assert len(answer.json()["predictions"]) == 1
+    refused = vertex.http.post(path, content=b'{"instances": [', headers=headers)
+    assert (refused.status_code, list(refused.json())) == (400, ["error"])
+
+
+@pytest.mark.parametrize("path", ["/", "/embeddings", "/v1/embeddings", "/invocations", "/clip/compare"])
+def test_a_path_that_another_route_has_is_vertex_s(path: str):
+    settings = {"AIP_HEALTH_ROUTE": "/health", "AIP_PREDICT_ROUTE": path, "API_KEY": "right"}
+    with serve_in_process(build_app(MODEL_NAME="emoji", **settings)) as server:
+        key = {"Authorization": "Bearer right"}
+        assert server.http.get("/health").text == "ok"
+        assert "predictions" in server.http.post(path, json={"instances": ["a"]}, headers=key).json()
+        assert list(server.http.post(path, json={}, headers=key).json()) == ["error"]
+        assert list(server.http.post(path, json={"api_key": "right", "instances": ["a"]}).json()) == ["error"]
+        paths = server.http.get("/openapi.json", headers=key).json()["paths"]
+        assert paths[path]["post"]["tags"] == paths["/health"]["get"]["tags"] == ["Vertex AI"]
+        allowed = server.http.delete(path, headers=key).headers["allow"]
+        assert "POST" in allowed
 
 
 def test_health_and_what_openapi_shows(vertex: ServerProcess):
@@ -124,7 +157,24 @@ def test_a_flag_goes_before_what_the_platform_names(monkeypatch: pytest.MonkeyPa
     assert read_settings(port="1").port == 1
 
 
-@pytest.mark.parametrize("value", ["predict", "/a b", "/{model}", "http://a/predict"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "predict",
+        "/a b",
+        "/{model}",
+        "http://a/predict",
+        "",
+        "//",
+        "/a//b",
+        "/a/../b",
+        "/.",
+        "/é",
+        "/a%20b",
+        "/a?b",
+        "/openapi.json",
+    ],
+)
 def test_a_path_that_is_none_ends_the_start(value: str):
     with pytest.raises(InvalidSetting, match=r"AIP_PREDICT_ROUTE=.*expected a path"):
         read_settings(aip_predict_route=value)

@@ -29,6 +29,7 @@ from ..shared.items import Item, image_item, text_item
 from ..shared.tensors import InputTensor, TensorParameters, elements, output
 
 JSON_LENGTH = "inference-header-content-length"
+NOT_SERVED = ("classification", "shared_memory_region")  # of an output's parameters
 OUTPUTS = {"text": "text_embedding", "image": "image_embedding"}  # by input
 
 
@@ -86,9 +87,10 @@ async def ready(request: Request) -> Response:
 async def infer(request: Request, name: str) -> Response:
     asked, after = await _body(request)
     given = [(tensor.name, items) for tensor, items in _inputs(asked, after)]
+    names = [OUTPUTS[name] for name, _ in given]
+    _check_outputs(asked.outputs or [], names)
     counts: list[int] = []
     embedded = await embed(request, chain.from_iterable(_counted(items, counts) for _, items in given), name)
-    names = [OUTPUTS[name] for name, _ in given]
     return _answer(asked, name, embedded, dict(zip(names, counts, strict=True)))
 
 
@@ -157,8 +159,18 @@ def _counted(items: Iterator[Item], counts: list[int]) -> Iterator[Item]:
         yield item
 
 
+def _check_outputs(wanted: list[OutputTensor], names: list[str]) -> None:
+    """Raises InvalidInput."""
+    asked = [tensor.name for tensor in wanted]
+    for index, tensor in enumerate(wanted):
+        param = f"outputs[{index}]"
+        if tensor.name not in names or asked.count(tensor.name) > 1:
+            raise InvalidInput(f"{param}.name: expected {' or '.join(map(repr, names))}, each once", f"{param}.name")
+        if any(getattr(tensor.parameters, key, None) is not None for key in NOT_SERVED):
+            raise InvalidInput(f"{param}.parameters: an output is vectors, in the answer", f"{param}.parameters")
+
+
 def _answer(asked: InferRequest, name: str, embedded: Embedded, counts: dict[str, int]) -> Response:
-    """Raises InvalidInput for an output that is not there."""
     wanted = asked.outputs or [OutputTensor(name=output) for output in counts]
     all_binary = bool(asked.parameters and asked.parameters.binary_data_output)
     rows, starts, start = unit_length(embedded.vectors), {}, 0
@@ -166,10 +178,7 @@ def _answer(asked: InferRequest, name: str, embedded: Embedded, counts: dict[str
         starts[output_name] = start
         start += count
     told, contents = [], []
-    for index, tensor in enumerate(wanted):
-        if tensor.name not in counts:
-            param = f"outputs[{index}].name"
-            raise InvalidInput(f"{param}: expected {' or '.join(map(repr, counts))}", param)
+    for tensor in wanted:
         binary = tensor.parameters.binary_data if tensor.parameters else None
         first = starts[tensor.name]
         part = output(tensor.name, rows[first : first + counts[tensor.name]], all_binary if binary is None else binary)

@@ -27,7 +27,7 @@ from ..shared.items import Item, image_item, text_item
 from ..shared.vectors import first_dimensions
 
 SHARED = "/predict"  # immich.py has it, and hands over what is no form
-EXPECTED = "expected a string, or an object with 'text' or 'image'"
+ENCODED = ("bytesBase64Encoded", "b64")
 
 
 class Parameters(Body):
@@ -78,20 +78,25 @@ async def predict(request: Request) -> Response:
 
 
 def _items(instances: list[Any]) -> Iterator[Item]:
+    return (_item(value, f"instances[{index}]") for index, value in enumerate(instances))
+
+
+def _item(value: Any, param: str) -> Item:
     """Raises InvalidInput, TooLarge."""
-    for index, value in enumerate(instances):
-        param = f"instances[{index}]"
-        found = {"text": value} if isinstance(value, str) else value
-        if not isinstance(found, dict) or ("text" in found) == ("image" in found):
-            raise InvalidInput(f"{param}: {EXPECTED}", param)
-        content = found["text"] if "text" in found else _encoded(found["image"])
-        if not isinstance(content, str):
-            raise InvalidInput(f"{param}: {EXPECTED}", param)
-        yield text_item(content, param) if "text" in found else image_item(content, param)
+    if isinstance(value, str):
+        return text_item(value, param)
+    if not isinstance(value, dict) or ("text" in value) == ("image" in value):
+        raise InvalidInput(f"{param}: expected a string, or an object with 'text' or 'image'", param)
+    if "image" in value:
+        return image_item(_encoded(value["image"], f"{param}.image"), f"{param}.image")
+    if not isinstance(value["text"], str):
+        raise InvalidInput(f"{param}.text: expected a string", f"{param}.text")
+    return text_item(value["text"], f"{param}.text")
 
 
-def _encoded(image: Any) -> Any:
-    """The base64 itself, or where Google's own models and TensorFlow Serving have it."""
-    if not isinstance(image, dict):
-        return image
-    return image.get("bytesBase64Encoded", image.get("b64"))
+def _encoded(image: Any, param: str) -> str:
+    """The base64 itself, or where Google's own models and TensorFlow Serving have it. Raises InvalidInput."""
+    given = [image[key] for key in ENCODED if key in image] if isinstance(image, dict) else [image]
+    if len(given) != 1 or not isinstance(given[0], str):
+        raise InvalidInput(f"{param}: expected base64, or an object with {' or '.join(map(repr, ENCODED))}", param)
+    return given[0]

@@ -16,19 +16,20 @@ from ...errors import InvalidInput
 from .body import Body
 
 LENGTH_BYTES = 4  # before each element, little-endian
-LONGEST_RANK = 8
 LARGEST = 2**31
 
 
 class TensorParameters(Body):
     binary_data_size: int | None = Field(None, ge=0)
     binary_data: bool | None = None
+    classification: int | None = Field(None, description="of an output: refused")
+    shared_memory_region: str | None = Field(None, description="refused")
 
 
 class InputTensor(Body):
     name: str
     datatype: Literal["BYTES"]
-    shape: Annotated[list[int], Field(min_length=1, max_length=LONGEST_RANK, fail_fast=True)] = Field(examples=[[1]])
+    shape: Annotated[list[int], Field(min_length=1, max_length=2, fail_fast=True)] = Field(examples=[[1]])
     data: list[Any] | None = Field(None, description="strings; without it the bytes follow the JSON")
     parameters: TensorParameters | None = None
 
@@ -38,30 +39,34 @@ def elements(tensor: InputTensor, param: str, after: memoryview, start: int) -> 
 
     after: the bytes behind the JSON. Raises InvalidInput, also while the elements are read.
     """
-    count = 1
-    for length in tensor.shape:
-        if length < 0 or (count := count * length) > LARGEST:
-            raise InvalidInput(f"{param}.shape: not a shape", f"{param}.shape")
+    count = _count(tensor.shape, f"{param}.shape")
     size = tensor.parameters.binary_data_size if tensor.parameters else None
+    if (tensor.data is None) == (size is None):
+        raise InvalidInput(f"{param}: give 'data' or 'parameters.binary_data_size'", param)
     if tensor.data is not None:
-        return _of_json(tensor.data, count, f"{param}.data"), start
-    if size is None:
-        raise InvalidInput(f"{param}: give 'data', or 'parameters.binary_data_size'", param)
+        return _of_json(tensor.data, count, len(tensor.shape), f"{param}.data"), start
+    assert size is not None
     if start + size > len(after):
         raise InvalidInput(f"{param}: the body ends before its {size} bytes", param)
     return _of_bytes(after[start : start + size], count, param), start + size
 
 
-def _of_json(data: list[Any], count: int, param: str) -> Iterator[str | bytes]:
-    found = 0
-    for value in data:
-        for one in value if isinstance(value, list) else [value]:  # a tensor of rank 2 may be nested
-            if not isinstance(one, str):
-                raise InvalidInput(f"{param}[{found}]: expected a string", f"{param}[{found}]")
-            yield one
-            found += 1
-    if found != count:
-        raise InvalidInput(f"{param}: {found} elements, and the shape has {count}", param)
+def _count(shape: list[int], param: str) -> int:
+    """Raises InvalidInput."""
+    count, *others = shape
+    if not 0 < count <= LARGEST or others not in ([], [1]):
+        raise InvalidInput(f"{param}: expected [n] or [n, 1], for at least one element", param)
+    return count
+
+
+def _of_json(data: list[Any], count: int, rank: int, param: str) -> Iterator[str | bytes]:
+    if len(data) != count:
+        raise InvalidInput(f"{param}: {len(data)} elements, and the shape has {count}", param)
+    for index, value in enumerate(data):
+        one = value[0] if rank == 2 and isinstance(value, list) and len(value) == 1 else value
+        if not isinstance(one, str):
+            raise InvalidInput(f"{param}[{index}]: expected a string", f"{param}[{index}]")
+        yield one
 
 
 def _of_bytes(content: memoryview, count: int, param: str) -> Iterator[str | bytes]:
