@@ -122,7 +122,7 @@ def test_bad_images_are_422(server, photo: Encode, name: str):
 
 
 def test_forms_that_are_none(server):
-    assert "instances" in server.http.post("/predict", json={"entries": "{}"}).json()["error"]  # Vertex AI's
+    assert "instances" in server.http.post("/predict", json={"entries": "{}"}).json()["error"]["message"]  # Vertex AI's
     broken = {"Content-Type": "multipart/form-data; boundary=x"}
     for content in (b"--x\r\n\r\n", b"nothing", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n"):
         response = server.http.post("/predict", content=content, headers=broken)

@@ -70,11 +70,13 @@ def test_instances_become_predictions(vertex: ServerProcess, path: str, picture:
         ({"instances": ["a"] * 2049}, 413, "MAX_TEXTS"),
     ],
 )
-def test_errors_are_strings(vertex: ServerProcess, path: str, body: dict, status: int, named: str):
+def test_errors_are_google_s(vertex: ServerProcess, path: str, body: dict, status: int, named: str):
     answer = vertex.http.post(path, json=body)
     assert answer.status_code == status, answer.text
-    assert list(answer.json()) == ["error"]
-    assert named in answer.json()["error"]
+    error = answer.json()["error"]
+    assert error["code"] == status
+    assert error["status"] == ("NOT_FOUND" if status == 404 else "INVALID_ARGUMENT")
+    assert named in error["message"]
 
 
 @pytest.mark.parametrize("path", [PREDICT, "/predict"])

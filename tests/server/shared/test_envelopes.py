@@ -29,7 +29,8 @@ ROUTES: dict[str, tuple[Any, list[str]]] = {
     "/api/embeddings": ({"prompt": "a"}, ["error"]),
     "/embed": ({"inputs": "a"}, ["error", "error_type"]),
     "/": ({"inputs": "a"}, ["error", "error_type"]),
-    "/invocations": ({"inputs": "a"}, ["error"]),
+    "/invocations": ({"inputs": "a"}, ["code", "message"]),
+    "/endpoints/a/invocations": ({"inputs": "a"}, ["code", "message"]),
     "/v2/models/ViT-B-32/infer": (
         {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}]},
         ["error"],

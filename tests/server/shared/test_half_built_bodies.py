@@ -124,5 +124,5 @@ def test_one_value_is_wrong(server: ServerProcess, schemas: dict[str, Any], path
 
 
 def test_each_route_is_here(schemas: dict[str, Any]):
-    twins = {"/clip-embed", "/search", "/v2/models/{name}/versions/{version}/infer"}
+    twins = {"/clip-embed", "/search", "/v2/models/{name}/versions/{version}/infer", "/endpoints/{name}/invocations"}
     assert {path for path, _ in BODIES} | twins == schemas.keys()

@@ -1,5 +1,7 @@
 """What Amazon SageMaker asks its containers: POST /invocations. GET /ping, which it asks too, is in immich.py.
 
+POST /endpoints/{name}/invocations is the same at the path that Amazon's clients ask, whatever the endpoint is called.
+
 A body in the form of Hugging Face's containers, see shared/tasks.py; or an image's bytes, with `Content-Type: image/..`
 """
 
@@ -17,10 +19,15 @@ from ..shared.image_body import IMAGE_CONTENT, image_body
 from ..shared.tasks import Task, task_answer
 
 router = APIRouter(tags=["SageMaker"])
-ENVELOPE = Envelope(lambda problem: {"error": problem.message}, invalid=400)
+ENVELOPE = Envelope(lambda problem: {"code": problem.kind, "message": problem.message}, invalid=400)
 
 
-@router.post("/invocations", summary="Embed or classify for SageMaker", openapi_extra=schema_of(Task, **IMAGE_CONTENT))
+CONTENT = schema_of(Task, **IMAGE_CONTENT)
+NAME = {"parameters": [{"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}]}
+
+
+@router.post("/endpoints/{name}/invocations", summary="The same, as Amazon's clients ask", openapi_extra=CONTENT | NAME)
+@router.post("/invocations", summary="Embed or classify for SageMaker", openapi_extra=CONTENT)
 async def invocations(request: Request) -> Response:
     if not media_type(request).startswith("image/"):
         return await task_answer(request, await request_body(request, Task))

@@ -19,7 +19,7 @@ from ...errors import InvalidInput
 from ...runtime.embedding import unit_length
 from ...settings import Settings
 from ..context import context_of, state_of
-from ..envelope import Envelope
+from ..envelope import Envelope, Problem
 from ..shared.answer import NOT_READY_HEADERS, embeddings_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
@@ -45,7 +45,24 @@ class PredictRequest(Body):
     model: str | None = Field(None, description="which of the server's models; the first where none is named")
 
 
-ENVELOPE = Envelope(lambda problem: {"error": problem.message}, invalid=400)
+# google.rpc.Code, as Google's APIs name it in their errors: https://google.aip.dev/193
+STATUSES = {
+    401: "UNAUTHENTICATED",
+    404: "NOT_FOUND",
+    412: "FAILED_PRECONDITION",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def _error(problem: Problem) -> dict[str, object]:
+    status = STATUSES.get(problem.status, "INVALID_ARGUMENT" if problem.status < 500 else "UNKNOWN")
+    return {"error": {"code": problem.status, "message": problem.message, "status": status}}
+
+
+ENVELOPE = Envelope(_error, invalid=400)
 
 
 def vertex_router(settings: Settings) -> APIRouter:
