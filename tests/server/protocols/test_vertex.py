@@ -45,8 +45,9 @@ def test_instances_become_predictions(vertex: ServerProcess, path: str, picture:
     native = {"text": ["a cat", "a dog"], "image": picture, "normalize": True}
     expected = np.array(vertex.http.post("/embeddings", json=native).json()["embeddings"])
     np.testing.assert_allclose(rows, expected[[0, 1, 2, 2, 2]], atol=1e-6)
-    short = vertex.http.post(path, json={"instances": ["a"], "parameters": {"dimension": 4}}).json()["predictions"]
-    assert len(short[0]) == 4
+    for parameters in ({"dimension": 4}, {"dimension": 4.0}, {"dimensions": 4}):
+        short = vertex.http.post(path, json={"instances": ["a"], "parameters": parameters}).json()["predictions"]
+        assert len(short[0]) == 4
 
 
 @pytest.mark.parametrize("path", [PREDICT, "/predict"])
@@ -66,6 +67,7 @@ def test_instances_become_predictions(vertex: ServerProcess, path: str, picture:
         ({}, 400, "instances"),
         ([], 400, "body"),
         ({"instances": ["a"], "parameters": {"dimension": 100_000}}, 400, "parameters.dimension"),
+        ({"instances": ["a"], "parameters": {"dimension": 4.5}}, 400, "parameters.dimension"),
         ({"instances": ["a"], "model": "other"}, 404, "model"),
         ({"instances": ["a"] * 2049}, 413, "MAX_TEXTS"),
     ],

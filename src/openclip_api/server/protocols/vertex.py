@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
-from pydantic import AliasChoices, Field, WithJsonSchema
+from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema
 from starlette.responses import PlainTextResponse, Response
 
 from ...errors import InvalidInput
@@ -30,8 +30,15 @@ SHARED = "/predict"  # immich.py has it, and hands over what is no form
 ENCODED = ("bytesBase64Encoded", "b64")
 
 
+def _whole(value: Any) -> Any:
+    # Google's clients have no integers: they write 4.0
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Parameters(Body):
-    dimension: int | None = Field(None, validation_alias=AliasChoices("dimension", "dimensions"))
+    dimension: Annotated[int, BeforeValidator(_whole)] | None = Field(
+        None, validation_alias=AliasChoices("dimension", "dimensions")
+    )
     normalize: bool | None = Field(None, description="false: as the model gives them, not of length 1")
 
 
