@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openclip_api.errors import InvalidSetting
+from openclip_api.errors import InvalidSetting, UnknownModel
 from openclip_api.settings import Settings, read_settings
 
 from .support.server_process import OURS
@@ -21,40 +21,56 @@ def empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
 
+def served(**settings: str) -> list[tuple[str, str, str | None]]:
+    """By what name, which model, with what id."""
+    models = read_settings(**settings).served_models
+    return [(name, str(model.source), model.model_id) for name, model in models.items()]
+
+
+DEFAULT = "ViT-B-32:laion2b_s34b_b79k"
+DEFAULT_ID = "OpenCLIP-ViT-B-32-laion2B"
+
+
 def test_defaults_are_the_original_s():
+    assert served() == [(DEFAULT, DEFAULT, DEFAULT_ID)]
     settings = read_settings()
-    assert (settings.model_name, settings.tag) == ("ViT-B-32", "laion2b_s34b_b79k")
-    assert settings.served_model_id == "OpenCLIP-ViT-B-32-laion2B"
     assert (settings.host, settings.port) == ("127.0.0.1", 7860)
     assert settings.cors_origins == ["*"]
 
 
-def test_another_model_derives_its_id_and_tag():
-    settings = read_settings(model_name="ViT-L-14")
-    assert settings.tag is None
-    assert settings.served_model_id is None
-    assert read_settings(model_pretrained="openai").served_model_id is None
-    assert read_settings(model_name="ViT-L-14", model_id="mine").served_model_id == "mine"
+def test_another_model_derives_its_id():
+    assert served(model_pretrained="openai") == [("ViT-B-32:openai", "ViT-B-32:openai", None)]
+    assert served(model_name="ViTamin-L") == [("ViTamin-L:datacomp1b", "ViTamin-L:datacomp1b", None)]
+    assert served(model_name="emoji", model_id="mine") == [("emoji", "emoji", "mine")]
 
 
-def test_the_default_model_in_any_case_has_its_tag():
+def test_the_default_model_however_it_is_spelled():
     for name in ("vit-b-32", "VIT_B_32"):
-        assert read_settings(model_name=name).tag == "laion2b_s34b_b79k"
-    assert (
-        read_settings(model_name="ViT-B/32").tag is None
-    )  # OpenAI's spelling: whoever types it may mean their weights
+        assert served(model_name=name) == [(f"{name}:laion2b_s34b_b79k", DEFAULT, DEFAULT_ID)]
+    assert served(model_name=" ViT-B-32\n", model_pretrained=" ") == [(DEFAULT, DEFAULT, DEFAULT_ID)]
+    assert served(model_name=DEFAULT) == [(DEFAULT, DEFAULT, DEFAULT_ID)]
+    with pytest.raises(UnknownModel, match="write ViT-B-32:openai"):
+        served(model_name="ViT-B/32")  # OpenAI's spelling: whoever types it may mean their weights
 
 
-def test_models_are_names_with_tags_files_or_repositories():
-    models = "ViT-B-32:openai,ViT-L-14:openai:/x/a.pt,RN50:/x/b.pt,openai/clip-vit-base-patch32,/x/c:d,hf-hub:a/b@c"
-    assert [model[:2] for model in read_settings(models=models).served_models.values()] == [
-        ("ViT-B-32", "openai"),
-        ("ViT-L-14", "openai:/x/a.pt"),
-        ("RN50", "/x/b.pt"),
-        ("openai/clip-vit-base-patch32", None),
-        ("/x/c:d", None),
+def test_models_are_read_as_a_name_is(tmp_path: Path):
+    (tmp_path / "a.pt").touch()
+    (tmp_path / "c:d").mkdir()
+    models = f"vit-b-32,ViT-L-14:openai:a.pt,RN50:{tmp_path}/a.pt,openai/clip-vit-base-patch32,./c:d,hf-hub:a/b@c"
+    assert [model[1:] for model in served(models=models)] == [
+        (DEFAULT, None),
+        (f"ViT-L-14:openai:{tmp_path}/a.pt", None),
+        (f"RN50:{tmp_path}/a.pt", None),
+        ("hf-hub:openai/clip-vit-base-patch32", None),
+        (f"local-dir:{tmp_path}/c:d", None),
         ("hf-hub:a/b@c", None),
     ]
+    assert [name for name, *_ in served(models=models)] == models.split(",")
+
+
+def test_a_wrong_model_is_told_before_any_is_loaded():
+    with pytest.raises(UnknownModel, match=r"^MODELS='ViT-B-33': "):
+        served(models="emoji,ViT-B-33")
 
 
 def test_flag_beats_environment_beats_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
+from .checkpoints.sources import read_source
 from .errors import InvalidStore, MissingExtra, RunError, StartupError
 from .search.options import IndexOptions, PhotosOptions, add_index_arguments, add_photos_arguments
 from .search.search_options import (
@@ -21,7 +22,7 @@ from .search.search_options import (
     add_duplicates_arguments,
     add_search_arguments,
 )
-from .settings import Settings, name_and_tag
+from .settings import Settings
 
 if TYPE_CHECKING:
     from .runtime.embedder import Embedder
@@ -30,10 +31,11 @@ GOES_ON = "interrupted; the same command goes on from here"
 
 
 def load_model(settings: Settings) -> Embedder:
-    """The model that MODEL_NAME and MODEL_PRETRAINED name. Raises StartupError."""
+    """The model that MODEL_NAME and MODEL_PRETRAINED name, or the first of MODELS. Raises StartupError."""
     from .runtime.loader import load
 
-    return load(settings.model_name, settings.tag, settings.load_options, model_id=settings.served_model_id)
+    model = settings.default_model
+    return load(model.source, options=settings.load_options, model_id=model.model_id)
 
 
 def _load_for_one_item(settings: Settings) -> Embedder:
@@ -49,7 +51,7 @@ def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
 
 def _with_model_of_store(settings: Settings) -> Settings:
     """The settings with the model of STORE, unless they name one. What is wrong with a store, its routes tell."""
-    if settings.store is None or settings.models:
+    if settings.store is None:
         return settings
     try:
         from .search.model import settings_of
@@ -61,7 +63,7 @@ def _with_model_of_store(settings: Settings) -> Settings:
 
 
 def _info(settings: Settings, arguments: argparse.Namespace) -> int:
-    if arguments.source:
+    if arguments.source is not None:
         return _describe(settings, arguments)
     embedder = _load_for_one_item(settings)
     print(json.dumps(dataclasses.asdict(embedder.info), indent=2))
@@ -69,20 +71,11 @@ def _info(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _source(source: str) -> tuple[str, str | None]:
-    """As in MODELS. On a command line a folder needs no "./" before it."""
-    from .checkpoints.registry import is_known
-
-    if Path(source).is_dir() and not is_known(source):
-        return f"local-dir:{source}", None
-    return name_and_tag(source)
-
-
 def _describe(settings: Settings, arguments: argparse.Namespace) -> int:
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: nothing is to be downloaded
     from .runtime.describing import describe
 
-    facts = describe(*_source(arguments.source), settings.cache_dir)
+    facts = describe(read_source(arguments.source, field="SOURCE"), settings.cache_dir)
     if arguments.json:
         print(json.dumps(facts, indent=2))
         return 0
@@ -97,7 +90,7 @@ def _convert(settings: Settings, arguments: argparse.Namespace) -> int:
     from .runtime.convert import convert
 
     folder = Path(arguments.directory)
-    checkpoint = convert(*_source(arguments.source), folder, cache_dir=settings.cache_dir)
+    checkpoint = convert(read_source(arguments.source, field="SOURCE"), folder, cache_dir=settings.cache_dir)
     if checkpoint.warning:
         print(f"openclip-api: {checkpoint.warning}", file=sys.stderr)
     if arguments.json:
@@ -122,8 +115,7 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
     from .runtime.quantize import quantize
 
     folder = quantize(
-        settings.model_name,
-        settings.tag,
+        settings.default_model.source,
         Path(arguments.images),
         Path(arguments.texts) if arguments.texts else None,
         cache_dir=settings.cache_dir,

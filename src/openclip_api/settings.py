@@ -9,11 +9,12 @@ import ipaddress
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .checkpoints.sources import DEFAULT, Pair, Source, read_source
 from .engines.cores import available_cores
 from .errors import InvalidSetting
 from .fetch.url import Endpoint, endpoints
@@ -31,13 +32,17 @@ from .setting_values import (
     some_comma_separated,
 )
 
-DEFAULT_MODEL = ("ViT-B-32", "laion2b_s34b_b79k")
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
 
 
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
 MAX_SECONDS = 1e6
 MAX_COUNT = 10**9
+
+
+class ServedModel(NamedTuple):
+    source: Source
+    model_id: str | None  # None: from the checkpoint
 
 
 class Settings(BaseSettings):
@@ -48,22 +53,23 @@ class Settings(BaseSettings):
         protected_namespaces=(),
         frozen=True,
         allow_inf_nan=False,
+        str_strip_whitespace=True,
     )
 
     model_name: str = Field(
-        DEFAULT_MODEL[0],
+        DEFAULT.name,
         description="an OpenCLIP name, 'emoji' (built in), org/repo[@revision] of a hub or local-dir:/path",
     )
     model_pretrained: str | None = Field(
         None,
         description="a tag of that name, the path of a file with weights, or tag:/path "
-        f"(default {DEFAULT_MODEL[1]} for {DEFAULT_MODEL[0]}, else the name's only tag)",
+        f"(default {DEFAULT.tag} for {DEFAULT.name}, else the name's only tag)",
     )
     model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
     models: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
         description="several models in one server, comma-separated name:tag, the first being the default; "
-        "instead of MODEL_NAME and MODEL_PRETRAINED",
+        "instead of MODEL_NAME, MODEL_PRETRAINED and MODEL_ID",
     )
     max_loaded_models: int = Field(
         0,
@@ -189,12 +195,21 @@ class Settings(BaseSettings):
     )
 
     @property
-    def served_models(self) -> dict[str, tuple[str, str | None, str | None]]:
-        """The name that requests give a model → its name, tag and MODEL_ID."""
-        if not self.models:
-            name = self.model_name if self.tag is None else f"{self.model_name}:{self.tag}"
-            return {name: (self.model_name, self.tag, self.served_model_id)}
-        return {model: (*name_and_tag(model), None) for model in self.models}
+    def served_models(self) -> dict[str, ServedModel]:
+        """By the name that requests give a model; the first is the default. Raises UnknownModel, InvalidSetting."""
+        if self.models:
+            return {model: ServedModel(read_source(model, field="MODELS"), None) for model in self.models}
+        source = read_source(self.model_name, self.model_pretrained)
+        name = f"{self.model_name}:{self.model_pretrained}" if self.model_pretrained else self.model_name
+        if isinstance(source, Pair) and ":" not in name:
+            name = f"{name}:{source.tag}"
+        model_id = self.model_id or (DEFAULT_MODEL_ID if source == DEFAULT else None)
+        return {name: ServedModel(source, model_id)}
+
+    @property
+    def default_model(self) -> ServedModel:
+        """The first of served_models. Raises as that does."""
+        return next(iter(self.served_models.values()))
 
     @property
     def load_options(self) -> LoadOptions:
@@ -256,28 +271,6 @@ class Settings(BaseSettings):
     def named_origins(self) -> list[str]:
         """CORS_ORIGINS if the user has set it. Its default does not open what shows the user's files."""
         return self.cors_origins if "cors_origins" in self.model_fields_set else []
-
-    @property
-    def tag(self) -> str | None:
-        """MODEL_PRETRAINED, or the default model's own tag."""
-        if self.model_pretrained is None and self.model_name.replace("_", "-").lower() == DEFAULT_MODEL[0].lower():
-            return DEFAULT_MODEL[1]
-        return self.model_pretrained
-
-    @property
-    def served_model_id(self) -> str | None:
-        """MODEL_ID; else the original's name for the default model; else None, which means: from the checkpoint."""
-        if self.model_id is None and self.tag == DEFAULT_MODEL[1] and self.model_name == DEFAULT_MODEL[0]:
-            return DEFAULT_MODEL_ID
-        return self.model_id
-
-
-def name_and_tag(model: str) -> tuple[str, str | None]:
-    """ "ViT-B-32:openai" → its two parts. hf-hub: and local-dir: names and paths have no tag, and contain colons."""
-    if model.startswith(("hf-hub:", "local-dir:", "/", "./", "../", "~")) or os.path.exists(model):  # noqa: PTH110 # too long a name is no error
-        return model, None
-    name, _, tag = model.partition(":")
-    return name, tag or None
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from openclip_api.checkpoints.checkpoint import Checkpoint, default_tag, find
+from openclip_api.checkpoints.checkpoint import Checkpoint, find
 from openclip_api.checkpoints.config import PreprocessConfig, model_config
-from openclip_api.errors import CorruptCheckpoint, InvalidSetting, OpenClipApiError, UnknownModel
+from openclip_api.errors import CorruptCheckpoint, OpenClipApiError, UnknownModel
 
 from .conftest import CONFIG, weights
 
@@ -54,7 +54,25 @@ def test_a_folder_needs_no_prefix(folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(folder)
 
     assert find(str(folder)).weights == folder / "open_clip_model.safetensors"
-    assert find("./").weights == Path("open_clip_model.safetensors")
+    assert find("./").weights == folder / "open_clip_model.safetensors"
+
+
+def test_a_file_beside_its_config(folder: Path):
+    """The folder alone would not tell which epoch is meant."""
+    (folder / "open_clip_model.safetensors").rename(folder / "epoch_3.safetensors")
+    (folder / "epoch_4.safetensors").write_bytes(weights())
+    found = find(str(folder / "epoch_4.safetensors"))
+
+    assert found.weights == folder / "epoch_4.safetensors"
+    assert found.config == find(str(folder)).config
+    assert found.name == str(folder / "epoch_4.safetensors")
+
+
+def test_a_file_without_a_config(folder: Path):
+    path = (folder / "open_clip_model.safetensors").rename(folder.parent / "bare.safetensors")
+
+    with pytest.raises(UnknownModel, match=f"write the name before it, as ViT-B-32:{path}"):
+        find(str(path))
 
 
 def test_model_safetensors_of_another_library_is_not_preferred(folder: Path):
@@ -129,17 +147,6 @@ def test_a_folder_that_is_not_whole_is_refused(folder: Path, spoil, error: type[
     assert message in str(raised.value)
 
 
-@pytest.mark.parametrize("path", ["nowhere", "~nobody-of-this-name/clip", ""])
-def test_a_folder_that_is_not_there(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(tmp_path)
-    if not path:
-        path = "file"
-        Path(path).touch()
-
-    with pytest.raises(UnknownModel, match=f"MODEL_NAME local-dir:{path}: no such folder"):
-        find(f"local-dir:{path}")
-
-
 def test_a_file_for_a_known_name(folder: Path):
     path = folder / "open_clip_model.safetensors"
     found = find("ViT-B/16-quickgelu", str(path))
@@ -168,43 +175,6 @@ def test_a_file_for_a_name_whose_tags_differ(folder: Path):
     assert openai.warning is laion.warning is None
     assert bare.weights == openai.weights == laion.weights == path
     assert openai.model_id == "OpenCLIP-ViT-L-14-open_clip_model"
-
-
-@pytest.mark.parametrize(
-    ("name", "tag", "error", "message"),
-    [
-        ("ViT-B-32", "/nowhere/x.safetensors", UnknownModel, "MODEL_PRETRAINED /nowhere/x.safetensors: no such file"),
-        ("ViT-B-32", "/no/such/file.pt", UnknownModel, "MODEL_PRETRAINED /no/such/file.pt: no such file"),
-        ("ViT-B-32", "./weights", UnknownModel, "MODEL_PRETRAINED weights: no such file"),
-        ("ViT-B-32", "~/x.safetensors", UnknownModel, "/x.safetensors: no such file"),
-        ("ViT-B-32", "weights.bin", UnknownModel, "MODEL_PRETRAINED weights.bin: no such file"),
-        ("ViT-B-32", "openai:/no/such.pt", UnknownModel, "MODEL_PRETRAINED /no/such.pt: no such file"),
-        ("ViT-B-32", "nope:/no/such.pt", UnknownModel, "MODEL_PRETRAINED nope:/no/such.pt: no such file"),
-        ("ViT-B-32", "/", UnknownModel, "MODEL_PRETRAINED /: it is a folder: MODEL_NAME=local-dir:/path takes one"),
-        ("/no/such/folder", None, UnknownModel, "MODEL_NAME /no/such/folder: no such folder"),
-        (__file__, None, UnknownModel, "is a file: set MODEL_NAME to its architecture, such as ViT-B-32, and"),
-        ("ViT-Q-7", "/nowhere/x.safetensors", UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
-        ("ViT-Q-7", None, UnknownModel, "MODEL_NAME 'ViT-Q-7' is not an OpenCLIP model"),
-        ("ViT-B-32", None, UnknownModel, "MODEL_PRETRAINED is not set and ViT-B-32 has several tags: openai, "),
-        ("ViT-B-32", "", UnknownModel, "MODEL_PRETRAINED is not set"),
-        ("ViT-B-32", "nope", UnknownModel, "'nope' is not a tag of ViT-B-32"),
-        ("ViT-S-32", None, UnknownModel, "ViT-S-32 has no pretrained tag: set MODEL_PRETRAINED to a file with weights"),
-        ("hf-hub:", None, UnknownModel, "'' is not the name of a repository"),
-        ("hf-hub:a/b/c", None, UnknownModel, "'a/b/c' is not the name of a repository"),
-        ("hf-hub:../..", None, UnknownModel, "'../..' is not the name of a repository"),
-    ],
-)
-def test_a_name_or_tag_that_is_wrong(name: str, tag: str | None, error: type[OpenClipApiError], message: str):
-    with pytest.raises(error) as raised:
-        find(name, tag)
-
-    assert message in str(raised.value)
-
-
-def test_the_tag_of_a_name_with_one():
-    assert default_tag("ViTamin-L") == "datacomp1b"
-    assert default_tag("ViT-S-32") is None
-    assert default_tag("emoji") is None
 
 
 def test_verify():
@@ -257,9 +227,3 @@ def test_the_fingerprint_does_not_depend_on_where_the_model_is(folder: Path):
     moved = folder.rename(folder.with_name("elsewhere"))
 
     assert find(f"local-dir:{moved}").fingerprint("ab", "fp32") == before
-
-
-@pytest.mark.parametrize("name", ["emoji", "local-dir:/models/a", "./a", "hf-hub:org/repo", "org/repo"])
-def test_a_tag_beside_what_brings_its_own_weights_is_refused(name: str, tmp_path: Path):
-    with pytest.raises(InvalidSetting, match="brings its own weights"):
-        find(name, "/data/finetuned.pt", cache_dir=tmp_path)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from openclip_api.checkpoints import registry
-from openclip_api.errors import UnknownModel
 
 
 def test_every_pair_of_open_clip_is_there():
@@ -43,46 +42,6 @@ def test_a_repository_that_names_its_file():
     assert (entry.repo, entry.filename) == ("jienengchen/ViTamin-L-224px", "pytorch_model.bin")
 
 
-@pytest.mark.parametrize(
-    ("name", "tag"),
-    [
-        ("ViT-B/32", "laion2b_s34b_b79k"),
-        ("ViT-B-32", "laion2b-s34b-b79k"),
-        ("ViT-B-32", "LAION2B_S34B_B79K"),
-        ("vit-b-32", "Laion2B-s34B-b79K"),
-        ("VIT_B_32", "laion2b_s34b_b79k"),
-    ],
-)
-def test_the_spellings_that_are_accepted(name: str, tag: str):
-    assert registry.pretrained(name, tag) == registry.pretrained("ViT-B-32", "laion2b_s34b_b79k")
-
-
-def test_an_unknown_name_is_answered_with_close_ones():
-    with pytest.raises(UnknownModel, match=r"MODEL_NAME 'ViT-B-23'.*did you mean .*ViT-B-32") as raised:
-        registry.pretrained("ViT-B-23", "openai")
-
-    assert "hf-hub:" in str(raised.value)
-
-
-def test_a_name_like_no_other_is_answered_without_a_guess():
-    with pytest.raises(UnknownModel, match="MODEL_NAME '€€€'") as raised:
-        registry.architecture("€€€")
-
-    assert "did you mean" not in str(raised.value)
-
-
-def test_an_unknown_tag_is_answered_with_the_names_tags():
-    with pytest.raises(
-        UnknownModel, match=r"MODEL_PRETRAINED 'nope' is not a tag of ViT-B-32; its tags: openai, .*laion2b_e16"
-    ):
-        registry.pretrained("ViT-B-32", "nope")
-
-
-def test_a_name_without_tags_is_answered_with_the_way_out():
-    with pytest.raises(UnknownModel, match="none; give the path of a weights file"):
-        registry.pretrained("ViT-S-32", "openai")
-
-
 def test_preprocessing_of_a_bare_name():
     assert registry.preprocess_of_name("ViTamin-L")["interpolation"] == "bicubic"
     # SigLIP's one tag squashes; the tags of a name whose tags differ say nothing
@@ -98,36 +57,6 @@ def test_no_two_names_or_tags_differ_only_in_their_spelling():
             assert registry.canonical_tag(name, tag.upper().replace("_", "-")) == tag
 
 
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("clip-vit-base-patch32", "openai/clip-vit-base-patch32"),
-        ("clip-vit-large-patch14-336", "openai/clip-vit-large-patch14-336"),
-        ("openai/clip", "ViT-B-32 with MODEL_PRETRAINED=openai"),
-        ("CLIP", "ViT-B-32 with MODEL_PRETRAINED=openai"),
-        ("siglip", "ViT-B-16-SigLIP "),
-        ("siglip2-base-patch16-224", "google/siglip2-base-patch16-224"),
-        ("clip-ViT-B-32", "sentence-transformers/clip-ViT-B-32"),
-        ("ViT-L/14@336px", "ViT-L-14-336 with MODEL_PRETRAINED=openai"),
-        ("chinese-clip", "OFA-Sys/chinese-clip-vit-base-patch16"),
-    ],
-)
-def test_what_people_call_a_model_is_answered_with_what_to_write(typed: str, meant: str):
-    with pytest.raises(UnknownModel) as raised:
-        registry.architecture(typed)
-
-    assert f"did you mean {meant}" in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("typed", "reason"),
-    [("jinaai/jina-clip-v1", "code of its own"), ("Salesforce/blip2-opt-2.7b", "another"), ("dinov2", "no CLIP model")],
-)
-def test_a_model_that_cannot_be_served_is_answered_with_why(typed: str, reason: str):
-    with pytest.raises(UnknownModel, match=reason):
-        registry.architecture(typed)
-
-
 AMBIGUOUS = {"RN50", "RN50x4", "RN50x16", "RN50x64", "RN101", "ViT-B-16", "ViT-B-32", "ViT-bigG-14", "ViT-H-14",
              "ViT-H-14-378", "ViT-H-14-quickgelu", "ViT-H-14-worldwide", "ViT-L-14", "ViT-L-14-336"}  # fmt: skip
 
@@ -136,5 +65,5 @@ def test_the_names_for_which_a_bare_file_is_ambiguous():
     assert {name for name in registry.names() if registry.ambiguity(name, Path("x.pt"))} == AMBIGUOUS
     assert "MODEL_PRETRAINED=dfn5b:x.pt" in str(registry.ambiguity("ViT-H-14-quickgelu", Path("x.pt")))
     assert "write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:x.pt; if it is right, " in str(
-        registry.ambiguity("vit-b-32", Path("x.pt"))
+        registry.ambiguity("ViT-B-32", Path("x.pt"))
     )

@@ -129,4 +129,4 @@ def test_info_prints_the_model_as_json(tiny: Path, capsys: pytest.CaptureFixture
     assert main(["info", "--model-name", f"local-dir:{tiny}"]) == 0
     assert json.loads(capsys.readouterr().out)["model_id"] == "OpenCLIP-tiny-clip"
     assert main(["info", "--model-name", "local-dir:/no/such"]) == 1
-    assert capsys.readouterr().err.startswith("openclip-api: MODEL_NAME local-dir:/no/such")
+    assert capsys.readouterr().err.startswith("openclip-api: MODEL_NAME='local-dir:/no/such")

@@ -133,7 +133,7 @@ def test_tables_texts_and_tars(tmp_path: Path, nodes: Nodes):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--model-name", "local-dir:/nowhere"], "MODEL_NAME local-dir:/nowhere: no such folder"),
+        (["--model-name", "local-dir:/nowhere"], "MODEL_NAME='local-dir:/nowhere': no such file or folder"),
         (["--threads", 64], "THREADS=64: the largest node has 1 processors"),
     ],
 )

@@ -91,4 +91,4 @@ def test_a_second_replica_comes_with_the_load(nodes: Nodes):
 def test_settings_as_arguments_and_a_model_that_is_not_there(nodes: Nodes):
     nodes.add(num_cpus=1)
     with RayServer(nodes.address, "model_name=local-dir:/nowhere", "threads=1", ready=False) as server:
-        server._wait(lambda: "MODEL_NAME local-dir:/nowhere: no such folder" in server.output, timeout=120)
+        server._wait(lambda: "MODEL_NAME='local-dir:/nowhere': no such file or folder" in server.output, timeout=120)

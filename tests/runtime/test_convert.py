@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from openclip_api import load
+from openclip_api.checkpoints.sources import LocalFolder
 from openclip_api.cli import main
 from openclip_api.errors import CannotWrite, InvalidSetting
 from openclip_api.runtime.convert import convert
@@ -35,7 +35,7 @@ def vectors(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_each_form(tmp_path: Path, form: str) -> None:
     """mixed has bfloat16 beside others: no number changes."""
     source = MODELS[form]
-    convert(f"local-dir:{source}", None, tmp_path / "out")
+    convert(LocalFolder(source), tmp_path / "out")
 
     assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
     for ours, theirs in zip(vectors(tmp_path / "out"), vectors(source), strict=True):
@@ -60,7 +60,7 @@ def test_older_tokenizer_files_become_one(tmp_path: Path) -> None:
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in whole["merges"]]
     (source / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
     (source / "tokenizer.json").unlink()
-    convert(f"local-dir:{source}", None, tmp_path / "out")
+    convert(LocalFolder(source), tmp_path / "out")
 
     np.testing.assert_allclose(vectors(tmp_path / "out")[1], vectors(TRANSFORMERS["clip"])[1], atol=1e-6)
 
@@ -81,12 +81,26 @@ def test_a_name_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("put", [lambda out: out.mkdir() or (out / "mine").touch(), lambda out: out.write_text("mine")])
-def test_what_is_there_is_left_alone(tmp_path: Path, put: Callable[[Path], object]) -> None:
+def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    put(out)
-    with pytest.raises(InvalidSetting, match="out is not empty"):
-        convert(f"local-dir:{MODELS['mixed']}", None, out)
+    out.write_text("mine")
+    with pytest.raises(InvalidSetting, match="out is a file: name a folder that is not there yet"):
+        convert(LocalFolder(MODELS["mixed"]), out)
+    for source in (MODELS["mixed"], write_tiny_checkpoint(tmp_path / "source")):
+        with pytest.raises(InvalidSetting, match="is not empty: name a folder that is not there yet"):
+            convert(LocalFolder(source), tmp_path / "source")
+    assert out.read_text() == "mine"
+
+
+def test_an_empty_folder_is_filled_and_not_replaced(tmp_path: Path) -> None:
+    """It may be where something is mounted, or a link."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    before = (tmp_path / "there").stat().st_ino
+    convert(LocalFolder(MODELS["mixed"]), tmp_path / "link")
+
+    assert {path.name for path in (tmp_path / "there").iterdir()} == WRITTEN
+    assert (tmp_path / "there").stat().st_ino == before
 
 
 def test_an_empty_folder_and_folders_above_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,17 +111,20 @@ def test_an_empty_folder_and_folders_above_it(tmp_path: Path, capsys: pytest.Cap
     assert (tmp_path / "a" / "b" / "open_clip_model.safetensors").stat().st_mode & 0o077 == 0o044
 
 
-@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/x"])
-def test_a_place_that_cannot_be_written(place: str) -> None:
-    with pytest.raises((CannotWrite, InvalidSetting)):
-        convert(f"local-dir:{MODELS['mixed']}", None, Path(place))
+@pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/x", "/proc/nowhere/a/b", "x" * 300, "/dev/null"])
+def test_a_place_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((CannotWrite, InvalidSetting)) as raised:
+        convert(LocalFolder(MODELS["mixed"].absolute()), Path(place))
+    assert place in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.process
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     code = "import resource, sys; from openclip_api.cli import main; limit = (50_000, 50_000)"
     code += "; resource.setrlimit(resource.RLIMIT_FSIZE, limit); sys.exit(main(sys.argv[1:]))"
-    arguments = ["convert", str(MODELS["mixed"]), str(tmp_path / "out")]
+    arguments = ["convert", str(MODELS["mixed"]), str(tmp_path / "not yet there" / "out")]
     # -B: under this limit half of a compiled module might be written
     done = subprocess.run([sys.executable, "-B", "-c", code, *arguments], capture_output=True, text=True, check=False)
 
@@ -123,14 +140,14 @@ def test_interrupted_it_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr("openclip_api.runtime.convert.write_weights", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        convert(f"local-dir:{MODELS['mixed']}", None, tmp_path / "out")
+        convert(LocalFolder(MODELS["mixed"]), tmp_path / "out")
 
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_tiny_model_with_clip_s_own_tokenizer(tmp_path: Path) -> None:
     source = write_tiny_checkpoint(tmp_path / "source")
-    convert(f"local-dir:{source}", None, tmp_path / "out")
+    convert(LocalFolder(source), tmp_path / "out")
 
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "open_clip_config.json", "open_clip_model.safetensors"

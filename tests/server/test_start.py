@@ -133,11 +133,14 @@ def broken_folder(tmp_path: Path, **changes: object) -> Path:
             ["MODEL_PRETRAINED", "'laion3b'", "laion2b_s34b_b79k"],
         ),
         ({"MODEL_NAME": "clip-vit-base-patch32"}, ["did you mean openai/clip-vit-base-patch32?"]),
-        ({"MODEL_PRETRAINED": "/no/such/file.pt"}, ["MODEL_PRETRAINED /no/such/file.pt: no such file"]),
+        ({"MODEL_PRETRAINED": "/no/such/file.pt"}, ["MODEL_PRETRAINED='/no/such/file.pt': no such file"]),
         ({"MODEL_NAME": "openai/clip-vit-base-patch32", "HF_HOME": "/no/such"}, ["openai/clip-vit-base-patch32"]),
         ({"MODEL_NAME": "ViT-L-14"}, ["MODEL_PRETRAINED", "ViT-L-14", "openai"]),
         ({"MODEL_NAME": f"local-dir:/{'x' * 300}"}, ["local-dir:/xxx", "File name too long"]),
-        ({"MODEL_NAME": "local-dir:/no/such/folder"}, ["/no/such/folder", "no such folder"]),
+        (
+            {"MODEL_NAME": "local-dir:/no/such/folder"},
+            ["/no/such/folder", "no such file or folder; /no/such is not there"],
+        ),
     ],
 )
 def test_a_wrong_setting_ends_in_one_line(settings: dict[str, str], parts: list[str]):

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
+from openclip_api.checkpoints.sources import Source
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
 from openclip_api.inputs.tokenizer import Tokens, build_tokenizer
@@ -107,13 +108,13 @@ def tokenize_badly(text: str) -> Tokens:
     return tokenize(text)
 
 
-def load(name: str, tag: str | None, options: LoadOptions, *, model_id: str | None, report: Any) -> Embedder:
+def load(source: Source, _: None, options: LoadOptions, *, model_id: str | None, report: Any) -> Embedder:
     report("pretending", 0, 0)
     time.sleep(float(os.environ.get("FAKE_LOAD_SECONDS", 0)))
     info = ModelInfo(
         "fake",
-        name,
-        tag,
+        str(source),
+        None,
         "f" * 16,
         DIM,
         SIZE,

@@ -1,4 +1,4 @@
-"""A pair (name, tag) → Checkpoint: all files of a model, found, their weights not read yet."""
+"""A source → Checkpoint: all files of a model, found, their weights not read yet."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from ..errors import CorruptCheckpoint, HubUnreachable, InvalidSetting, UnknownModel
+from ..errors import CorruptCheckpoint, HubUnreachable, UnknownModel
 from . import hub, registry
 from .config import CONFIG_FILE, ModelConfig, PreprocessConfig, preprocess_config, read_config
 from .digest import file_sha256
 from .folder_weights import weights_in
-from .hints import is_family
+from .hints import near_repository
 from .hub_weights import Where, download_weights
 from .other_files import folder_refusal
+from .sources import BuiltIn, HubRepository, LocalFile, LocalFolder, Pair, Source, read_source
 from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
 from .transformers_layout.folder import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
 from .transformers_layout.keys import open_clip_tensors
@@ -23,9 +24,6 @@ from .transformers_layout.repository import download_transformers_folder
 from .transformers_layout.texts import tokenizer_form
 from .weight_files import read_weights
 from .weights import Weights
-
-BUILTIN = ("emoji",)
-PATHS = ("/", "./", "../", "~")  # how a folder starts that is given without "local-dir:"
 
 
 @dataclass(frozen=True)
@@ -74,80 +72,35 @@ class Checkpoint:
 
 
 def find(
-    name: str, tag: str | None = None, *, cache_dir: Path | None = None, report: hub.Report = lambda *_: None
+    source: Source | str,
+    pretrained: str | None = None,
+    *,
+    cache_dir: Path | None = None,
+    report: hub.Report = lambda *_: None,
 ) -> Checkpoint:
-    """Find a checkpoint, downloading what is missing.
-
-    name: a name of open_clip's table, "emoji" (built in), a repository of a hub ("org/repo[@revision]", with "hf-hub:"
-    or without) or a folder ("local-dir:/path", "/path", "./path").
-    tag: for a name of the table, one of its tags, the path of a file with weights, or both as "tag:/path": the facts of
-    the tag for that file. May be left out where the name has one tag.
+    """Find a checkpoint, downloading what is missing. source, pretrained: a Source, or what read_source reads.
 
     Raises InvalidSetting, UnknownModel, UnsupportedModel, CorruptCheckpoint, HubUnreachable.
     """
-    if tag and _brings_weights(name):
-        raise InvalidSetting(
-            f"MODEL_PRETRAINED {tag}: {name} brings its own weights; leave it out, or give a file together with a name "
-            "of `openclip-api models`; a folder's weights are replaced by putting the file into it"
-        )
-    if name.startswith("local-dir:"):
-        return _from_folder(_expanded(name.removeprefix("local-dir:")), name)
-    if name.startswith("hf-hub:"):
-        return _from_repo(name, cache_dir, report)
-    if name in BUILTIN:
-        return _from_folder(Path(str(resources.files(__package__))) / "builtin" / name, name)
-    if name.startswith(PATHS):
-        return _from_folder(_a_folder(_expanded(name)), name)
-    if not registry.is_known(name) and _is_repository(name):
-        return _from_repo(f"hf-hub:{name}", cache_dir, report)
-    config_tag, path = _tag_and_path(name, tag or "")
-    if path is not None:
-        return _from_file(name, config_tag, path, tag or "", cache_dir, report)
-    return _from_table(name, tag, cache_dir, report)
+    if isinstance(source, str):
+        source = read_source(source, pretrained)
+    match source:
+        case BuiltIn(name):
+            return _from_folder(Path(str(resources.files(__package__))) / "builtin" / name, name)
+        case Pair():
+            return _from_table(source, cache_dir, report)
+        case HubRepository():
+            return _from_repo(source, cache_dir, report)
+        case LocalFolder(path):
+            return _from_folder(path, str(source))
+        case LocalFile(path, None):
+            return _from_file_alone(path)
+        case LocalFile():
+            return _from_file(source, cache_dir, report)
 
 
-def default_tag(name: str) -> str | None:
-    """The tag of a name that has exactly one. Raises UnknownModel for a name with several."""
-    if not registry.is_known(name):
-        return None
-    tags = registry.tags(name)
-    if len(tags) > 1:
-        raise UnknownModel(
-            f"MODEL_PRETRAINED is not set and {registry.canonical_name(name)} has several tags: {', '.join(tags)}"
-        )
-    return tags[0] if tags else None
-
-
-def _brings_weights(name: str) -> bool:
-    if name.startswith(("local-dir:", "hf-hub:", *PATHS)) or name in BUILTIN:
-        return True
-    return not registry.is_known(name) and _is_repository(name)
-
-
-def _is_repository(name: str) -> bool:
-    """Whether a name that the table does not have is to be asked for on a hub: "openai/clip-vit-base-patch32"."""
-    owner, slash, repo = name.partition("@")[0].partition("/")
-    is_spelling = owner.lower() in {known.rpartition("-")[0].lower() for known in registry.names()}  # "ViT-B/23"
-    return bool(slash) and "/" not in repo and not is_spelling and not is_family(name)
-
-
-def _tag_and_path(name: str, pretrained: str) -> tuple[str | None, Path | None]:
-    """MODEL_PRETRAINED → the tag whose facts apply, and the file, if it names one. No tag has a dot or a slash."""
-    tag, colon, path = pretrained.partition(":")
-    if colon and path and registry.is_known(name) and registry.canonical_tag(name, tag):
-        return tag, _expanded(path)
-    is_path = any(sign in pretrained for sign in "/\\.") or pretrained.startswith("~")
-    if is_path or (pretrained and _expanded(pretrained).is_file()):
-        return None, _expanded(pretrained)
-    return None, None
-
-
-def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
-    registry.architecture(name)  # tell of an unknown name before a missing tag
-    tag = tag or default_tag(name)
-    if tag is None:
-        raise UnknownModel(f"{name} has no pretrained tag: set MODEL_PRETRAINED to a file with weights")
-    entry = registry.pretrained(name, tag)
+def _from_table(pair: Pair, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
+    entry = registry.pretrained(pair.name, pair.tag)
     tokenizer = hub_tokenizer(entry.config, cache_dir, report)
     weights = download_weights(entry.repo, entry.filename, cache_dir=cache_dir, report=report)
     return Checkpoint(
@@ -162,46 +115,46 @@ def _from_table(name: str, tag: str | None, cache_dir: Path | None, report: hub.
     )
 
 
-def _from_file(
-    name: str, tag: str | None, path: Path, written: str, cache_dir: Path | None, report: hub.Report
-) -> Checkpoint:
-    """tag: whose activation and preprocessing apply, None for the bare name's."""
+def _from_file(file: LocalFile, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
+    """A file for a name of the table, with the facts of a tag or of the bare name."""
+    name, tag = str(file.name), file.tag
     config, preprocess = registry.architecture(name), registry.preprocess_of_name(name)
-    warning = None if tag else registry.ambiguity(name, path)
     if tag:
         entry = registry.pretrained(name, tag)
         config, preprocess = entry.config, entry.preprocess
-    if not path.is_file():
-        what = "it is a folder: MODEL_NAME=local-dir:/path takes one" if path.is_dir() else "no such file"
-        raise UnknownModel(f"MODEL_PRETRAINED {path}: {what}")
     return Checkpoint(
-        model_id=f"OpenCLIP-{registry.canonical_name(name)}-{path.stem}",
-        name=registry.canonical_name(name),
-        tag=written,
+        model_id=f"OpenCLIP-{name}-{file.path.stem}",
+        name=name,
+        tag=f"{tag}:{file.path}" if tag else str(file.path),
         config=config,
         preprocess=preprocess_config(preprocess, config.image_size),
-        weights=path,
+        weights=file.path,
         tokenizer=hub_tokenizer(config, cache_dir, report),
-        warning=warning,
+        warning=None if tag else registry.ambiguity(name, file.path),
     )
 
 
-def _a_folder(path: Path) -> Path:
-    if path.is_file():
+def _from_file_alone(path: Path) -> Checkpoint:
+    """With the config that lies beside it."""
+    if not has_config(path.parent):
         raise UnknownModel(
-            f"MODEL_NAME {path} is a file: set MODEL_NAME to its architecture, such as ViT-B-32, and MODEL_PRETRAINED "
-            "to this file"
+            f"{path} is a file, which does not tell its architecture: write the name before it, as ViT-B-32:{path} "
+            f"(MODEL_NAME=ViT-B-32 MODEL_PRETRAINED={path}); `openclip-api info {path}` tells what fits"
         )
-    return path
+    return _from_folder(path.parent, str(path), path)
 
 
-def _from_folder(folder: Path, name: str) -> Checkpoint:
-    if not folder.is_dir():
-        raise UnknownModel(f"MODEL_NAME {name}: no such folder")
+def has_config(folder: Path) -> bool:
+    """Whether a folder says which model's weights are in it."""
+    return (folder / CONFIG_FILE).is_file() or is_transformers_folder(folder)
+
+
+def _from_folder(folder: Path, name: str, weights: Path | None = None) -> Checkpoint:
+    """weights: which of the folder's files, None for the likeliest."""
     model_id = f"OpenCLIP-{folder.resolve().name}"
     if is_transformers_folder(folder):
         inner = model_folder(folder)
-        return _from_transformers(inner, weights_in(inner), name, None, model_id)
+        return _from_transformers(inner, weights or weights_in(inner), name, None, model_id)
     if not (folder / CONFIG_FILE).is_file() and (error := folder_refusal(folder)):
         raise error
     config, preprocess = read_config(folder / CONFIG_FILE)
@@ -211,7 +164,7 @@ def _from_folder(folder: Path, name: str) -> Checkpoint:
         tag=None,
         config=config,
         preprocess=preprocess,
-        weights=weights_in(folder),
+        weights=weights or weights_in(folder),
         tokenizer=folders_tokenizer(config, folder),
     )
 
@@ -230,25 +183,27 @@ def _from_transformers(folder: Path, weights: Path, name: str, tag: str | None, 
     )
 
 
-def _from_repo(name: str, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
-    repo, _, revision = name.removeprefix("hf-hub:").partition("@")
-    where: Where = {"revision": revision or None, "cache_dir": cache_dir, "report": report}
+def _from_repo(source: HubRepository, cache_dir: Path | None, report: hub.Report) -> Checkpoint:
+    repo, revision = source.repo, source.revision
+    where: Where = {"revision": revision, "cache_dir": cache_dir, "report": report}
     model_id = f"OpenCLIP-{repo.rpartition('/')[2]}"
-    path = _open_clip_config(repo, where)
-    if path is None:
-        try:
+    try:
+        path = _open_clip_config(repo, where)
+        if path is None:
             weights = download_transformers_folder(repo, where)
-        except hub.NoSuchFile as error:
-            raise UnknownModel(
-                f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository, and {error}{_pair_hint(repo)}"
-            ) from error
-        return _from_transformers(weights.parent, weights, name, revision or None, model_id)
+            return _from_transformers(weights.parent, weights, str(source), revision, model_id)
+    except hub.NoSuchRepository as error:
+        raise UnknownModel(f"{error}{near_repository(repo)}") from error
+    except hub.NoSuchFile as error:
+        raise UnknownModel(
+            f"{repo} has no {CONFIG_FILE}: it is not an OpenCLIP repository, and {error}{_pair_hint(repo)}"
+        ) from error
     config, preprocess = read_config(path)
     weights = download_weights(repo, None, revision=hub.commit(path), cache_dir=cache_dir, report=report)
     return Checkpoint(
         model_id=model_id,
-        name=name,
-        tag=revision or None,
+        name=str(source),
+        tag=revision,
         config=config,
         preprocess=preprocess,
         weights=weights,
@@ -270,11 +225,3 @@ def _open_clip_config(repo: str, where: Where) -> Path | None:
 def _pair_hint(repo: str) -> str:
     pairs = registry.pairs_of_repository(repo)
     return f"; its weights are MODEL_NAME={pairs[0].name} MODEL_PRETRAINED={pairs[0].tag}" if pairs else ""
-
-
-def _expanded(path: str) -> Path:
-    """The path with ~ replaced where there is a home."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,7 +26,7 @@ def refusing(name: str) -> Iterator[None]:
     except MemoryError as error:
         raise StartupError(f"{name}: there is not enough memory to load it") from error
     except (CorruptCheckpoint, UnsupportedModel) as error:
-        if name.removeprefix("local-dir:") in str(error):
+        if re.sub("^[^/]*:(?=.*/)", "", name) in str(error):  # without "local-dir:", or "ViT-B-32:" before a path
             raise
         raise type(error)(f"{name}: {error}") from error
     except StartupError:

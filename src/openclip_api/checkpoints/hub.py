@@ -9,26 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import (
-    _CACHED_NO_EXIST,
-    constants,
-    get_hf_file_metadata,
-    hf_hub_download,
-    hf_hub_url,
-    try_to_load_from_cache,
-)
-from huggingface_hub.errors import (
-    FileMetadataError,
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils.tqdm import tqdm
 
 from ..errors import (
     CorruptCheckpoint,
@@ -38,6 +18,32 @@ from ..errors import (
     UnknownModel,
     first_line,
 )
+
+try:
+    from huggingface_hub import (
+        _CACHED_NO_EXIST,
+        constants,
+        get_hf_file_metadata,
+        get_session,
+        hf_hub_download,
+        hf_hub_url,
+        try_to_load_from_cache,
+    )
+    from huggingface_hub.errors import (
+        FileMetadataError,
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
+    from huggingface_hub.utils.tqdm import tqdm
+except ValueError as error:  # it reads its settings when it is imported
+    raise InvalidSetting(f"one of the HF_ variables has no value it can have, such as HF_ENDPOINT ({error})") from error
 
 # Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
@@ -54,6 +60,10 @@ PASSING = (429, 500, 502, 503, 504)
 
 class NoSuchFile(UnknownModel):
     """The repository is there and has none of the files asked for."""
+
+
+class NoSuchRepository(UnknownModel):
+    """Or it is private."""
 
 
 def download(
@@ -171,6 +181,29 @@ def _fetch(repo: str, filename: str, revision: str | None, cache: Path, report: 
     raise AssertionError("the last try returns or raises")
 
 
+def first_bytes(
+    repo: str, filename: str, start: int, count: int, *, revision: str | None = None, cache_dir: Path | None = None
+) -> bytes:
+    """Bytes of a file on the hub. No more are read, also from a server that does not know Range and sends the whole.
+
+    Raises NoSuchFile, and what download raises.
+    """
+    wanted = {"Range": f"bytes={start}-{start + count - 1}"}
+    data = b""
+    with clear_errors(repo, revision, cache_folder(cache_dir)):
+        url, headers = hf_hub_url(repo, filename, revision=revision), {**build_hf_headers(), **wanted}
+        with get_session().stream("GET", url, headers=headers, follow_redirects=True) as response:
+            if response.is_error:
+                response.read()
+            hf_raise_for_status(response)
+            skipped = 0 if response.status_code == 206 else start
+            for piece in response.iter_raw():
+                data += piece
+                if len(data) >= skipped + count:
+                    break
+    return data[skipped : skipped + count]
+
+
 def _progress_bar(report: Report) -> type[Any]:
     class ReportingBar(tqdm):
         """Counts by itself, as tqdm does not count for a bar that is hidden (without a terminal)."""
@@ -211,12 +244,17 @@ def _translated(error: Exception, repo: str, revision: str | None, cache: Path) 
     match error:
         case GatedRepoError():
             return UnknownModel(f"{repo} is gated: accept its terms at {constants.ENDPOINT}/{repo} and set HF_TOKEN")
+        case RemoteEntryNotFoundError():
+            return NoSuchFile(f"{repo} has no such file")
         case RevisionNotFoundError():
             return UnknownModel(f"{repo} has no revision {revision!r}")
         case HFValidationError():
             return UnknownModel(f"{repo!r} is not the name of a repository: expected 'org/repo'")
         case RepositoryNotFoundError():
-            return UnknownModel(f"the hub has no repository {repo!r} (or it is private: set HF_TOKEN)")
+            hub = "the hub" if constants.ENDPOINT == "https://huggingface.co" else f"the hub {constants.ENDPOINT}"
+            return NoSuchRepository(f"{hub} has no repository {repo!r} (or it is private: set HF_TOKEN)")
+        case UnicodeEncodeError():
+            return InvalidSetting("HF_TOKEN has a character that no token has")
         case HfHubHTTPError() if error.response.status_code == 401:
             return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or to nothing")
         # The hub's own errors are OSErrors too, but only those of the file system have a number.
@@ -225,10 +263,16 @@ def _translated(error: Exception, repo: str, revision: str | None, cache: Path) 
                 f"cannot keep {repo} in the cache {cache} ({error.strerror}): make it readable and writable, "
                 "free space, or set CACHE_DIR to another folder"
             )
-    ways_out = WAYS_OUT
-    if isinstance(error, RuntimeError):  # hf_xet's only error, after a minute and a half of its own retries
-        ways_out = f"HF_HUB_DISABLE_XET=1 fetches it without Xet storage; {WAYS_OUT}"
-    return HubUnreachable(f"cannot fetch {repo} from {constants.ENDPOINT} ({_reason(error)}): {ways_out}")
+    return HubUnreachable(f"cannot fetch {repo} from {constants.ENDPOINT} ({_reason(error)}): {_ways_out(error)}")
+
+
+def _ways_out(error: Exception) -> str:
+    match error:
+        case RuntimeError():  # hf_xet's only error, after a minute and a half of its own retries
+            return f"HF_HUB_DISABLE_XET=1 fetches it without Xet storage; {WAYS_OUT}"
+        case httpx2.UnsupportedProtocol() | httpx2.InvalidURL():
+            return f"check HF_ENDPOINT; {WAYS_OUT}"
+    return WAYS_OUT
 
 
 def _reason(error: BaseException) -> str:

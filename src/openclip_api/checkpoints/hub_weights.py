@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TypedDict
-
-from huggingface_hub import get_session, hf_hub_url
-from huggingface_hub.errors import RemoteEntryNotFoundError
-from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
 
 from ..errors import CorruptCheckpoint, UnknownModel
 from . import hub
@@ -132,39 +129,22 @@ def _form_there(repo: str, name: str, where: Where) -> Form | None:
     if not name.endswith(".safetensors"):
         path = hub.download_if_there(repo, name, **where, check=check_weights)
         return form_of_file(path) if path else None
-    with hub.clear_errors(repo, where["revision"], cache):
-        try:
-            return form_of_names(header_names(repo, name, where["revision"]))
-        except RemoteEntryNotFoundError:
-            return None
+    try:
+        return form_of_names(header_names(repo, name, where))
+    except hub.NoSuchFile:
+        return None
 
 
-def header_names(repo: str, name: str, revision: str | None) -> Collection[str]:
+def header_names(repo: str, name: str, where: Where) -> Collection[str]:
     """The names of the tensors in a safetensors file on the hub, from its header alone.
 
-    Raises httpx2.HTTPError, and CorruptCheckpoint for a file that is none.
+    Raises CorruptCheckpoint for a file that is none, and what hub.first_bytes raises.
     """
-    url = hf_hub_url(repo, name, revision=revision)
-    size = int.from_bytes(_first_bytes(url, 0, 8), "little")
+    first_bytes = partial(hub.first_bytes, repo, name, revision=where["revision"], cache_dir=where["cache_dir"])
+    size = int.from_bytes(first_bytes(0, 8), "little")
     if size > MAX_HEADER_BYTES:
         raise CorruptCheckpoint(f"{repo}: {name} is not a safetensors file")
     try:
-        return list(json.loads(_first_bytes(url, 8, size)))
+        return list(json.loads(first_bytes(8, size)))
     except ValueError as error:
         raise CorruptCheckpoint(f"{repo}: {name} is not a safetensors file") from error
-
-
-def _first_bytes(url: str, start: int, count: int) -> bytes:
-    """No more than these are read, also from a server that does not know Range and sends the whole file."""
-    wanted = {"Range": f"bytes={start}-{start + count - 1}"}
-    data = b""
-    with get_session().stream("GET", url, headers={**build_hf_headers(), **wanted}, follow_redirects=True) as response:
-        if response.is_error:
-            response.read()
-        hf_raise_for_status(response)
-        skipped = 0 if response.status_code == 206 else start
-        for piece in response.iter_raw():
-            data += piece
-            if len(data) >= skipped + count:
-                break
-    return data[skipped : skipped + count]

@@ -13,9 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import UnknownModel
 from .config import ModelConfig, Section, model_config
-from .hints import hint
 
 # What open_clip takes where a name says nothing: open_clip/transform.py, PreprocessCfg.
 DEFAULT_PREPROCESS: Section = {"mean": [0.48145466, 0.4578275, 0.40821073], "std": [0.26862954, 0.26130258, 0.27577711],
@@ -40,12 +38,12 @@ def _table() -> dict[str, Any]:
     return json.loads(text)["models"]  # type: ignore[no-any-return]
 
 
-def canonical_name(name: str) -> str:
-    """A name of the table, however it is spelled: in any case, with "_" or "/" for "-".
+def canonical_name(name: str) -> str | None:
+    """A name of the table, however it is spelled: in any case, with "_" or "/" for "-"; None where there is none.
 
     open_clip accepts "ViT-B/32" for "ViT-B-32": open_clip/factory.py, create_model.
     """
-    return _spellings().get(_folded(name), name.replace("/", "-"))
+    return _spellings().get(_folded(name))
 
 
 @cache
@@ -57,31 +55,17 @@ def _folded(name: str) -> str:
     return name.lower().replace("/", "-").replace("_", "-")
 
 
-def is_known(name: str) -> bool:
-    return canonical_name(name) in _table()
-
-
 def names() -> list[str]:
     return list(_table())
 
 
 def architecture(name: str) -> ModelConfig:
-    """The model_cfg of a name. Raises UnknownModel."""
-    return model_config(_written(name))
-
-
-def _written(name: str) -> Section:
-    if not is_known(name):
-        raise UnknownModel(
-            f"MODEL_NAME {name!r} is not an OpenCLIP model: {hint(name, names())}`openclip-api models` lists them; "
-            "also allowed: 'emoji', 'hf-hub:org/repo', 'local-dir:/path'"
-        )
-    config: Section = _table()[canonical_name(name)]["config"]
-    return config
+    """The model_cfg of a name of the table."""
+    return model_config(_table()[name]["config"])
 
 
 def tags(name: str) -> list[str]:
-    return list(_table()[canonical_name(name)]["tags"])
+    return list(_table()[name]["tags"])
 
 
 def canonical_tag(name: str, tag: str) -> str | None:
@@ -90,19 +74,14 @@ def canonical_tag(name: str, tag: str) -> str | None:
 
 
 def pretrained(name: str, tag: str) -> Pretrained:
-    """The entry of a pair. Raises UnknownModel, naming the tags that the name has."""
-    written = _written(name)
-    name = canonical_name(name)
-    known = canonical_tag(name, tag)
-    if known is None:
-        listed = ", ".join(tags(name)) or "none; give the path of a weights file"
-        raise UnknownModel(f"MODEL_PRETRAINED {tag!r} is not a tag of {name}; its tags: {listed}")
-    entry = dict(_table()[name]["tags"][known])
+    """The entry of a pair of the table."""
+    written: Section = _table()[name]["config"]
+    entry = dict(_table()[name]["tags"][tag])
     org, repo, *rest = entry.pop("hf_hub").split("/")
     if entry.pop("quick_gelu", False):
         # The tag knows how the weights were trained. The bare name's config often lacks it.
         written = {**written, "quick_gelu": True}
-    return Pretrained(name, known, model_config(written), f"{org}/{repo}", rest[0] if rest else None, entry)
+    return Pretrained(name, tag, model_config(written), f"{org}/{repo}", rest[0] if rest else None, entry)
 
 
 def preprocess_of_name(name: str) -> Section:
@@ -121,15 +100,15 @@ def ambiguity(name: str, path: Path) -> str | None:
     others = [entry for entry in entries if (entry.config.quick_gelu, entry.preprocess) != bare]
     if not others:
         return None
-    quick, usual = f"{canonical_name(name)}-quickgelu", others[0]
+    quick, usual = f"{name}-quickgelu", others[0]
     same_preprocessing = usual.preprocess == bare[1]
     facts = "QuickGELU" if usual.config.quick_gelu != bare[0] else "another preprocessing"
     listed = ", ".join(entry.tag for entry in others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
-    other_name = f"MODEL_NAME={quick}, or " if same_preprocessing and is_known(quick) else ""
+    other_name = f"MODEL_NAME={quick}, or " if same_preprocessing and quick in _table() else ""
     right = next((entry.tag for entry in entries if entry not in others), None)
     confirm = f"; if it is right, MODEL_PRETRAINED={right}:{path} says so" if right else ""
     return (
-        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {canonical_name(name)} is "
+        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {name} is "
         f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. "
         f"For weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
     )

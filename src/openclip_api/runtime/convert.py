@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..checkpoints.checkpoint import Checkpoint, find
+from ..checkpoints.config import CONFIG_FILE
 from ..checkpoints.damage import refusing
 from ..checkpoints.hub import Report
 from ..checkpoints.open_clip_folder import write_config, write_weights
+from ..checkpoints.sources import Source
 from ..checkpoints.tokenizer_files import TOKENIZER_FILES
 from ..errors import CannotWrite, InvalidSetting, UnsupportedModel
 from ..inputs.vocabularies import read_vocabulary
@@ -21,8 +23,7 @@ from ..models.build import build_towers
 
 
 def convert(
-    name: str,
-    tag: str | None,
+    source: Source,
     directory: Path,
     *,
     cache_dir: Path | None = None,
@@ -33,10 +34,9 @@ def convert(
     Weights go from the mapped file straight into the new one. Returns what was converted.
     Raises InvalidSetting (the folder holds something), CannotWrite (no space, no permission), and what find raises.
     """
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise InvalidSetting(f"{directory} is not empty: name a folder that is not there yet")
-    with refusing(name):
-        checkpoint = find(name, tag, cache_dir=cache_dir, report=report)
+    _check_is_free(directory)
+    with refusing(str(source)):
+        checkpoint = find(source, cache_dir=cache_dir, report=report)
         if checkpoint.preprocess.resized_size:
             raise UnsupportedModel("its images are resized to more than is cropped, which no preprocess_cfg can say")
         with suppress(UnsupportedModel):  # what has no graph here may be a model of open_clip's all the same
@@ -48,29 +48,55 @@ def convert(
     return checkpoint
 
 
+def _check_is_free(directory: Path) -> None:
+    """Raises InvalidSetting, CannotWrite."""
+    with _writing(directory):
+        if directory.is_dir() and any(directory.iterdir()):
+            raise InvalidSetting(f"{directory} is not empty: name a folder that is not there yet")
+        if os.path.lexists(directory) and not directory.is_dir():
+            raise InvalidSetting(f"{directory} is a file: name a folder that is not there yet")
+
+
 @contextmanager
-def _replacing(directory: Path) -> Iterator[Path]:
-    """A folder beside `directory` that takes its place at the end of the block, or is removed. Raises CannotWrite."""
-    folder = None
+def _writing(directory: Path) -> Iterator[None]:
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(dir=directory.parent, prefix=f".{directory.name}."))
-        yield folder
-        readable = 0o777 & ~_umask()
-        for path in folder.iterdir():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-            path.chmod(readable & 0o666)
-        folder.chmod(readable)  # mkdtemp and the library let nobody else in
-        if directory.exists():
-            directory.rmdir()
-        folder.rename(directory)
-        folder = None
+        yield
     except OSError as error:
         raise CannotWrite(f"cannot write {directory} ({error.strerror or error}): nothing was left there") from error
+
+
+@contextmanager
+def _replacing(directory: Path) -> Iterator[Path]:
+    """A folder whose files are in `directory` at the end of the block, all of them, or it is removed with all of them.
+
+    An empty folder is filled and not replaced, as it may be where something is mounted. Raises CannotWrite.
+    """
+    folder = None
+    try:
+        with _writing(directory):
+            above = next(path for path in (directory, *directory.absolute().parents) if path.is_dir())
+            folder = Path(tempfile.mkdtemp(dir=above, prefix=".converting."))
+            yield folder
+            _finish(folder)
+            if above == directory:
+                for path in sorted(folder.iterdir(), key=lambda path: path.name == CONFIG_FILE):  # without it: no model
+                    path.rename(directory / path.name)
+            else:
+                directory.parent.mkdir(parents=True, exist_ok=True)
+                folder.rename(directory)
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _finish(folder: Path) -> None:
+    """Files on the disk and readable by others: mkdtemp and the library let nobody else in."""
+    readable = 0o777 & ~_umask()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.chmod(readable & 0o666)
+    folder.chmod(readable)
 
 
 def _umask() -> int:

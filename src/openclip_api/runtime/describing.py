@@ -8,13 +8,13 @@ from typing import TypeAlias
 import numpy as np
 
 from ..checkpoints import registry
-from ..checkpoints.checkpoint import Checkpoint, find
-from ..checkpoints.config import CONFIG_FILE, ModelConfig, preprocess_config
+from ..checkpoints.checkpoint import Checkpoint, find, has_config
+from ..checkpoints.config import ModelConfig, preprocess_config
 from ..checkpoints.damage import refusing
 from ..checkpoints.forms import form_of_names
 from ..checkpoints.hub_weights import cached_weights
 from ..checkpoints.shards import index_of, shards_of
-from ..checkpoints.transformers_layout.folder import is_transformers_folder
+from ..checkpoints.sources import LocalFile, Pair, Source
 from ..checkpoints.weight_files import kind_of_file, read_weights
 from ..checkpoints.weights import Weights
 from ..errors import HubUnreachable, StartupError, UnsupportedModel
@@ -27,19 +27,18 @@ DTYPES = {"float32": "fp32", "float16": "fp16", "uint16": "bf16"}
 NAMES = {"open_clip": "open_clip's", "transformers": "transformers'", "other": "of neither open_clip nor transformers"}
 
 
-def describe(name: str, tag: str | None, cache_dir: Path | None = None) -> Facts:
+def describe(source: Source, cache_dir: Path | None = None) -> Facts:
     """Reads headers and configs, computes nothing and downloads nothing (with HF_HUB_OFFLINE).
 
     Raises StartupError for what cannot be served; its line says what it is.
     """
-    if tag is None and (path := Path(name).expanduser()).is_file():
-        with refusing(name):
-            return _of_file(path)
     try:
-        with refusing(name):
-            return _of_checkpoint(find(name, tag, cache_dir=cache_dir))
+        with refusing(str(source)):
+            if isinstance(source, LocalFile) and source.name is None and not has_config(source.path.parent):
+                return _of_file(source.path)
+            return _of_checkpoint(source, find(source, cache_dir=cache_dir))
     except HubUnreachable:
-        return _not_here(name, tag, cache_dir)
+        return _not_here(source, cache_dir)
 
 
 def _of_file(path: Path) -> Facts:
@@ -48,8 +47,6 @@ def _of_file(path: Path) -> Facts:
     form = form_of_names(weights.names())
     fitting = _fitting(weights) if form == "open_clip" else []
     facts = {"source": str(path), **_tensors(path, weights)}
-    if is_transformers_folder(path.parent) or (path.parent / CONFIG_FILE).is_file():
-        return facts | {"served_by": f"MODEL_NAME=local-dir:{path.parent.resolve()}"}
     if fitting:
         served = f"MODEL_NAME={fitting[0]} MODEL_PRETRAINED={path}"
         return facts | {"fits": fitting, "served_by": served, "warning": registry.ambiguity(fitting[0], path)}
@@ -58,7 +55,7 @@ def _of_file(path: Path) -> Facts:
     return facts | {"problem": "no model of open_clip's table fits these tensors: it needs its open_clip_config.json"}
 
 
-def _of_checkpoint(checkpoint: Checkpoint) -> Facts:
+def _of_checkpoint(source: Source, checkpoint: Checkpoint) -> Facts:
     weights = checkpoint.read()
     problem = None
     try:
@@ -69,7 +66,7 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Facts:
         problem = str(error)
     stored = read_weights(checkpoint.weights)
     return {
-        "source": checkpoint.name if checkpoint.tag is None else f"{checkpoint.name}:{checkpoint.tag}",
+        "source": str(source),
         **_tensors(checkpoint.weights, stored),
         **_of_config(checkpoint.config),
         "preprocessing": _preprocessing(checkpoint),
@@ -79,15 +76,15 @@ def _of_checkpoint(checkpoint: Checkpoint) -> Facts:
     }
 
 
-def _not_here(name: str, tag: str | None, cache_dir: Path | None) -> Facts:
+def _not_here(source: Source, cache_dir: Path | None) -> Facts:
     """What the table knows of a model whose files are not all in the cache."""
-    if not registry.is_known(name):
-        return {"source": name, "weights": "not in the cache: the start asks the hub for them"}
-    entry = registry.pretrained(name, tag or registry.tags(name)[0])
+    if not isinstance(source, Pair):
+        return {"source": str(source), "weights": "not all files are in the cache: the start asks the hub for them"}
+    entry = registry.pretrained(source.name, source.tag)
     weights = cached_weights(entry.repo, entry.filename, cache_dir)
     preprocess = preprocess_config(entry.preprocess, entry.config.image_size)
     return {
-        "source": f"{entry.name}:{entry.tag}",
+        "source": str(source),
         "weights": str(weights or f"not in the cache: the start downloads them from {entry.repo}"),
         **_of_config(entry.config),
         "preprocessing": f"{preprocess.interpolation}, {preprocess.resize_mode}",

@@ -16,6 +16,7 @@ from ..checkpoints.checkpoint import Checkpoint, find
 from ..checkpoints.config import ModelConfig, PreprocessConfig
 from ..checkpoints.damage import refusing
 from ..checkpoints.hub import Report
+from ..checkpoints.sources import Source, read_source
 from ..checkpoints.weight_files import weights_sha256
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
@@ -39,7 +40,7 @@ log = logging.getLogger("openclip_api")
 
 
 def load(
-    name: str = "ViT-B-32",
+    name: str | Source = "ViT-B-32",
     tag: str | None = None,
     options: LoadOptions | None = None,
     *,
@@ -49,9 +50,9 @@ def load(
 ) -> Embedder:
     """Find (and download) a checkpoint, build its graphs, compile them, try them.
 
-    name, tag: see checkpoints.find. model_id: the name that answers carry, None to derive it from the checkpoint.
-    report: called with each stage, and with bytes while downloading. changes: fields of LoadOptions, each in place of
-    what `options` says: load("emoji", precision="fp32").
+    name, tag: what checkpoints.sources.read_source reads, or a Source. model_id: the name that answers carry, None to
+    derive it from the checkpoint. report: called with each stage, and with bytes while downloading. changes: fields of
+    LoadOptions, each in place of what `options` says: load("emoji", precision="fp32").
 
     Raises TypeError for a change that is no field of LoadOptions, and StartupError: UnknownModel, UnsupportedModel,
     CorruptCheckpoint, HubUnreachable, InvalidSetting, MissingExtra, FailedSelfCheck.
@@ -59,13 +60,14 @@ def load(
     options = replace(options or LoadOptions(), **changes)
     if options.image_reading not in READINGS:
         raise InvalidSetting(f"image_reading={options.image_reading!r}: expected one of {', '.join(READINGS)}")
-    with refusing(name):
-        return _load(name, tag, options, model_id, report)
+    source = read_source(name, tag) if isinstance(name, str) else name
+    with refusing(str(source)):
+        return _load(source, options, model_id, report)
 
 
-def _load(name: str, tag: str | None, options: LoadOptions, model_id: str | None, report: Report) -> Embedder:
+def _load(source: Source, options: LoadOptions, model_id: str | None, report: Report) -> Embedder:
     report("finding", 0, 0)
-    checkpoint = find(name, tag, cache_dir=options.cache_dir, report=report)
+    checkpoint = find(source, cache_dir=options.cache_dir, report=report)
     report("reading", 0, 0)
     if checkpoint.warning:
         log.warning("openclip-api: %s", checkpoint.warning)

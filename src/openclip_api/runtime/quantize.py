@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..checkpoints.calibrated import calibrated_folder, calibrated_graphs
 from ..checkpoints.checkpoint import find
 from ..checkpoints.damage import refusing
+from ..checkpoints.sources import Source
 from ..checkpoints.weight_files import weights_sha256
 from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
@@ -63,8 +64,7 @@ class Fidelity:
 
 
 def quantize(
-    name: str,
-    tag: str | None,
+    source: Source,
     images: Path,
     texts: Path | None,
     *,
@@ -83,8 +83,8 @@ def quantize(
     """
     if importlib.util.find_spec("nncf") is None:
         raise MissingExtra("quantize needs NNCF: pip install 'openclip-api[quantize]'")
-    with refusing(name):
-        checkpoint = find(name, tag, cache_dir=cache_dir)
+    with refusing(str(source)):
+        checkpoint = find(source, cache_dir=cache_dir)
         digest = weights_sha256(checkpoint.weights)
         checkpoint.verify(digest)
         towers = build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..bulk.item_embedder import ItemEmbedder
+from ..checkpoints.sources import Source, read_source
+from ..errors import StartupError
 from ..settings import Settings
 from .lock import has_table
 from .schema import store_schema
@@ -17,7 +19,7 @@ from .store import ModelOrigin, Store
 def settings_of(store: Store, settings: Settings) -> Settings:
     """The settings with the store's own model, unless they name one themselves."""
     origin = store.origin
-    if origin is None or settings.model_fields_set & {"model_name", "model_pretrained"}:
+    if origin is None or settings.model_fields_set & {"model_name", "model_pretrained", "models"}:
         return settings
     update = {"model_name": origin.model_name, "model_pretrained": origin.pretrained}
     if "precision" not in settings.model_fields_set and origin.precision is not None:
@@ -48,7 +50,7 @@ class StoreModel:
         """The store, with these columns. Loads the model. Raises InvalidStore if the store's vectors are of another."""
         model = self.embedder.model
         if self.existing is None:
-            origin = ModelOrigin(self._settings.model_name, self._settings.tag, model.precision)
+            origin = ModelOrigin(str(self._settings.default_model.source), None, model.precision)
             columns = store_schema(model.embed_dim, extra)
             self.existing = Store.create(self.path, columns, model.id, model.fingerprint, origin)
         else:
@@ -57,7 +59,14 @@ class StoreModel:
         return self.existing
 
     def _names_another(self, store: Store) -> bool:
-        chosen = self._settings
-        if store.origin is None or (chosen.model_name, chosen.tag) != store.origin[:2]:
+        chosen, origin = self._settings, store.origin
+        if origin is None or chosen.default_model.source != _source(origin):
             return True
-        return chosen.precision not in ("auto", store.origin.precision)
+        return chosen.precision not in ("auto", origin.precision)
+
+
+def _source(origin: ModelOrigin) -> Source | None:
+    try:
+        return read_source(origin.model_name, origin.pretrained)
+    except StartupError:  # such as a folder that is gone
+        return None

@@ -20,13 +20,14 @@ import PIL
 import uvicorn
 
 from ..checkpoints.hub import Report
+from ..checkpoints.sources import Source
 from ..errors import InvalidSetting, MissingExtra
 from ..fetch.fetcher import ImageFetcher
 from ..inputs.formats import BY_NAME
 from ..runtime.embedder import Embedder
 from ..runtime.load_options import LoadOptions
 from ..runtime.loader import load
-from ..settings import Settings
+from ..settings import ServedModel, Settings
 from .app import create_app
 from .in_flight import InFlightRequests
 from .log import logging_to_stderr
@@ -42,7 +43,7 @@ class LoadCheckpoint(Protocol):
     """As runtime.loader.load is called here."""
 
     def __call__(
-        self, name: str, tag: str | None, options: LoadOptions, /, *, model_id: str | None, report: Report
+        self, source: Source, tag: None, options: LoadOptions, /, *, model_id: str | None, report: Report
     ) -> Embedder: ...
 
 
@@ -76,7 +77,7 @@ def image_fetcher(settings: Settings) -> ImageFetcher | None:
 
 
 def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
-    """The models that the settings name. Raises MissingExtra, InvalidSetting."""
+    """The models that the settings name. Raises MissingExtra, InvalidSetting, UnknownModel."""
     unsafe = [name for name in settings.served_formats if not BY_NAME[name].is_safe]
     if unsafe and not settings.isolates_decoding:
         raise InvalidSetting(
@@ -85,8 +86,7 @@ def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
     if settings.store is not None and find_spec("lancedb") is None:
         raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
     models: dict[str, LoadModel] = {
-        key: partial(_load, load, settings, name, tag, model_id)
-        for key, (name, tag, model_id) in settings.served_models.items()
+        name: partial(_load, load, settings, model) for name, model in settings.served_models.items()
     }
     return ModelPool(models, settings.max_loaded_models)
 
@@ -181,13 +181,11 @@ def _connection_class(max_body_bytes: int) -> type[asyncio.Protocol] | Literal["
 def _load(
     load: LoadCheckpoint,
     settings: Settings,
-    name: str,
-    tag: str | None,
-    model_id: str | None,
+    model: ServedModel,
     report: Report,
 ) -> Embedder:
     options = replace(settings.load_options, image_formats=settings.served_formats)
-    return load(name, tag, options, model_id=model_id, report=report)
+    return load(model.source, None, options, model_id=model.model_id, report=report)
 
 
 def _listen(host: str, port: int, backlog: int) -> socket.socket:
