@@ -112,7 +112,7 @@ def test_a_xet_storage_that_cannot_be_reached(hub: Hub, home: Path):
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("hf-hub:org/nope", "UnknownModel", "the hub has no repository 'org/nope' (or it is private: set HF_TOKEN)"),
+        ("hf-hub:org/nope", "UnknownModel", "has no repository 'org/nope' (or it is private: set HF_TOKEN)"),
         (f"{NAME}@v9", "UnknownModel", f"{REPO} has no revision 'v9'"),
         (
             "hf-hub:org/notes",

@@ -99,7 +99,8 @@ def test_flags_are_settings(tiny: Path):
 
 def test_the_line_that_says_ready_tells_the_activation_and_the_preprocessing(tiny: Path):
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server:
-        line = next(line for line in server.output.splitlines() if " is ready after " in line)
+        ready = " is ready after "  # /ready may answer a moment before
+        line = server._wait(lambda: next((line for line in server.output.splitlines() if ready in line), None))
         assert ", 16 dimensions, gelu, 32 px, bicubic, shortest, fingerprint " in line
         assert server.http.get("/info").json()["activation"] == "gelu"
 

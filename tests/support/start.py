@@ -29,9 +29,11 @@ def start(name: str, tag: str | None = None) -> dict[str, Any]:
 
     from openclip_api.checkpoints.checkpoint import find
     from openclip_api.checkpoints.digest import file_sha256
+    from openclip_api.checkpoints.registry import names
     from openclip_api.checkpoints.weight_files import read_weights
     from openclip_api.errors import StartupError
 
+    names()  # reads the table, which another user may not be able to
     become(os.environ.get("TEST_UID"))
     progress: list[tuple[str, int, int]] = []
     cache = os.environ.get("CACHE_DIR")
