@@ -6,7 +6,6 @@ A value comes from a command-line flag, else the environment, else a `.env` file
 from __future__ import annotations
 
 import ipaddress
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
