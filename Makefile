@@ -6,7 +6,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve quick test clients page recipes recall ray check package image chaos fuzz cost hostile parity golden data lock clean
+.PHONY: help demo serve quick test clients page recipes recall ray check package image deployment sbom chaos fuzz cost hostile parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -63,6 +63,21 @@ hostile: .venv/test ## the same for the largest requests that a server reads, 30
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
+# The programs come from the system; where it has none and this is root, from Debian.
+deployment: .venv/test .venv-deployment/installed ## what is in deploy/ against nginx, Prometheus and validators
+	command -v nginx promtool systemd-analyze || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq -y --no-install-recommends nginx-light prometheus systemd; }
+	$(BIN)/python -m pytest -m deployment tests/deploy
+
+sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX bill of what the image installs; look for known faults
+	mkdir -p build
+	$(PYTHON) -m venv --clear build/sbom
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check --no-deps .
+	build/sbom/bin/python -m pip uninstall --quiet --yes setuptools pip
+	.venv-deployment/bin/cyclonedx-py environment --pyproject pyproject.toml --output-file build/sbom.json build/sbom
+	.venv-deployment/bin/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+
 # An engine comes from the system; where it has none and this is root, from Debian.
 image: .venv/test ## build the container image and run it as docker and Kubernetes would (docker or podman)
 	docker info > /dev/null 2>&1 || command -v podman || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
@@ -88,7 +103,7 @@ lock: ## resolve both lock files anew for all supported Pythons (needs uv)
 	$(RESOLVE) --extra test --extra check --extra search --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv .venv-clients .venv-fuzz .venv-page .venv-parity .venv-ray .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .venv-clients .venv-deployment .venv-fuzz .venv-page .venv-parity .venv-ray .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
@@ -127,6 +142,11 @@ clean:
 	.venv-page/bin/python -m pip install --quiet --disable-pip-version-check -r tests/page/requirements.txt
 	mkdir -p .venv-page/axe
 	if command -v npm > /dev/null; then cd .venv-page/axe && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-*.tgz; fi
+	touch $@
+
+.venv-deployment/installed: tests/deploy/requirements.txt
+	$(PYTHON) -m venv .venv-deployment
+	.venv-deployment/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
 .venv-recipes/installed: pyproject.toml tests/recipes/requirements.txt

@@ -17,7 +17,7 @@ from .support.tiny_checkpoint import write_tiny_checkpoint
 
 Encode = Callable[..., bytes]
 NO_PROCESS = NoProcess()
-MAY_START_PROCESSES = ("process", "package", "chaos", "fuzz", "cost", "image")
+MAY_START_PROCESSES = ("process", "package", "chaos", "fuzz", "cost", "image", "deployment")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from ..conftest import Encode
 from ..support.containers import IMAGE, Engine, base_image, find_engine
+from ..support.free_port import free_port
 from ..support.hub_faults import Hang
 from ..support.hub_server import Hub
 from ..support.tiny_checkpoint import write_tiny_checkpoint
@@ -160,9 +160,3 @@ def test_the_health_check_fits_every_setting(engine: Engine, case: str, hub: Hub
         assert checked.returncode == 0, checked.stderr + container.output
         assert container.execute("env", f"PORT={free_port()}", *command).returncode != 0  # it would say so
     hub.fault = None
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -2,51 +2,24 @@
 
 from __future__ import annotations
 
-import getpass
 import re
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from ..support.nginx import NGINX, nginx_before
 from ..support.server_process import ServerProcess
-from .conftest import ROOT, Open, url_of
-from .test_errors import free_port
+from .conftest import Open, url_of
 
-NGINX = shutil.which("nginx") or shutil.which("/usr/sbin/nginx")
 pytestmark = pytest.mark.skipif(NGINX is None, reason="no nginx here")
 
 
 @pytest.fixture(scope="module")
 def proxy(server: ServerProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("nginx")
-    location = (ROOT / "deploy" / "nginx.conf").read_text().replace("http://127.0.0.1:7860", url_of(server))
-    port = free_port()
-    kept = "".join(
-        f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (folder / "nginx.conf").write_text(
-        f"user {getpass.getuser()}; daemon off; pid {folder}/pid; error_log stderr; events {{}}\n"
-        f"http {{ access_log off; {kept} server {{ listen 127.0.0.1:{port};\n{location}\n}} }}"
-    )
-    nginx = subprocess.Popen([str(NGINX), "-c", folder / "nginx.conf", "-e", "stderr"])
-    try:
-        for _ in range(300):
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/clip/health").raise_for_status()
-                break
-            except httpx.TransportError:
-                assert nginx.poll() is None
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/clip"
-    finally:
-        nginx.terminate()
-        nginx.wait(30)
+    with nginx_before(url_of(server), tmp_path_factory.mktemp("nginx")) as url:
+        yield url
 
 
 def test_the_page_works_below_a_prefix(open_page: Open, proxy: str):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from ..support.free_port import free_port
 from ..support.hub_server import Hang, Hub
 from ..support.server_process import ServerProcess
 from .conftest import ROOT, SCREENSHOTS, Open, serve, url_of
@@ -104,11 +103,6 @@ def test_docs_opens_without_a_key_and_asks_for_it(open_page: Open):
         page.locator("#key").fill("k-1")
         page.keyboard.press("Enter")
         expect(page.locator(".route").first).to_be_visible()
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        return int(listening.getsockname()[1])
 
 
 def test_a_server_that_stops_and_comes_back(open_page: Open):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from ..support.free_port import free_port
 from ..support.server_process import ServerProcess
 
 SERVE = str(Path(sys.executable).with_name("serve"))
@@ -39,8 +39,3 @@ class RayServer(ServerProcess):
         except httpx.TransportError:
             time.sleep(0.2)
             return False
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import socket
 from collections.abc import Iterator
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 from openclip_api.errors import InvalidSetting
 from openclip_api.settings import read_settings
 
+from ...support.free_port import free_port
 from ...support.repository import ROOT
 from ...support.server_in_process import build_app, serve_in_process
 from ...support.server_process import FakeServer, ServerProcess
@@ -136,11 +136,6 @@ def test_the_health_route_is_503_while_the_model_loads_and_needs_no_key():
         assert (refused.status_code, list(refused.json())) == (401, ["error"])
         keyed = server.http.post(PREDICT, json={"instances": ["a"]}, headers={"Authorization": "Bearer right"})
         assert keyed.status_code == 200
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
 
 
 @pytest.mark.process
