@@ -26,10 +26,10 @@ SERVICE = (ROOT / "deploy" / "openclip-api.service").read_text()
 @pytest.fixture
 def pod() -> dict[str, Any]:
     documents = list(yaml.safe_load_all((ROOT / "deploy" / "kubernetes.yaml").read_text()))
-    claim, deployment, service = documents
-    assert [document["kind"] for document in documents] == ["PersistentVolumeClaim", "Deployment", "Service"]
+    claim, deployment, service, budget, policy = documents
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert deployment["spec"]["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    assert budget["spec"]["selector"]["matchLabels"] == policy["spec"]["podSelector"]["matchLabels"] == labels
     spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
     assert spec["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     return spec
@@ -50,7 +50,8 @@ def test_kubernetes_probes_ask_routes_that_there_are(pod: dict[str, Any]):
 def test_kubernetes_sets_what_there_is_and_leaves_time_to_stop(pod: dict[str, Any]):
     (container,) = pod["containers"]
     assert {variable["name"].lower() for variable in container["env"]} <= set(Settings.model_fields)
-    assert pod["terminationGracePeriodSeconds"] > Settings().grace_seconds
+    waiting = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert pod["terminationGracePeriodSeconds"] > waiting + Settings().grace_seconds
     values = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert values["THREADS"] == container["resources"]["limits"]["cpu"]
     mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -60,9 +61,11 @@ def test_kubernetes_sets_what_there_is_and_leaves_time_to_stop(pod: dict[str, An
 
 
 def test_a_space_listens_where_the_image_does():
-    front_matter = next(yaml.safe_load_all(re.findall(r"```yaml\n(---\n.*?)```", GUIDE, re.DOTALL)[0]))
+    space = ROOT / "deploy" / "space"
+    front_matter = next(yaml.safe_load_all((space / "README.md").read_text()))
     assert front_matter["sdk"] == "docker"
     assert str(front_matter["app_port"]) == PORT == str(Settings().port)
+    assert f"EXPOSE {PORT}\n" in (space / "Dockerfile").read_text()
 
 
 def test_docker_s_command_fits_the_image_and_compose():

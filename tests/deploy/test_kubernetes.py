@@ -1,4 +1,4 @@
-"""deploy/kubernetes*.yaml against Kubernetes' own schemas; compose.yaml as podman-compose reads it (`make deployment`)."""
+"""deploy/kubernetes*.yaml against Kubernetes' own schemas; compose.yaml as podman-compose reads it."""
 
 from __future__ import annotations
 

@@ -37,7 +37,8 @@ ELSEWHERE = {
     "docker build -t openclip-api .": "make image",
     "docker run -p 127.0.0.1:7860:7860 -e MODEL_NAME=ViT-B-32 -v openclip-cache:/cache openclip-api":
         "a download; make image runs it",
-    "kubectl apply -f deploy/kubernetes.yaml": "no cluster; test_deploy.py",
+    "kubectl apply -f deploy/kubernetes.yaml": "no cluster; make deployment validates it",
+    "kubectl apply -f deploy/kubernetes-autoscaling.yaml": "no cluster; make deployment validates it",
     "python3 -m venv /opt/openclip-api": "root's folders; test_package.py installs into a venv",
     "/opt/openclip-api/bin/pip install --require-hashes -r requirements.lock": "root's folders; make image",
     "/opt/openclip-api/bin/pip install --no-deps .": "root's folders",

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -16,6 +21,7 @@ from ..support.containers import IMAGE, Engine, base_image, find_engine
 from ..support.free_port import free_port
 from ..support.hub_faults import Hang
 from ..support.hub_server import Hub
+from ..support.repository import ROOT
 from ..support.tiny_checkpoint import write_tiny_checkpoint
 
 pytestmark = pytest.mark.image
@@ -100,6 +106,31 @@ def test_a_model_can_be_part_of_it(engine: Engine, hub: Hub):
         assert len(container.http.post("/embeddings", json={"text": "cat"}).json()["embeddings"][0]) == 16
         assert container.stop() == 0
     assert len(hub.requests) == requests
+
+
+def test_the_space_s_image_serves(engine: Engine, tmp_path: Path):
+    """Its source comes from this checkout instead of from GitHub, packed as GitHub packs it."""
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    with tarfile.open(tmp_path / "main.tar.gz", "w:gz") as archive:
+        for name in filter(None, files.split("\0")):
+            if (ROOT / name).is_file() and name.split("/")[0] not in {"tests", "benchmarks", "parity", "training"}:
+                archive.add(ROOT / name, f"openclip-api-main/{name}")
+    with serve_folder(tmp_path) as url:
+        engine.build(f"{IMAGE}-space", ROOT / "deploy" / "space", BASE=base_image(engine), SOURCE=f"{url}/main.tar.gz")
+    with engine.serve(f"{IMAGE}-space") as container:
+        assert len(container.http.post("/embeddings", json={"text": "cat"}).json()["embeddings"][0]) == 256
+        assert container.stop() == 0
+
+
+@contextmanager
+def serve_folder(folder: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
 
 
 def test_it_stops_under_load_and_loses_nothing(engine: Engine):

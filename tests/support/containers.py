@@ -49,9 +49,9 @@ class Engine:
         """Bytes."""
         return int(self.ask("image", "inspect", image, "--format", "{{.Size}}"))
 
-    def build(self, image: str, **arguments: str) -> None:
+    def build(self, image: str, folder: Path = ROOT, /, **arguments: str) -> None:
         named = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-        self.ask("build", "--network=host", *self.build_options, *named, "-t", image, ROOT)
+        self.ask("build", "--network=host", *self.build_options, *named, "-t", image, folder)
 
     def run(self, image: str, *command: str) -> str:
         """What a command prints in a container of its own."""
