@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tarfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -73,6 +73,23 @@ def test_as_it_comes_it_is_no_superuser_and_knows_the_port(engine: Engine):
     assert "requirements.lock" not in engine.run(IMAGE, "ls", "-A", "/srv", "/")
 
 
+def test_it_lives_within_its_limits(engine: Engine):
+    options = ("--cpus=1", "--memory=700m", *READ_ONLY)
+    with engine.serve(options=options, MODEL_NAME="emoji") as container:
+        assert container.http.get("/info").json()["cores"] == 1
+        for number in range(50):
+            assert container.http.post("/embeddings", json={"text": f"number {number}"}).status_code == 200
+        assert "memory limit" not in container.output
+        assert container.stop() == 0
+
+
+def test_a_limit_that_is_too_small_is_told_before_the_system_acts(engine: Engine):
+    with engine.serve(options=("--memory=200m",), ready=False, MODEL_NAME="emoji") as container:
+        with contextlib.suppress(AssertionError):  # it may have been ended
+            container.wait_until_ready()
+        assert container.output.count("the memory limit is 209 MB, and this model needs about") == 1
+
+
 def test_downloads_go_into_the_volume_and_serve_without_a_hub(engine: Engine, hub: Hub, tmp_path: Path):
     cache = tmp_path / "cache"
     cache.mkdir()
@@ -110,7 +127,8 @@ def test_a_model_can_be_part_of_it(engine: Engine, hub: Hub):
 
 def test_the_space_s_image_serves(engine: Engine, tmp_path: Path):
     """Its source comes from this checkout instead of from GitHub, packed as GitHub packs it."""
-    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True).stdout
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, check=True, text=True).stdout
     with tarfile.open(tmp_path / "main.tar.gz", "w:gz") as archive:
         for name in filter(None, files.split("\0")):
             if (ROOT / name).is_file() and name.split("/")[0] not in {"tests", "benchmarks", "parity", "training"}:
@@ -122,7 +140,7 @@ def test_the_space_s_image_serves(engine: Engine, tmp_path: Path):
         assert container.stop() == 0
 
 
-@contextmanager
+@contextlib.contextmanager
 def serve_folder(folder: Path) -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)

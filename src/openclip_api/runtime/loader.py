@@ -21,6 +21,7 @@ from ..checkpoints.weight_files import weights_sha256
 from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.cores import available_cores
+from ..engines.memory import warn_of_small_memory
 from ..engines.openvino import OpenVinoEngine, check_precision
 from ..engines.torch import TorchEngine, is_installed
 from ..errors import FailedSelfCheck, InvalidSetting, MissingExtra, UnsupportedModel
@@ -73,6 +74,7 @@ def _load(source: Source, options: LoadOptions, model_id: str | None, report: Re
         log.warning("openclip-api: %s", checkpoint.warning)
     with refusing(str(checkpoint.weights)):
         weights = checkpoint.read()
+    warn_of_small_memory(sum(tensor.size for tensor in weights.tensors().values()))
     tokenizer = build_tokenizer(checkpoint.config.tokenizer, checkpoint.tokenizer, vocab_size(checkpoint.config))
     report("compiling", 0, 0)
     engine, digest, calibrated = _compiled(checkpoint, weights, options)

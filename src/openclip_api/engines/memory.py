@@ -1,0 +1,42 @@
+"""How much memory this process may use, and a warning where a model needs more."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+from .control_groups import limits
+
+NO_LIMIT = 1 << 60  # version 1 of the control groups writes the largest number of pages for none
+SERVER = 150e6  # bytes, before any model
+COPIES = 2  # of a model in float32: the weights, and the engine's own order of them, while it compiles
+
+log = logging.getLogger("openclip_api")
+
+
+def memory_limit(root: Path = Path("/")) -> int | None:
+    """Bytes, by control groups and RLIMIT_AS; None for no limit. root: where the files of Linux are read."""
+    found = [number for (number,) in limits(root, "memory", "memory.max", "memory.limit_in_bytes")]
+    with suppress(ImportError):
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        found += [soft] if soft != resource.RLIM_INFINITY else []
+    return min((number for number in found if number < NO_LIMIT), default=None)
+
+
+def warn_of_small_memory(parameters: int, root: Path = Path("/")) -> None:
+    """A system that is out of memory ends a process without a word, so the log says it before.
+
+    parameters: of both towers.
+    """
+    needed = SERVER + COPIES * 4 * parameters
+    limit = memory_limit(root)
+    if limit is not None and limit < needed:
+        log.warning(
+            "openclip-api: the memory limit is %d MB, and this model needs about %d MB while it starts: the system may "
+            "end the process. Raise the limit, or choose a smaller model",
+            limit / 1e6,
+            needed / 1e6,
+        )
