@@ -15,7 +15,7 @@ from .digest import file_sha256
 from .folder_weights import weights_in
 from .hints import near_repository
 from .hub_weights import Where, download_weights
-from .other_files import folder_refusal
+from .other_folders import without_config
 from .sources import BuiltIn, HubRepository, LocalFile, LocalFolder, Pair, Source, read_source
 from .tokenizer_files import TOKENIZER_FILES, folders_tokenizer, hub_tokenizer
 from .transformers_layout.folder import CONFIG, MODULES, is_transformers_folder, model_folder, read_transformers_folder
@@ -154,9 +154,10 @@ def _from_folder(folder: Path, name: str, weights: Path | None = None) -> Checkp
     model_id = f"OpenCLIP-{folder.resolve().name}"
     if is_transformers_folder(folder):
         inner = model_folder(folder)
-        return _from_transformers(inner, weights or weights_in(inner), name, None, model_id)
-    if not (folder / CONFIG_FILE).is_file() and (error := folder_refusal(folder)):
-        raise error
+        weights = weights or weights_in(inner, ("transformers", "open_clip"))
+        return _from_transformers(inner, weights, name, None, model_id)
+    if not (folder / CONFIG_FILE).is_file():
+        raise without_config(folder, CONFIG_FILE)
     config, preprocess = read_config(folder / CONFIG_FILE)
     return Checkpoint(
         model_id=model_id,

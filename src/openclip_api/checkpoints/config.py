@@ -97,6 +97,11 @@ def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
     if not path.is_file():
         raise UnknownModel(f"{path}: no such file; an OpenCLIP folder has one beside its weights")
     content = read_json(path)
+    if isinstance(content, dict) and "model_cfg" not in content and content.keys() & {"embed_dim", "vision_cfg"}:
+        raise CorruptCheckpoint(
+            f'{path} is a model_cfg alone: write {{"model_cfg": …, "preprocess_cfg": {{}}}} around it, with the mean, '
+            "std and resize_mode of its training in preprocess_cfg if they are not OpenAI's"
+        )
     written = _section(path, content, "model_cfg")
     for key in ("vision_cfg", "text_cfg"):
         _section(path, written, key)

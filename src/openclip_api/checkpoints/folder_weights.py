@@ -5,34 +5,40 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import UnknownModel
-from .forms import form_of_file
-from .other_files import folder_refusal
+from .forms import Form, form_of_file
+from .other_folders import folder_refusal, unfinished
+from .shards import whole_of
 
 # open_clip/factory.py, _find_checkpoint_in_dir (3.3.0): these first, else the first .safetensors, .bin or .pth by name
 IN_ORDER = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin",
             "open_clip_pytorch_model.pth", "model.safetensors", "pytorch_model.bin", "pytorch_model.pth",
             "model.pth")  # fmt: skip
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
-OTHERS = (".npz", ".onnx", ".gguf", ".msgpack", ".h5", ".pt2", ".pb", ".tflite")
+OTHERS = (".npz", ".onnx", ".gguf", ".msgpack", ".h5", ".pt2", ".pb", ".tflite", ".mlmodel", ".engine", ".plan", ".zip",
+          ".tar", ".gz", ".7z", ".xz", ".zst")  # fmt: skip
 NOT_OPEN_CLIPS = (".pt", ".ckpt")  # open_clip looks for none of these: a run of training leaves one for each epoch
 ALONE = ("optimizer", "scheduler", "training_args", "rng_state")  # what trainers write beside the weights
 
 
-def weights_in(folder: Path) -> Path:
-    """open_clip's order, but a file in its form comes before any that is not, whatever the names.
+def weights_in(folder: Path, forms: tuple[Form, Form] = ("open_clip", "transformers")) -> Path:
+    """The file whose tensors have a model's names, open_clip's order among several. forms: which comes first.
 
-    Raises UnknownModel for a folder without weights, UnsupportedModel for one of another kind.
+    Raises UnknownModel for a folder without weights, or with several that have no order, UnsupportedModel for one with
+    another kind of weights.
     """
     found = candidates(folder)
     if not found:
         return _of_another_kind(folder)
-    if found[0].suffix in NOT_OPEN_CLIPS and len(found) > 1:
-        raise UnknownModel(f"{folder} has several: {', '.join(path.name for path in found[:5])}; keep one there")
     # Most folders have one file. Where the name says what is in it, nothing needs to be opened.
     if len(found) == 1 or found[0].name.startswith("open_clip_"):
         return found[0]
-    forms = [form_of_file(path) for path in found]
-    return next((found[forms.index(form)] for form in ("open_clip", "transformers") if form in forms), found[0])
+    by_form: dict[Form, list[Path]] = {}
+    for path in found:
+        by_form.setdefault(form_of_file(path), []).append(path)
+    best = next((by_form[form] for form in forms if form in by_form), found)
+    if best[0].suffix in NOT_OPEN_CLIPS and len(best) > 1:
+        raise UnknownModel(f"{folder} has several: {', '.join(path.name for path in best[:5])}; keep one there")
+    return best[0]
 
 
 def _of_another_kind(folder: Path) -> Path:
@@ -41,18 +47,15 @@ def _of_another_kind(folder: Path) -> Path:
     if others:
         return others[0]
     kinds = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-    raise folder_refusal(folder) or UnknownModel(f"{folder} has no weights: a {kinds} file")
+    raise folder_refusal(folder) or unfinished(folder) or UnknownModel(f"{folder} has no weights: a {kinds} file")
 
 
 def candidates(folder: Path) -> list[Path]:
-    """The files that may be weights, the likely ones first. Shards that belong to an index count as one."""
+    """The files that may be weights, the likely ones first. Several files of one model count as one."""
     files = [path for path in folder.iterdir() if path.is_file()]
-    indexes = sorted(path for path in files if path.name.endswith((".safetensors.index.json", ".bin.index.json")))
-    if indexes:
-        stems = tuple(index.name.partition(".")[0] + "-" for index in indexes)
-        files = [path for path in files if not path.name.startswith(stems)]
     weights = [path for path in files if path.suffix in SUFFIXES and not path.name.startswith(ALONE)]
-    return sorted([*weights, *indexes], key=_order)
+    indexes = [path for path in files if path.name.endswith((".safetensors.index.json", ".bin.index.json"))]
+    return sorted({*map(whole_of, weights), *indexes}, key=_order)
 
 
 def _order(path: Path) -> tuple[int, int, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import StartupError
-from .tower_keys import outer_name, tower_key
+from .tower_keys import tower_keys
 from .weight_files import stored_names
 
 Form = Literal["open_clip", "transformers", "other"]
@@ -20,8 +20,10 @@ def form_of_names(names: Collection[str]) -> Form:
     transformers' below "vision_model." (transformers/models/clip, siglip, chinese_clip, altclip). An image tower alone,
     as timm saves it, has neither.
     """
-    outer = outer_name("", names)
-    keys = [tower_key(name, outer) or "" for name in names]
+    try:
+        keys = tower_keys("", names)
+    except StartupError:
+        return "other"
     if any(key.startswith("visual.") for key in keys):
         return "open_clip"
     if any(key.startswith(("vision_model.", "text_model.")) for key in keys):

@@ -17,7 +17,8 @@ from . import hub
 from .forms import Form, form_of_file, form_of_names
 from .safetensors import check_whole
 from .shards import shards_of
-from .weight_files import read_file
+from .tower_keys import tower_key
+from .weight_files import stored_in
 
 # open_clip's own names: open_clip/constants.py (3.3.0). Nobody else writes them.
 OPEN_CLIPS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
@@ -107,11 +108,12 @@ def certain_names(filename: str | None) -> tuple[str, ...]:
 
 
 def check_weights(path: Path) -> None:
-    """Raises CorruptCheckpoint for a file that is cut or of another kind. Reads no tensor."""
+    """Raises StartupError for a file that is cut or of another kind; it may be one of several. Reads no tensor."""
     if path.suffix == ".safetensors":
         check_whole(path)
     else:
-        read_file(path)
+        stored = stored_in(path)
+        stored.arrays({name: name for name in stored.names if tower_key(name) is not None})
 
 
 def _check_unless_index(path: Path) -> None:

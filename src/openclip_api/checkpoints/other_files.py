@@ -15,14 +15,19 @@ HEAD = 512  # bytes that tell
 # A file's first bytes → what it is.
 DAMAGED = [
     (rb"version https://git-lfs", "is a Git LFS pointer and not the file itself: run `git lfs pull`"),
-    (rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head)", f"is a web page, perhaps a login or an error: {FETCH}"),
+    (rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head|<!--)", f"is a web page, perhaps a login or an error: {FETCH}"),
+    (rb"# xet version", "is a pointer of the hub's Xet storage and not the file itself: fetch it with `hf download`"),
+    (rb"\0{512}", f"begins with zeros alone, as an unfinished download or a damaged disk leaves it: {FETCH}"),
 ]
 OTHERS = [
     (rb"GGUF", "is a GGUF file, which llama.cpp reads"),
     (rb"\x89HDF", "is an HDF5 file of Keras or TensorFlow"),
+    (rb"[fp]trt", "is an engine of TensorRT"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8|RIFF.{4}WEBP|BM.{4}\0{4}|II\*\0|MM\0\*|.{4}ftyp", "is an image or a film"),
+    (rb"%PDF|SQLite format 3|PAR1|\x7fELF|MZ|ARROW1", "is a document, a table or a program"),
     (rb"\x93NUMPY", "is a NumPy array"),
     (rb"([\x81-\x8f]|\xde..)[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
-    (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model or a TensorFlow graph"),
+    (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model, a TensorFlow graph or a Core ML model"),
     (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is packed and has to be unpacked first"),
     (rb"\s*<", "is XML, such as an OpenVINO model's or a server's error"),
     (rb".{4}TFL3", "is a TensorFlow Lite model"),
@@ -43,9 +48,16 @@ def refusal(path: Path) -> StartupError | None:
     for start, what in OTHERS:
         if re.match(start, head, re.DOTALL):
             return UnsupportedModel(f"{path} {what}: give {READ}")
-    if head.isascii() and b"\0" not in head:
+    if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+        return UnsupportedModel(f"{path} has the numbers of the OpenVINO model beside it, without names: give {READ}")
+    if _is_text(head):
         return UnsupportedModel(f"{path} is a text: give {READ}")
     return None
+
+
+def _is_text(head: bytes) -> bool:
+    """The last character may be cut."""
+    return b"\0" not in head and len(head.decode("utf-8", "ignore").encode()) > len(head) - 4
 
 
 def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
@@ -61,20 +73,3 @@ def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
             "torch.save(model.state_dict(), path)"
         )
     return UnsupportedModel(f"{path} is a zip archive and not of torch: unpack it, and give {READ}")
-
-
-def folder_refusal(folder: Path) -> StartupError | None:
-    """The error for a folder that is known to be something else; None where that cannot be told."""
-    if (folder / "model_index.json").is_file():
-        return UnsupportedModel(f"{folder} is a diffusers pipeline, which makes images: it has no image tower")
-    if (folder / "adapter_config.json").is_file():
-        return UnsupportedModel(
-            f"{folder} is a LoRA adapter, a change to another model: merge it into that model first "
-            "(peft: merge_and_unload) and save the result"
-        )
-    if (folder / ".metadata").is_file() and any(folder.glob("*.distcp")):
-        return UnsupportedModel(
-            f"{folder} is a distributed checkpoint of torch: make one file of it with "
-            "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch`"
-        )
-    return None

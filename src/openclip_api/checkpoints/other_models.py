@@ -7,16 +7,40 @@ from collections.abc import Collection
 
 from ..errors import UnsupportedModel
 
-ADAPTER = re.compile(r"lora_[ab]\b|lora_(up|down)\b|\.lora_magnitude", re.IGNORECASE)
-DIFFUSION = re.compile(r"^(unet\.|model\.diffusion_model\.|down_blocks\.|first_stage_model\.|double_blocks\.)")
+MERGE = "a change to another model: merge it into that model first (peft: merge_and_unload) and save the result"
+NO_TOWER = "it has no image tower"
+BOTH = "a CLIP model with its image tower and its text tower is needed"
+
+# Names that no CLIP model has, besides its own or instead of them → what it is, what would work.
+OTHERS = [
+    (r"lora_[ab]\b|lora_(up|down)\b|\.lora_magnitude|^base_model\.model\.",
+     f"is a LoRA adapter or one like it, {MERGE}"),
+    (r"^unet\.|^model\.diffusion_model\.|^down_blocks\.|^first_stage_model\.|^double_blocks\.|^(post_)?quant_conv\.",
+     f"is a diffusion model or a part of one, which makes images: {NO_TOWER}"),
+    (r"(^|\.)(language_model|multi_modal_projector|mm_projector|qformer|itm_head|text_decoder\.bert|visual_encoder)\.",
+     f"is a model that reads images and writes texts, such as LLaVA or BLIP: {BOTH}"),
+    (r"(^|\.)audio_(model|branch|projection|encoder)\.", f"is a model of sounds, such as CLAP: {NO_TOWER}"),
+    (r"(^|\.)(mask_decoder|prompt_encoder)\.", f"cuts objects out of images, as SAM does: {BOTH}"),
+]  # fmt: skip
+# The same where no name is that of a CLIP model's tower. The first that fits.
+WITHOUT_TOWERS = [
+    (r"(^|\.)encoder\.conv[12]\.", f"is a model of speech, such as Whisper: {NO_TOWER}"),
+    (r"(^|\.)(wte|embed_tokens|shared|lm_head)\.weight$|(^|\.)h\.\d+\.attn\.", f"is a language model: {NO_TOWER}"),
+    (r"(^|\.)word_embeddings\.weight$", f"is a text model alone, such as BERT: {NO_TOWER}"),
+    (r"(^|\.)token_embedding\.weight$", f"is a text tower alone: {BOTH}"),
+    (r"(^|\.)(patch_embed\w*|cls_token|class_embedding|embedder|stem|conv1|layer1|conv_stem)\b",
+     f"is an image model alone, such as DINO, a classifier or one tower of CLIP: {BOTH}"),
+]  # fmt: skip
+OF_IMAGES, OF_TEXTS = re.compile("visual|vision|image|img"), re.compile("text|token|word")
 
 
-def refuse_other_models(source: str, keys: Collection[str]) -> None:
-    """Raises UnsupportedModel for an adapter and for a diffusion model."""
-    if any(ADAPTER.search(key) for key in keys):
-        raise UnsupportedModel(
-            f"{source} is a LoRA adapter, a change to another model: merge it into that model first "
-            "(peft: merge_and_unload) and save the result"
-        )
-    if any(DIFFUSION.search(key) for key in keys):
-        raise UnsupportedModel(f"{source} is a diffusion model, which makes images: it has no image tower")
+def refuse_other_models(source: str, names: Collection[str], has_tower: bool) -> None:
+    """Raises UnsupportedModel for a model that is no CLIP model by its tensors' names."""
+    for pattern, what in OTHERS:
+        if any(re.search(pattern, name, re.IGNORECASE) for name in names):
+            raise UnsupportedModel(f"{source} {what}")
+    if has_tower or (any(map(OF_IMAGES.search, names)) and any(map(OF_TEXTS.search, names))):
+        return
+    for pattern, what in WITHOUT_TOWERS:
+        if any(re.search(pattern, name) for name in names):
+            raise UnsupportedModel(f"{source} {what}")

@@ -29,6 +29,13 @@ def index_of(path: Path) -> Path:
     return index if index.is_file() else path
 
 
+def whole_of(path: Path) -> Path:
+    """One path for all files of a model: their index, or the first of the numbered ones, whether it is there or not."""
+    index = index_of(path)
+    names = _all_numbers(path.name)
+    return path.with_name(names[0]) if index == path and path.name in names else index
+
+
 def shards_of(path: Path) -> Shards | None:
     """The files of an index, or those that are numbered as this one is, all beside it; None for a file that is whole.
 

@@ -30,7 +30,7 @@ def tower_keys(source: str, names: Collection[str]) -> dict[str, str]:
 
     Raises CorruptCheckpoint (two tensors of one key), UnsupportedModel (an adapter, another kind of model, several).
     """
-    refuse_other_models(source, names)
+    refuse_other_models(source, [_unwrapped(name) for name in names], has_tower(names))
     found: dict[str, str] = {}
     outer = outer_name(source, names)
     for name in names:

@@ -39,7 +39,9 @@ def read_file(path: Path) -> Weights:
 def stored_names(path: Path) -> list[str]:
     """The names of all tensors, as they are stored. Raises as read_weights does."""
     shards = shards_of(index_of(path))
-    return list(stored_in(path).names) if shards is None else [name for names in shards.values() for name in names]
+    if shards is None:
+        return list(stored_in(path).names)
+    return [name for shard, names in shards.items() for name in names or stored_in(path.parent / shard).names]
 
 
 def kind_of_file(path: Path) -> str:

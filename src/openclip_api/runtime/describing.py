@@ -15,6 +15,7 @@ from ..checkpoints.forms import form_of_names
 from ..checkpoints.hub_weights import cached_weights
 from ..checkpoints.shards import index_of, shards_of
 from ..checkpoints.sources import LocalFile, Pair, Source
+from ..checkpoints.transformers_layout.keys import refuse_half
 from ..checkpoints.weight_files import kind_of_file, read_weights
 from ..checkpoints.weights import Weights
 from ..errors import HubUnreachable, StartupError, UnsupportedModel
@@ -51,6 +52,7 @@ def _of_file(path: Path) -> Facts:
         served = f"MODEL_NAME={fitting[0]} MODEL_PRETRAINED={path}"
         return facts | {"fits": fitting, "served_by": served, "warning": registry.ambiguity(fitting[0], path)}
     if form == "transformers":
+        refuse_half(weights)
         return facts | {"problem": "its config.json, preprocessor_config.json and tokenizer belong beside it"}
     return facts | {"problem": "no model of open_clip's table fits these tensors: it needs its open_clip_config.json"}
 

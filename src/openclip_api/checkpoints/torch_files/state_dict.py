@@ -14,7 +14,12 @@ from .pickled_values import Instance, Tensor
 # Where training programs keep the model's tensors: open_clip (state_dict), and others as they are found on the hub.
 # Elsewhere are running averages of them and other models, such as a teacher.
 PLACES = ("state_dict", "model_state_dict", "model", "module", "net", "weights")
-OPTIMIZER = ("optimizer", "optimizer_state_dict", "param_groups")
+# What else a training program saves, by keys that tell.
+STATES = (
+    (("optimizer", "optimizer_state_dict", "param_groups"), "an optimizer's state"),
+    (("base_lrs", "last_epoch", "_last_lr"), "a learning rate scheduler's state"),
+    (("growth_factor", "growth_tracker"), "a gradient scaler's state"),
+)
 DEEPEST = 4  # {"checkpoint": {"model": {"state_dict": {...}}}}
 MOST_ATTRIBUTES = 1_000_000  # of a TorchScript file's modules; the largest model has some 30,000
 LONGEST_NAME = 1000
@@ -116,6 +121,9 @@ def _instead(file: TorchFile) -> str:
     if isinstance(whole, Instance):
         kind = shown(whole.name.replace(" ", "."))
         return f"holds a whole pickled module or other object ({kind}), which only its own code can read: {SAVE}"
-    if isinstance(content, dict) and any(key in content for key in OPTIMIZER):
-        return "holds an optimizer's state and no model: give the checkpoint with the model's tensors"
+    for keys, what in STATES:
+        if isinstance(content, dict) and any(key in content for key in keys):
+            return f"holds {what} and no model: give the checkpoint with the model's tensors"
+    if isinstance(content, Tensor):
+        return f"holds one tensor and no model: {SAVE}"
     return f"holds no model's tensors: {SAVE}"

@@ -55,6 +55,14 @@ TOWERS_ALONE = {
     "vision": "an image tower alone: the text tower is missing",
 }
 
+# A config.json without model_type is another library's.
+OF_OTHERS = {
+    "_class_name": "a part of a diffusers pipeline, which makes images",
+    "architecture": "timm's, an image model alone: the text tower is missing",
+    "embed_dim": "open_clip's model_cfg: it belongs into an open_clip_config.json, as that file's model_cfg",
+    "model_cfg": "open_clip's: its name is open_clip_config.json",
+}
+
 # timm's SigLIP towers, and the GELU that each name stands for: timm/models/vision_transformer.py (1.0.31).
 TIMM_ACTIVATIONS = {
     **{f"vit_base_patch16_siglip_{size}": "none" for size in (224, 256, 384, 512)},
@@ -80,6 +88,9 @@ def model_type(written: Section) -> str:
             "model_type 'siglip2': the NaFlex models, whose images keep their shape, are not built; "
             "those with a size in their name are, such as google/siglip2-base-patch16-224"
         )
+    for key, what in OF_OTHERS.items():
+        if kind is None and key in written:
+            raise UnsupportedModel(f"{key} {shown(written[key])}: it is {what}")
     raise UnsupportedModel(f"model_type {shown(kind)} is not supported; these are: {', '.join(DEFAULTS)}")
 
 
@@ -161,6 +172,8 @@ def _section(written: Section, name: str, defaults: Section) -> Section:
     for key, value in ((name, section), (f"{name}_dict", above)):
         if value is not None and not isinstance(value, dict):
             raise CorruptCheckpoint(f"{key} {shown(value)}: expected an object")
+    if section is None and above is None:
+        raise CorruptCheckpoint(f"{name} is missing: a whole model's config.json has it")
     return {**defaults, **(section or {}), **({**defaults, **above} if above else {})}
 
 

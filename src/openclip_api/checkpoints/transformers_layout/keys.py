@@ -75,10 +75,16 @@ def open_clip_tensors(weights: Weights, config: ModelConfig) -> Weights:
     names = weights.names()
     if not _has(names, TOWERS) or _has(names, "visual."):
         return weights
+    refuse_half(weights)
+    return Weights(_renamed(weights, names, config), f"{weights.source} (by open_clip's names)")
+
+
+def refuse_half(weights: Weights) -> None:
+    """Raises CorruptCheckpoint for tensors by transformers' names that are one tower's."""
+    names = weights.names()
     for tower in TOWERS:
         if not _has(names, tower):
             raise CorruptCheckpoint(f"{weights.source} has no {MISSING[tower]} ({tower}*): both towers are needed")
-    return Weights(_renamed(weights, names, config), f"{weights.source} (by open_clip's names)")
 
 
 def joined(weights: Weights) -> Weights:
