@@ -21,12 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..golden import MODELS
+from ..golden import FOLDERS
 
 MEMORY = 6_000_000_000  # bytes of address space; a load of these models takes some 2 GB of it
-CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
-FILES = (CONFIG, "tokenizer.json", "tokenizer_config.json", WEIGHTS, "encoder/config.json")
-BASES = ("clipa", "roberta", "nllb", "siglip", "coca", "modified_resnet", "openai", "worldwide", "convnext")
+CONFIG, WEIGHTS = "open_clip_config.json", ("open_clip_model.safetensors", "model.safetensors")
+FILES = (CONFIG, "tokenizer.json", "tokenizer_config.json", *WEIGHTS, "encoder/config.json", "config.json",
+         "processor_config.json")  # fmt: skip
+BASES = ("clipa", "roberta", "nllb", "siglip", "coca", "modified_resnet", "openai", "worldwide", "convnext",
+         "transformers_clip", "transformers_siglip", "transformers_chinese_clip")  # fmt: skip
 GONE = object()  # the key is not there
 VALUES: list[Any] = [
     *(GONE, None, True, False, 0, -1, 1, 2, 3, 7, 16.0, 0.5, -0.5, float("nan"), float("inf"), 1e308, 5e-324),
@@ -145,7 +147,8 @@ def _name(value: Any) -> str:
 
 
 def _of_the_weights(base: str, folder: Path) -> Iterator[Mutant]:
-    data = (folder / WEIGHTS).read_bytes()
+    weights = next(name for name in WEIGHTS if (folder / name).is_file())
+    data = (folder / weights).read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header, rest = json.loads(data[8 : 8 + length]), data[8 + length :]
     names = ["logit_scale", *list(header)[:4]]
@@ -158,9 +161,9 @@ def _of_the_weights(base: str, folder: Path) -> Iterator[Mutant]:
 
         def write(folder: Path, where: tuple[str, ...] = where, value: Any = value) -> None:
             text = json.dumps(changed(header, where, value)).encode()
-            (folder / WEIGHTS).write_bytes(struct.pack("<Q", len(text)) + text + rest)
+            (folder / weights).write_bytes(struct.pack("<Q", len(text)) + text + rest)
 
-        yield Mutant(base, WEIGHTS, f"{where} = {_name(value)}", write)
+        yield Mutant(base, weights, f"{where} = {_name(value)}", write)
 
 
 def outcome(folder: Path) -> dict[str, Any]:
@@ -197,7 +200,7 @@ def main(seed: int, count: int, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     sources = {}
     for base in BASES:
-        sources[base] = shutil.copytree(MODELS[base], folder / "sources" / base)
+        sources[base] = shutil.copytree(FOLDERS[base], folder / "sources" / base)
         if (sources[base] / "encoder").exists():
             path = sources[base] / CONFIG
             path.write_text(

@@ -20,6 +20,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save
+
 from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.errors import StartupError
 
@@ -69,8 +72,8 @@ def forbid(event: str, arguments: tuple[object, ...]) -> None:
         raise SystemExit(7)
 
 
-def seeds() -> list[bytes]:
-    """Small files of each form, and pieces that a pickle is made of."""
+def seeds(folder: Path) -> list[bytes]:
+    """Small files of each form, pieces that a pickle is made of, and an index of files in `folder`."""
     optimizer = mapping({"state": mapping({"exp_avg": tensor("1", 9)}), "param_groups": b"]"})
     views = {
         "visual.conv1.weight": tensor("0", 24, shape=[2, 3, 4], stride=[12, 1, 3]),
@@ -83,11 +86,20 @@ def seeds() -> list[bytes]:
         state_dict(views),
         state_dict({"epoch": number(3), "optimizer": optimizer, "model": mapping(views)}),
     )
+    nested = state_dict({"state": mapping({"ema": mapping(views), "student": mapping({"a": text("b")})})})
+    odd = state_dict({**views, "b": call(name("torch._utils", "_rebuild_sparse_tensor"), name("torch", "sparse_coo"))})
     evil = state_dict({**views, "x": name("os", "system") + b"(" + text("true") + b"tR"})
-    files = [archive(content, stored, {"archive/byteorder": b"little"}) for content in (plain, trained, evil)]
+    files = [
+        archive(content, stored, {"archive/byteorder": b"little"}) for content in (plain, trained, nested, odd, evil)
+    ]
     old = {"a": tensor("0", 24, shape=[4, 6], stride=[6, 1]), "b": storage("0", 24)}
     run = {**old, "x": name("os", "system") + b"(" + text("true") + b"tR"}
     files += [legacy(state_dict(content), {"0": bytes(96)}) for content in (old, run)]
+    (folder / "a.safetensors").write_bytes(save({"model.visual.a": np.ones(4, np.float32)}))
+    (folder / "b.bin").write_bytes(archive(state_dict({"model.b": tensor("0", 24)}), {"0": bytes(96)}))
+    weight_map = {"model.visual.a": "a.safetensors", "model.b": "b.bin"}
+    files += [json.dumps({"metadata": {"total_size": 112}, "weight_map": weight_map}).encode()]
+    files += [(folder / "a.safetensors").read_bytes()]
     for form in ("torchscript", "legacy", "training"):
         files += [path.read_bytes() for path in MODELS[form].iterdir() if path.suffix in (".pt", ".bin")]
     return files
@@ -162,7 +174,7 @@ def outcome(path: Path) -> tuple[str, str]:
 
 
 def main(seed: int, count: int, folder: Path) -> None:
-    files = seeds()
+    files = seeds(folder)
     path = folder / "mutant.pt"
     for data in files:  # whatever is imported on the way is, before the watch begins
         path.write_bytes(data)
