@@ -15,13 +15,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from huggingface_hub import save_torch_state_dict
 from PIL import Image
 
 from openclip_api import load
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.tower_keys import tower_key
 from openclip_api.checkpoints.weight_files import read_weights
-from openclip_api.errors import UnsupportedModel
+from openclip_api.errors import CorruptCheckpoint, UnsupportedModel
 from tests.golden import MODELS
 
 from . import torch_forms
@@ -267,6 +268,59 @@ def test_what_holds_no_tensors_by_name_is_told(path: Path, how: str) -> None:
 
 def test_shards(model: torch.nn.Module, tmp_path: Path) -> None:
     assert_equal(torch_forms.save_shards(model, tmp_path), model.state_dict())
+
+
+def test_numbered_files_without_their_index(model: torch.nn.Module, tmp_path: Path) -> None:
+    index = torch_forms.save_shards(model, tmp_path)
+    index.unlink()
+
+    assert_equal(tmp_path / "pytorch_model-00002-of-00003.bin", model.state_dict())
+
+
+def test_safetensors_in_several_files(model: torch.nn.Module, tmp_path: Path) -> None:
+    """huggingface_hub writes them for transformers, accelerate and diffusers."""
+    save_torch_state_dict(model.state_dict(), tmp_path, max_shard_size="20KB")
+    index = tmp_path / "model.safetensors.index.json"
+    first = sorted(tmp_path.glob("model-*"))[0]
+
+    for path in (index, first):
+        assert_equal(path, model.state_dict())
+    index.unlink()
+    assert_equal(first, model.state_dict())
+
+
+def test_an_average_of_weights(model: torch.nn.Module, path: Path) -> None:
+    torch.save({"epoch": 3, "ema": torch.optim.swa_utils.AveragedModel(model).state_dict()}, path)
+
+    assert_equal(path, model.state_dict())
+
+
+ODD: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "sparse, compressed": lambda tensor: tensor.to_sparse_csr(),
+    "quantised": lambda tensor: torch.quantize_per_tensor(tensor, 0.1, 0, torch.qint8),
+    "on torch's meta device": lambda tensor: tensor.to("meta"),
+    "nested": lambda tensor: torch.nested.nested_tensor([tensor, tensor]),
+    "jagged": lambda tensor: torch.nested.nested_tensor([tensor, tensor], layout=torch.jagged),
+    "conjugated": lambda tensor: torch.view_as_complex(tensor.reshape(-1, 2)).conj(),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "float8": lambda tensor: tensor.to(torch.float8_e4m3fn),
+    "int8": lambda tensor: tensor.to(torch.int8),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("new", [True, False])
+def test_a_tensor_that_is_not_plain_is_named(model: torch.nn.Module, path: Path, kind: str, new: bool) -> None:
+    key = "visual.transformer.resblocks.1.mlp.c_fc.weight"
+    tensors = model.state_dict()
+    try:
+        torch.save({**tensors, key: ODD[kind](tensors[key])}, path, _use_new_zipfile_serialization=new)
+    except (RuntimeError, NotImplementedError):
+        pytest.skip("torch does not write it in this form")
+    with pytest.raises((UnsupportedModel, CorruptCheckpoint), match=f"tensor {key!r} (is not plain|has type)"):
+        read_weights(path)
 
 
 @pytest.mark.parametrize("form", ["training", "torchscript", "legacy", "sharded"])
