@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save
 
 from openclip_api.checkpoints.folder_weights import weights_in
+from openclip_api.checkpoints.forms import is_open_clips_own
 from openclip_api.errors import UnknownModel
 
 from ..support.torch_files import archive, mapping, number, state_dict, tensor
@@ -74,3 +75,21 @@ def test_several_epochs_have_no_order(tmp_path: Path):
 
     with pytest.raises(UnknownModel, match=r"has several: epoch_1.pt, epoch_2.pt; keep one there"):
         weights_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "expected"),
+    [
+        ("model.safetensors", OPEN_CLIPS, True),
+        ("model-00001-of-00001.safetensors", OPEN_CLIPS, False),
+        ("model.safetensors", [f"model.{key}" for key in OPEN_CLIPS], False),
+        ("model.safetensors", [f"module.{key}" for key in OPEN_CLIPS], False),
+        ("model.safetensors", HFS, False),
+        ("model.bin", OPEN_CLIPS, False),
+    ],
+)
+def test_which_files_open_clip_itself_reads(tmp_path: Path, name: str, keys: list[str], expected: bool):
+    """What it does not is written anew for the engine on torch."""
+    (tmp_path / name).write_bytes(written(keys, name))
+
+    assert is_open_clips_own(tmp_path / name) == expected

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import StartupError
+from .safetensors import is_safetensors
+from .shards import index_of, shards_of
 from .tower_keys import tower_keys
 from .weight_files import stored_names
 
@@ -37,3 +39,10 @@ def form_of_file(path: Path) -> Form:
         return form_of_names(stored_names(path))
     except StartupError:
         return "other"
+
+
+def is_open_clips_own(path: Path) -> bool:
+    """Whether open_clip reads it as it is: one safetensors file whose tensors have no other names than its own."""
+    if not is_safetensors(path) or shards_of(index_of(path)) is not None or form_of_file(path) == "transformers":
+        return False
+    return all(key == name for key, name in tower_keys(str(path), stored_names(path)).items())

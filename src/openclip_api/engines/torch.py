@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoints.checkpoint import Checkpoint
-from ..checkpoints.forms import form_of_file
+from ..checkpoints.forms import is_open_clips_own
 from ..checkpoints.open_clip_folder import WEIGHTS_FILE, write_config, write_weights
-from ..checkpoints.safetensors import is_safetensors
 from ..errors import InvalidSetting, MissingExtra
 from .base import Vectors
 
@@ -99,8 +98,7 @@ def _as_folder(checkpoint: Checkpoint, folder: Path) -> Path:
     of none. Raises UnsupportedModel for a model of transformers that open_clip has no tower for.
     """
     write_config(checkpoint, folder)
-    # Whether the tensors have open_clip's names is told by the form of the file, not by the file's.
-    if is_safetensors(checkpoint.weights) and form_of_file(checkpoint.weights) != "transformers":
+    if is_open_clips_own(checkpoint.weights):
         (folder / WEIGHTS_FILE).symlink_to(checkpoint.weights.resolve())
     else:
         write_weights(checkpoint, folder)
