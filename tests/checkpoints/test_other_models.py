@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from openclip_api.checkpoints.checkpoint import find
 from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.errors import CorruptCheckpoint, StartupError, UnsupportedModel
 
+from ..golden import MODELS
 from ..support.torch_files import archive, mapping, number, state_dict, tensor
 
 FOUR = np.arange(4, dtype=np.float32)
 
 # Some names of each kind's tensors, as transformers 5.24, timm 1.0, peft 0.21, diffusers 0.42 and open_clip save them.
-MODELS = {
+KINDS = {
     "is a language model": [
         ["lm_head.weight", "model.embed_tokens.weight", "model.layers.0.self_attn.v_proj.weight"],
         ["transformer.h.0.attn.c_attn.bias", "transformer.wte.weight"],
@@ -59,7 +61,7 @@ MODELS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("what", "names"), [(what, names) for what, kinds in MODELS.items() for names in kinds])
+@pytest.mark.parametrize(("what", "names"), [(what, names) for what, kinds in KINDS.items() for names in kinds])
 @pytest.mark.parametrize("wrapper", ["", "module."])
 def test_a_model_of_another_kind(tmp_path: Path, what: str, names: list[str], wrapper: str):
     tensors = {wrapper + name: FOUR for name in names}
@@ -190,6 +192,22 @@ CONFIGS: list[tuple[str, object, str]] = [
     ("config.json", {"model_type": "clip", "vision_config": [], "text_config": {}}, r"vision_config \[\]: expected an"),
     ("config.json", {"model_type": ["clip"]}, r"model_type \['clip'\] is not supported"),
 ]
+
+
+@pytest.mark.parametrize("field", ["vision_cfg.patch_size", "text_cfg.heads", "vision_cfg.odd_flag", "odd_flag"])
+def test_a_field_that_a_tower_refuses(tmp_path: Path, field: str):
+    shutil.copytree(MODELS["openai"], tmp_path / "model")
+    path = tmp_path / "model" / "open_clip_config.json"
+    content = json.loads(path.read_text())
+    section = content["model_cfg"]
+    *above, name = field.split(".")
+    for key in above:
+        section = section[key]
+    section[name] = "x"
+    path.write_text(json.dumps(content))
+
+    with pytest.raises(StartupError, match=f"^{path}: .*{field}"):
+        load(f"local-dir:{path.parent}")
 
 
 @pytest.mark.parametrize(("file", "content", "what"), CONFIGS)

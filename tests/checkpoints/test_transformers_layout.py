@@ -169,6 +169,8 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "model_type", ..., "None is not supported"),
     ("clip", "model_type", ["clip"], "is not supported"),
     ("clip", "text_config", 7, "text_config 7: expected an object"),
+    ("clip", "text_config", ..., "text_config is missing"),
+    ("clip", "projection_dim", "x", "projection_dim 'x': expected a whole number from 1 on"),
     ("clip", "text_config_dict", "x", "text_config_dict 'x': expected an object"),
     ("clip", "text_config.hidden_act", "relu", "text_config.hidden_act 'relu'"),
     ("clip", "text_config.hidden_act", "gelu", "quick_gelu is built in both towers or in none"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -47,6 +47,7 @@ class ModelConfig:
     vision, text: vision_cfg and text_cfg. Each tower reads its own flags there, and refuses those it does not know.
     unknown_flags: flags of model_cfg itself that are set and that nothing here reads.
     as_written: all of model_cfg, for the fingerprint and for open_clip.
+    source: how errors call the file that it was read from; "" for open_clip's table.
     """
 
     embed_dim: int
@@ -60,6 +61,7 @@ class ModelConfig:
     vision: Section
     text: Section
     as_written: Section
+    source: str = field(default="", compare=False)
 
     @property
     def activation(self) -> str:
@@ -109,7 +111,7 @@ def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
         raise CorruptCheckpoint(f"{path}: model_cfg has no 'embed_dim'")
     preprocess = _section(path, {"preprocess_cfg": {}, **content}, "preprocess_cfg")
     try:
-        config = model_config(written)
+        config = replace(model_config(written), source=str(path))
         return config, preprocess_config(preprocess, config.image_size)
     except UnsupportedModel as error:
         raise UnsupportedModel(f"{path}: {error}") from error

@@ -39,6 +39,10 @@ def build_towers(config: ModelConfig, preprocess: PreprocessConfig, weights: Wei
     except MissingTensor as error:
         _refuse_half(weights)
         raise CorruptCheckpoint(f"{_what_is_missing(config, preprocess, weights)}: {WHOLE}") from error
+    except (CorruptCheckpoint, UnsupportedModel) as error:
+        if not config.source or weights.source in str(error):
+            raise
+        raise type(error)(f"{config.source}: {error}") from error
 
 
 def fits(config: ModelConfig, weights: Weights) -> bool:

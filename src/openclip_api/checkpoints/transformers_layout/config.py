@@ -113,8 +113,9 @@ def model_cfg(written: Section, clean: str, longest: int | None) -> dict[str, An
     }
     if kind == "siglip":
         return _siglip(image, text, tokenizer)
-    embed_dim = written.get("projection_dim")
-    top: dict[str, Any] = {"embed_dim": defaults[2] if embed_dim is None else embed_dim}
+    top: dict[str, Any] = {"embed_dim": defaults[2]}
+    if written.get("projection_dim") is not None:
+        top["embed_dim"] = _whole("", written, "projection_dim")
     top |= {"vision_cfg": _native(image, "vision_config")}
     top["vision_cfg"] |= {
         "image_size": image["image_size"],
@@ -194,7 +195,9 @@ def _refuse(written: Section, image: Section, text: Section) -> None:
 def _whole(where: str, section: Section, key: str, least: int = 1) -> int:
     number = as_whole_number(section.get(key), least, MOST if key != "vocab_size" else 2**31 - 1)
     if number is None:
-        raise CorruptCheckpoint(f"{where}.{key} {shown(section.get(key))}: expected a whole number from {least} on")
+        raise CorruptCheckpoint(
+            f"{where + '.' if where else ''}{key} {shown(section.get(key))}: expected a whole number from {least} on"
+        )
     return number
 
 

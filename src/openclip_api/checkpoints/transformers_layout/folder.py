@@ -7,6 +7,7 @@ transformers does it: whoever has such a model compares with transformers.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from ...errors import CorruptCheckpoint, UnknownModel, UnsupportedModel, shown
@@ -78,5 +79,5 @@ def read_transformers_folder(folder: Path) -> tuple[ModelConfig, PreprocessConfi
 def _read(folder: Path, written: Section) -> tuple[ModelConfig, PreprocessConfig]:
     kind = model_type(written)
     clean, longest = read_tokenizer(folder, kind)
-    config = model_config(model_cfg(written, clean, longest))
+    config = replace(model_config(model_cfg(written, clean, longest)), source=str(folder / CONFIG))
     return config, read_image_processor(folder, kind, config.image_size)

@@ -69,7 +69,8 @@ def _processor(folder: Path) -> tuple[Path, Section]:
         if name == PROCESSOR_FILE and isinstance(written, dict):
             written = written.get("image_processor") or {}
         if not isinstance(written, dict):
-            raise CorruptCheckpoint(f"{path} is not a JSON object")
+            what = "image_processor" if name == PROCESSOR_FILE else "it"
+            raise CorruptCheckpoint(f"{path}: {what} is not a JSON object")
         if path.is_file() and (written or name != PROCESSOR_FILE):
             return path, written
     raise UnknownModel(
@@ -142,4 +143,6 @@ def _channels(name: str, value: Any, scale: float) -> list[float]:
     numbers = [as_number(number) for number in (value if isinstance(value, list) else [value] * 3)]
     if len(numbers) != 3 or None in numbers:
         raise UnsupportedModel(f"{name} {shown(value)}: expected three numbers")
+    if name == "image_std" and any(number is not None and number <= 0 for number in numbers):
+        raise UnsupportedModel(f"{name} {shown(value)}: expected three numbers above 0")
     return [number / scale if scale != 1 else number for number in numbers if number is not None]
