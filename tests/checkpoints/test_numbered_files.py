@@ -81,8 +81,15 @@ def test_a_number_beyond_their_count(shards: list[Path]):
         read_weights(wrong)
 
 
-def test_a_million_files(tmp_path: Path):
-    path = tmp_path / "model-00001-of-999999.safetensors"
+def test_a_model_of_one_of_five_trainings_is_whole(tmp_path: Path):
+    path = tmp_path / "fold-1-of-5.safetensors"
+    path.write_bytes(save(PARTS[0]))
+
+    assert list(read_weights(path).tensors()) == ["visual.a"]
+
+
+def test_too_many_files(tmp_path: Path):
+    path = tmp_path / "model-00001-of-99999.safetensors"
     path.write_bytes(save(PARTS[0]))
 
     with pytest.raises(CorruptCheckpoint, match="its number is wrong"):

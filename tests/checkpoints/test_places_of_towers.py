@@ -77,6 +77,13 @@ def refused(path: Path, content: bytes) -> str:
     return message
 
 
+def test_an_optimizer_with_the_names_of_the_model_is_no_model(path: Path):
+    content = {"optim_state": mapping({"exp_avg": mapping(OTHERS)}), "ema": mapping(TOWERS)}
+    path.write_bytes(archive(state_dict(content), STORED))
+
+    np.testing.assert_array_equal(read_weights(path)[KEYS[0]], FOUR)
+
+
 def test_two_models_at_unknown_places(path: Path):
     content = state_dict({"student": mapping(TOWERS), "teacher": mapping(OTHERS)})
     message = refused(path, archive(content, STORED))

@@ -15,7 +15,8 @@ from .tower_keys import tower_key, tower_keys
 MOST_INDEX_BYTES = 32_000_000
 MOST_SHARDS = 1000
 SHARD_NAME = re.compile(r"\w[\w.-]{0,200}", re.ASCII)  # no folder, and none above
-NUMBERED = re.compile(r"(\w[\w.-]{0,180})-(\d{1,6})-of-(\d{1,6})(\.\w{1,12})", re.ASCII)
+# Five digits, as all libraries write them: "fold-1-of-5.pt" is a whole model.
+NUMBERED = re.compile(r"(\w[\w.-]{0,180})-(\d{5})-of-(\d{5})(\.(?:safetensors|bin|pt|pth))", re.ASCII)
 INDEX = ".index.json"
 
 # The file's name → the names of its tensors that an index gives it; none where there is no index.
@@ -93,8 +94,8 @@ def _all_numbers(name: str) -> list[str]:
     match = NUMBERED.fullmatch(name)
     if match is None or int(match[3]) > MOST_SHARDS:
         return []
-    stem, number, total, suffix = match.groups()
-    return [f"{stem}-{i:0{len(number)}}-of-{total}{suffix}" for i in range(1, int(total) + 1)]
+    stem, _, total, suffix = match.groups()
+    return [f"{stem}-{i:05}-of-{total}{suffix}" for i in range(1, int(total) + 1)]
 
 
 def _numbered(path: Path) -> list[str]:

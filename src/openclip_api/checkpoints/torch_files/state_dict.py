@@ -50,16 +50,16 @@ def _of_towers(path: Path, content: object, seen: set[int], deepest: int = DEEPE
 
     Raises UnsupportedModel where several have them.
     """
-    if not isinstance(content, dict) or id(content) in seen:  # one dict may stand at thousands of places
+    if not isinstance(content, dict) or deepest < 0 or id(content) in seen:  # one dict may stand at thousands of places
         return {}
     seen.add(id(content))
-    places = [place for place in PLACES if place in content] if deepest else []
+    places = [place for place in PLACES if place in content]
     for place in places:
         if tensors := _of_towers(path, content[place], seen, deepest - 1):
             return tensors
     if has_tower(own := _tensors(content)):
         return own
-    others = [place for place in content if isinstance(place, str) and place not in places] if deepest else []
+    others = [place for place in content if isinstance(place, str) and place not in places and "optim" not in place]
     found = {place: tensors for place in others if (tensors := _of_towers(path, content[place], seen, deepest - 1))}
     if len(found) > 1:
         raise UnsupportedModel(
