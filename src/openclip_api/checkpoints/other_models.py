@@ -20,8 +20,9 @@ OTHERS = [
     (r"(^|\.)(language_model|multi_modal_projector|mm_projector|qformer|itm_head|text_decoder\.bert|visual_encoder)\.",
      f"is a model that reads images and writes texts, such as LLaVA or BLIP: {BOTH}"),
     (r"(^|\.)audio_(model|branch|projection|encoder)\.", f"is a model of sounds, such as CLAP: {NO_TOWER}"),
-    (r"^image_encoder\.model\.patch_emb", "has the names of Apple's own code for MobileCLIP: take open_clip's copy from the hub, "
-     "such as MODEL_NAME=MobileCLIP-S1 MODEL_PRETRAINED=datacompdr"),
+    (r"^image_encoder\.model\.patch_emb",
+     "has the names of Apple's own code for MobileCLIP: take open_clip's copy from the hub, such as "
+     "MODEL_NAME=MobileCLIP-S1 MODEL_PRETRAINED=datacompdr"),
     (r"(^|\.)(mask_decoder|prompt_encoder)\.", f"cuts objects out of images, as SAM does: {BOTH}"),
 ]  # fmt: skip
 # The same where no name is that of a CLIP model's tower. The first that fits.
