@@ -182,6 +182,8 @@ def test_a_dotenv_that_is_no_text_is_one_line(tmp_path: Path):
         ("HOST", b"\x80", "HOST="),
         ("HOST", b"a" * 64, "HOST="),
         ("HOST", b"999.1.1.1", "HOST="),
+        ("API_KEY", b"right,\x80", "API_KEY="),
+        ("MODEL_ID", b"\x80", "MODEL_ID="),
         ("AIP_HTTP_PORT", b"http", "AIP_HTTP_PORT="),
         ("AIP_PREDICT_ROUTE", b"/a b", "AIP_PREDICT_ROUTE="),
         ("URL_ALLOW_PRIVATE", b"169.254.169.254", "URL_ALLOW_PRIVATE="),

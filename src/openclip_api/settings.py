@@ -53,6 +53,7 @@ class Settings(BaseSettings):
         frozen=True,
         allow_inf_nan=False,
         str_strip_whitespace=True,
+        str_min_length=0,  # a bound on strings, even this one, has pydantic refuse those that are not Unicode
     )
 
     model_name: str = Field(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cohere.core.api_error import ApiError
 
-from .conftest import Reference
+from .conftest import Reference, texts
 
 TEXTS = ["a red car", "a cat", "pizza"]
 
@@ -32,6 +32,12 @@ def test_texts_in_every_type(client: cohere.ClientV2, unit: Reference):
     assert answer.meta.billed_units.input_tokens > 3
 
 
+def test_2048_texts(client: cohere.ClientV2, unit: Reference):
+    many = texts(2048)
+    answer = client.embed(model="emoji", input_type="search_query", texts=many, embedding_types=["float"])
+    np.testing.assert_allclose(answer.embeddings.float_, unit(text=many), atol=1e-5)
+
+
 def test_images_and_inputs(client: cohere.ClientV2, unit: Reference, picture: str):
     uri = f"data:image/png;base64,{picture}"
     images = client.embed(model="emoji", input_type="image", images=[uri], embedding_types=["float"])
@@ -53,6 +59,7 @@ def test_images_and_inputs(client: cohere.ClientV2, unit: Reference, picture: st
     [
         (cohere.BadRequestError, {"texts": ["word " * 100], "truncate": "NONE"}, "longer than the model's 32 tokens"),
         (cohere.BadRequestError, {"texts": ["a"], "output_dimension": 1000}, "output_dimension"),
+        (cohere.BadRequestError, {"images": ["data:image/png;base64,aGk=", "?"]}, "images[1]"),
         (cohere.NotFoundError, {"texts": ["a"], "model": "embed-v4.0"}, "model"),
         (ApiError, {"texts": ["a"] * 2049}, "more than 2048 texts"),
     ],

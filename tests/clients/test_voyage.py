@@ -6,7 +6,7 @@ import voyageai
 from PIL import Image
 from voyageai.error import InvalidRequestError
 
-from .conftest import ROOT, Reference
+from .conftest import ROOT, Reference, texts
 
 TEXTS = ["a red car", "a cat"]
 
@@ -54,3 +54,16 @@ def test_errors_are_the_client_s_own(client: voyageai.Client):
         client.multimodal_embed([["word " * 100]], model="emoji", truncation=False)
     with pytest.raises(InvalidRequestError, match="output_dimension"):
         client.multimodal_embed([["a"]], model="emoji", output_dimension=1000)
+
+
+def test_2048_texts_and_a_wrong_item(client: voyageai.Client, unit: Reference):
+    many = texts(2048)
+    expected = unit(text=many)
+    np.testing.assert_allclose(client.embed(many, model="emoji").embeddings, expected, atol=1e-5)
+    multimodal = client.multimodal_embed([[text] for text in many], model="emoji").embeddings
+    np.testing.assert_allclose(multimodal, expected, atol=1e-5)
+    with pytest.raises(InvalidRequestError, match=r"input\[1\]"):
+        client.embed(["a", ""], model="emoji")
+    wrong = {"content": [{"type": "image_base64", "image_base64": "?"}]}
+    with pytest.raises(InvalidRequestError, match=r"inputs\[1\]\.content\[0\]"):
+        client.multimodal_embed([{"content": [{"type": "text", "text": "a"}]}, wrong], model="emoji")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +29,22 @@ def test_every_page_is_linked_and_has_something_to_run():
     for page in (ROOT / "docs" / "protocols").glob("*.md"):
         assert f"](protocols/{page.name})" in links
         assert page.stem in runnable
+
+
+def test_the_table_of_clients_names_those_that_are_run():
+    """Each is pinned for `make clients`, and a test or a page's code imports it."""
+    table = (ROOT / "docs" / "api.md").read_text().partition("\n\nA name in")[0]
+    rows = [line.split("|")[-2] for line in table.splitlines() if line.startswith("| [")]
+    named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    folder = ROOT / "tests" / "clients"
+    python = re.findall(r"^([\w-]+)(?:\[\w+\])?==", (folder / "requirements.txt").read_text(), re.MULTILINE)
+    node = json.loads((folder / "package.json").read_text())["dependencies"]
+    assert named == {"infinity-client", *python, *(name for name, version in node.items() if version != "*")}
+    imports = "\n".join(path.read_text() for path in folder.glob("*.py"))
+    imports += "\n".join(code for language in ("python", "js") for code, _ in blocks(language).values())
+    for name in named:
+        module = re.escape(name.removesuffix("-ai")).replace(r"\-", "[-_.]")
+        assert re.search(rf"""(?:from|import) ["']?{module}(?:\b|_)""", imports), name
 
 
 @pytest.mark.process
