@@ -56,8 +56,8 @@ OWN = [
     ipaddress.ip_network(network)
     for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 ]
-# The metadata services of clouds give out keys to whoever asks from inside: no setting opens these. The others are
-# link-local, and so none of OWN.
+# The metadata services of clouds give out keys to whoever asks from inside: no setting opens these. Those with other
+# addresses, such as 169.254.169.254, have none of OWN.
 METADATA = [
     ipaddress.ip_network(network)
     for network in (
