@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
-from .checkpoints.sources import read_source
+from .checkpoints.sources import LocalFolder, read_path, read_source
 from .errors import InvalidStore, MissingExtra, RunError, StartupError
 from .search.options import IndexOptions, PhotosOptions, add_index_arguments, add_photos_arguments
 from .search.search_options import (
@@ -89,14 +90,15 @@ def _describe(settings: Settings, arguments: argparse.Namespace) -> int:
 def _convert(settings: Settings, arguments: argparse.Namespace) -> int:
     from .runtime.convert import convert
 
-    folder = Path(arguments.directory)
+    folder = read_path(arguments.directory, field="DIRECTORY")
     checkpoint = convert(read_source(arguments.source, field="SOURCE"), folder, cache_dir=settings.cache_dir)
     if checkpoint.warning:
         print(f"openclip-api: {checkpoint.warning}", file=sys.stderr)
+    name = str(LocalFolder(folder))
     if arguments.json:
-        print(json.dumps({"source": arguments.source, "model_name": f"local-dir:{folder}"}))
+        print(json.dumps({"source": arguments.source, "model_name": name}))
     else:
-        print(f"MODEL_NAME=local-dir:{folder} serves it; open_clip.create_model takes the same name")
+        print(f"MODEL_NAME={shlex.quote(name)} serves it; open_clip.create_model takes the same name")
     return 0
 
 

@@ -84,7 +84,7 @@ def test_a_name_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("mine")
-    with pytest.raises(InvalidSetting, match="out is a file: name a folder that is not there yet"):
+    with pytest.raises(InvalidSetting, match="out is no folder: name one that is not there yet"):
         convert(LocalFolder(MODELS["mixed"]), out)
     for source in (MODELS["mixed"], write_tiny_checkpoint(tmp_path / "source")):
         with pytest.raises(InvalidSetting, match="is not empty: name a folder that is not there yet"):
@@ -118,6 +118,20 @@ def test_a_place_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch:
         convert(LocalFolder(MODELS["mixed"].absolute()), Path(place))
     assert place in str(raised.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_is_spelled_as_a_source_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    source = str(MODELS["mixed"].absolute())
+    monkeypatch.chdir(tmp_path)
+    for directory, name in [("~/a b", "a b"), (f"file://{tmp_path}/c%20d", "c d"), ("./e", "e")]:
+        assert main(["convert", source, directory]) == 0
+        assert str(tmp_path / name) in capsys.readouterr().out
+        assert main(["info", directory]) == 0
+    assert main(["convert", source, ""]) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a b", "c d", "e"}
 
 
 @pytest.mark.process

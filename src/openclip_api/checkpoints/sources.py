@@ -227,9 +227,7 @@ def _path(text: str, asked: Written) -> Path | None:
 
 def _there(text: str, asked: Written) -> Path:
     """Raises UnknownModel for a path at which there is neither a file nor a folder."""
-    if not text:
-        raise asked.wrong("no path is given")
-    path = _absolute(_of_file_url(text, asked) if text.lower().startswith("file:") else text)
+    path = _absolute(text, asked)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
@@ -242,14 +240,19 @@ def _there(text: str, asked: Written) -> Path:
     return path
 
 
-def _of_file_url(text: str, asked: Written) -> str:
-    parts = urlsplit(text)
-    if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-        raise asked.wrong("a file: address of this machine has three slashes: file:///path")
-    return url2pathname(parts.path)
+def read_path(text: str, *, field: str) -> Path:
+    """The absolute path of what need not be there, spelled as in a source. Raises UnknownModel."""
+    return _absolute(text.strip(), Written(field, text))
 
 
-def _absolute(text: str) -> Path:
+def _absolute(text: str, asked: Written) -> Path:
+    if not text:
+        raise asked.wrong("no path is given")
+    if text.lower().startswith("file:"):
+        parts = urlsplit(text)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise asked.wrong("a file: address of this machine has three slashes: file:///path")
+        text = url2pathname(parts.path)
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:  # "~" where there is no home

@@ -54,7 +54,7 @@ def _check_is_free(directory: Path) -> None:
         if directory.is_dir() and any(directory.iterdir()):
             raise InvalidSetting(f"{directory} is not empty: name a folder that is not there yet")
         if os.path.lexists(directory) and not directory.is_dir():
-            raise InvalidSetting(f"{directory} is a file: name a folder that is not there yet")
+            raise InvalidSetting(f"{directory} is no folder: name one that is not there yet")
 
 
 @contextmanager
