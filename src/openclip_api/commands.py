@@ -52,7 +52,7 @@ def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
 
 def _with_model_of_store(settings: Settings) -> Settings:
     """The settings with the model of STORE, unless they name one. What is wrong with a store, its routes tell."""
-    if settings.store is None:
+    if settings.store is None or settings.models:
         return settings
     try:
         from .search.model import settings_of

@@ -91,6 +91,22 @@ def test_the_store_s_own_model_is_the_default(home: Path):
     assert "holds vectors of" in other.stderr
 
 
+def test_the_store_s_own_model_goes_before_the_first_of_models(home: Path):
+    done = call("search", "--store", "s.lance", "a cat", cwd=home, MODELS="ViT-L-14:openai,emoji")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_store_finds_its_model_s_folder_from_any_folder(home: Path, tiny: Path, tmp_path: Path):
+    """As it was written: relative to where index ran."""
+    shutil.copytree(tiny, tmp_path / "clip")
+    index = ("index", home / "other", "--store", "s.lance", "--model-name", "clip/")
+    assert call(*index, cwd=tmp_path).returncode == 0
+    (tmp_path / "else").mkdir()
+    for named in ([], ["--model-name", "../clip"], ["--model-name", f"file://{tmp_path}/clip"]):
+        done = call("search", "--store", "../s.lance", "a cat", *named, cwd=tmp_path / "else")
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_server_takes_the_store_s_model_too(home: Path):
     with ServerProcess(STORE=home / "s.lance", HF_HUB_OFFLINE=1) as server:
         found = server.http.post("/search", json={"text": "a cat"}).raise_for_status().json()["results"]

@@ -78,6 +78,8 @@ def of_name(typed: str) -> str:
 
 def of_tag(name: str, typed: str) -> str:
     """Why this is neither a tag of the name nor a file."""
+    if registry.canonical_name(typed) == name:
+        return "it is the name again: write a tag, or leave it out"
     if other := registry.canonical_name(typed):
         return f"it is a name and not a tag of {name}: write MODEL_NAME={other}"
     tags = registry.tags(name)
@@ -114,8 +116,9 @@ def near_path(typed: str, path: Path) -> str:
     """ "; …" with what lies beside a path that is not there, or "". typed: what was written for it."""
     if os.sep == "/" and re.search(r"\\|^[A-Za-z]:", typed):
         return "; that is a path of Windows, here a path starts with / and has it between folders"
-    if typed.endswith("/") and typed.count("/") == 2:
-        return f"; a repository of a hub is written without the last /: {typed.rstrip('/')}"
+    bare = typed.rstrip("/")
+    if bare != typed and (bare.count("/") == 1 or registry.canonical_name(bare)):
+        return f"; a name is written without / at its end: {bare}"
     above = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     if above != path.parent:
         return f"; {path.parent} is not there"

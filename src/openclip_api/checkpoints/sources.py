@@ -117,6 +117,8 @@ def read_source(name: str, pretrained: str | None = None, *, field: str = "MODEL
     asked, weights = Written(field, name.strip()), (pretrained or "").strip()
     if not asked.text:
         raise asked.wrong(f"nothing is named: give {EXPECTED}", InvalidSetting)
+    if asked.text[0] in "'\"" and asked.text[-1] == asked.text[0]:
+        raise asked.wrong("write it without quotation marks", InvalidSetting)
     known, behind = _split(asked.text)
     if known is None:
         source = _by_itself(asked)

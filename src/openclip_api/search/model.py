@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -19,9 +20,9 @@ from .store import ModelOrigin, Store
 def settings_of(store: Store, settings: Settings) -> Settings:
     """The settings with the store's own model, unless they name one themselves."""
     origin = store.origin
-    if origin is None or settings.model_fields_set & {"model_name", "model_pretrained", "models"}:
+    if origin is None or settings.model_fields_set & {"model_name", "model_pretrained"}:
         return settings
-    update = {"model_name": origin.model_name, "model_pretrained": origin.pretrained}
+    update: dict[str, Any] = {"model_name": origin.model_name, "model_pretrained": origin.pretrained, "models": []}
     if "precision" not in settings.model_fields_set and origin.precision is not None:
         update["precision"] = origin.precision
     return settings.model_copy(update=update)
