@@ -1,3 +1,6 @@
-from openclip_api.cli import main
+import sys
 
-raise SystemExit(main(["serve"]))
+from openclip_api.__main__ import script
+
+sys.argv.insert(1, "serve")
+script()

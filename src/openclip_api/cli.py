@@ -7,12 +7,13 @@ import sys
 from collections.abc import Collection, Sequence
 
 from . import __version__
-from .commands import COMMANDS, Command, exit_code
+from .commands import COMMANDS, Command
+from .ending import exit_code
 from .settings import Settings, read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage."""
+    """Run a command and return its exit code: 0 well, 1 it could not start, 2 wrong usage, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = _parser(with_all_settings="--help-all" in arguments)
     parsed, words = parser.parse_known_args(arguments)
@@ -21,7 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words:
         parsed.words += words  # of search: argparse leaves those that come after a flag
     flags = {name: value for name, value in vars(parsed).items() if name in Settings.model_fields}
-    return exit_code(lambda: COMMANDS[parsed.command].run(read_settings(**flags), parsed))
+    command = COMMANDS[parsed.command]
+    return exit_code(lambda: command.run(read_settings(**flags), parsed), command.goes_on)
 
 
 def _parser(with_all_settings: bool = False) -> argparse.ArgumentParser:

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
 from .bulk.options import EmbedOptions, add_embed_arguments, options_of
 from .checkpoints.sources import LocalFolder, read_path, read_source
-from .errors import InvalidStore, MissingExtra, RunError, StartupError
+from .errors import InvalidStore, MissingExtra
 from .search.options import IndexOptions, PhotosOptions, add_index_arguments, add_photos_arguments
 from .search.search_options import (
     DuplicatesOptions,
@@ -27,8 +27,6 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from .runtime.embedder import Embedder
-
-GOES_ON = "interrupted; the same command goes on from here"
 
 
 def load_model(settings: Settings) -> Embedder:
@@ -44,10 +42,10 @@ def _load_for_one_item(settings: Settings) -> Embedder:
     return load_model(settings.model_copy(update={"decode": "thread"}))
 
 
-def _serve(settings: Settings, _: argparse.Namespace) -> NoReturn:
+def _serve(settings: Settings, _: argparse.Namespace) -> int:
     from .server.run import run
 
-    _exit(run(_with_model_of_store(settings)))
+    return run(_with_model_of_store(settings))
 
 
 def _with_model_of_store(settings: Settings) -> Settings:
@@ -128,57 +126,34 @@ def _quantize(settings: Settings, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _embed(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+def _embed(settings: Settings, arguments: argparse.Namespace) -> int:
     with _extra("bulk", "embed"):
         from .bulk.command import embed
-    _exit(exit_code(lambda: embed(options_of(EmbedOptions, arguments), settings, load_model), GOES_ON))
+    return embed(options_of(EmbedOptions, arguments), settings, load_model)
 
 
-def _index(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+def _index(settings: Settings, arguments: argparse.Namespace) -> int:
     with _extra("search", "index"):
         from .search.index import index
-    _exit(exit_code(lambda: index(options_of(IndexOptions, arguments), settings, load_model), GOES_ON))
+    return index(options_of(IndexOptions, arguments), settings, load_model)
 
 
-def _photos(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+def _photos(settings: Settings, arguments: argparse.Namespace) -> int:
     with _extra("search", "photos"):
         from .server.photos import photos
-    _exit(exit_code(lambda: photos(options_of(PhotosOptions, arguments), settings), GOES_ON))
+    return photos(options_of(PhotosOptions, arguments), settings)
 
 
-def _search(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+def _search(settings: Settings, arguments: argparse.Namespace) -> int:
     with _extra("search", "search"):
         from .search.command import search
-    _exit(exit_code(lambda: search(options_of(SearchOptions, arguments), settings, _load_for_one_item)))
+    return search(options_of(SearchOptions, arguments), settings, _load_for_one_item)
 
 
-def _duplicates(settings: Settings, arguments: argparse.Namespace) -> NoReturn:
+def _duplicates(settings: Settings, arguments: argparse.Namespace) -> int:
     with _extra("search", "duplicates"):
         from .search.duplicates_command import duplicates
-    _exit(exit_code(lambda: duplicates(options_of(DuplicatesOptions, arguments), settings)))
-
-
-def exit_code(run: Callable[[], int], interrupted: str | None = None) -> int:
-    """What `run` returns; for an error that a user can meet one line on stderr and 1. interrupted: said on Ctrl-C."""
-    try:
-        return run()
-    except (StartupError, RunError) as error:
-        print(f"openclip-api: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        if interrupted is not None:
-            print(f"openclip-api: {interrupted}", file=sys.stderr)
-        return 130
-
-
-def _exit(code: int) -> NoReturn:
-    """End the process without Python's own shutdown, once everything is written and closed.
-
-    Beside OpenVINO's threads that shutdown crashed about once in a hundred times, which made a clean exit a failure.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return duplicates(options_of(DuplicatesOptions, arguments), settings)
 
 
 @contextmanager
@@ -217,6 +192,7 @@ class Command(NamedTuple):
     """A command imports what it needs when it runs, so that --help and `models` start fast and need no extra.
 
     settings: those that its --help shows; --help-all shows all. None: all.
+    goes_on: where it was interrupted, the same command does the rest.
     """
 
     help: str
@@ -224,6 +200,7 @@ class Command(NamedTuple):
     add_arguments: Callable[[argparse.ArgumentParser], None] = lambda parser: None
     example: str = ""
     settings: tuple[str, ...] | None = None
+    goes_on: bool = False
 
 
 MODEL = ("model_name", "model_pretrained", "precision")
@@ -258,6 +235,7 @@ COMMANDS = {
         add_embed_arguments,
         example="openclip-api embed photos/ --out vectors",
         settings=MODEL,
+        goes_on=True,
     ),
     "index": Command(
         "keep a store of vectors in step with folders, tables and archives",
@@ -265,6 +243,7 @@ COMMANDS = {
         add_index_arguments,
         example="openclip-api index photos/ --store photos.lance",
         settings=("store", *MODEL),
+        goes_on=True,
     ),
     "search": Command(
         "look for a text or an image in a store",
@@ -286,5 +265,6 @@ COMMANDS = {
         add_photos_arguments,
         example="openclip-api photos ~/Pictures",
         settings=("store", *MODEL, "port"),
+        goes_on=True,
     ),
 }

@@ -111,3 +111,21 @@ def test_with_a_key_nothing_is_shown_without_it(home: Path):
         for path in ("/search", "/items/in%2Fcat.png/file", "/items/in%2Fcat.png/thumbnail"):
             assert server.http.get(path).status_code == 401
             assert server.http.get(path, headers={"Authorization": "Bearer k"}).status_code == 200
+
+
+def test_an_edited_photo_is_seen_at_once(server: ServerProcess, home: Path):
+    photo = home / "photos" / "in" / "cat.png"
+    for what in ("thumbnail", "file"):
+        address = f"/items/in%2Fcat.png/{what}"
+        before = server.http.get(address)
+        assert before.headers["cache-control"] == "private, no-cache"
+        known = {"If-None-Match": before.headers["etag"]}
+        again = server.http.get(address, headers=known)
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", before.headers["etag"])
+        state = photo.stat()
+        photo.write_bytes((SAMPLES / "pizza.png").read_bytes().ljust(state.st_size, b"\0")[: state.st_size])
+        os.utime(photo, ns=(state.st_atime_ns, state.st_mtime_ns))
+        after = server.http.get(address, headers=known)
+        assert after.status_code == 200
+        assert after.content != before.content
+        shutil.copy(SAMPLES / "cat.png", photo)

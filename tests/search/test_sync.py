@@ -406,3 +406,24 @@ def test_a_pattern_through_a_link_to_a_folder(photos: Path, store: Path, index, 
     shutil.copy(PIZZA, photos / "2021")
     index(str(photos / "*" / "*.png"), store=store)
     assert last(capsys) == "1 image: 1 new, 1 removed"
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(photos: Path, store: Path, index, capsys):
+    """As of exiftool -P, or rsync -t of a file of the same size."""
+    index(photos, store=store)
+    state = (photos / "cat.png").stat()
+    (photos / "cat.png").write_bytes(CAT.read_bytes()[: state.st_size - 8] + b"changed!")
+    os.utime(photos / "cat.png", ns=(state.st_atime_ns, state.st_mtime_ns))
+    index(photos, store=store)
+    assert last(capsys) == "3 images: 1 changed, 2 unchanged"
+
+
+def test_a_store_that_holds_failures_alone_follows_too(photos: Path, store: Path, index, capsys):
+    for path in photos.iterdir():
+        path.write_bytes(b"x")
+    assert index(photos, store=store) == 3
+    (photos / "cat.png").unlink()
+    assert index(photos, store=store) == 3
+    assert last(capsys) == "2 images: 1 removed, 2 could not be read"
+    index("--roots", store=store)
+    assert last(capsys) == f"{photos}: 2 items, 2 could not be read"

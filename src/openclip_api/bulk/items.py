@@ -32,6 +32,7 @@ class SourceItem:
     `entry`: its name in a table, text file or archive; None where the file at `path` is the item.
     `is_file`: whether `path` is a file that holds the content and nothing else.
     `is_doubtful`: nobody can look there now, so what was there, and below, may be there still.
+    `state`: of the file at `path` if `is_file`, where it could be asked for.
     """
 
     id: str
@@ -44,6 +45,7 @@ class SourceItem:
     extra: Mapping[str, object] = field(default_factory=dict)
     is_file: bool = False
     is_doubtful: bool = False
+    state: os.stat_result | None = None
 
 
 def unreadable_item(
@@ -75,11 +77,12 @@ def image_file_item(
     """state: of the file, if it is known."""
     is_doubtful = False
     try:
-        stamp = file_stamp(state or os.stat(path))
+        state = state or os.stat(path)
+        stamp = file_stamp(state)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         stamp, is_doubtful = reason(error), isinstance(error, OSError)
     read = partial(read_file, path, max_bytes)
-    return SourceItem(id, path, "image", read, stamp, source, entry, extra or {}, True, is_doubtful)
+    return SourceItem(id, path, "image", read, stamp, source, entry, extra or {}, True, is_doubtful, state)
 
 
 def file_stamp(state: os.stat_result) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 from PIL import Image
 
-from ..bulk.items import SourceItem, file_stamp, read_file_and_state
+from ..bulk.items import SourceItem, read_file_and_state
 from ..inputs.formats import installed_formats
 from ..inputs.images import open_image
 from ..inputs.structure.bounds import MAX_EXIF_BYTES
@@ -18,12 +19,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Content(NamedTuple):
-    """stamp, bytes and modified: of a file, from before it was read; None for what is no file of its own."""
+    """state and modified: of a file, from before it was read; None for what is no file of its own."""
 
     data: str | bytes
     digest: str
-    stamp: str | None = None
-    bytes: int | None = None
+    state: os.stat_result | None = None
     modified: datetime | None = None
     taken: datetime | None = None
 
@@ -35,7 +35,7 @@ def read_content(item: SourceItem, max_bytes: int) -> Content:
         return Content(data, _digest(data), taken=_taken(data))
     data, state = read_file_and_state(item.path, max_bytes)
     modified = _time(state.st_mtime)
-    return Content(data, _digest(data), file_stamp(state), state.st_size, modified, _taken(data))
+    return Content(data, _digest(data), state, modified, _taken(data))
 
 
 def _digest(data: str | bytes) -> str:

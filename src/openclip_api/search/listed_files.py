@@ -23,11 +23,11 @@ LEADS_OUT = "its file lies outside of its root, or a link leads there: index tha
 
 
 class ListedFile(NamedTuple):
-    """file: at its start. size: in bytes, as it was when the file was opened."""
+    """file: at its start. state: as it was when the file was opened."""
 
     file: BinaryIO
     media_type: str
-    size: int
+    state: os.stat_result
 
 
 def open_listed(root: str, path: str, entry: str | None) -> ListedFile:
@@ -54,12 +54,12 @@ def _inspected(file: BinaryIO) -> ListedFile:
     if media_type is None:
         raise Unreadable("not an image")
     file.seek(0)
-    return ListedFile(file, media_type, state.st_size)
+    return ListedFile(file, media_type, state)
 
 
 def chunks(listed: ListedFile) -> Iterator[bytes]:
     """No more bytes than the file had when it was opened, though it may grow."""
-    left = listed.size
+    left = listed.state.st_size
     with listed.file as file:
         while left > 0 and (chunk := file.read(min(CHUNK, left))):
             left -= len(chunk)

@@ -36,7 +36,7 @@ class StoreRows:
     """
 
     def __init__(self, store: Store | None) -> None:
-        self.all = [_known(*row.values()) for row in store.columns(COLUMNS).to_pylist()] if store else []
+        self.all = [_known(*row.values()) for row in store.columns(COLUMNS).to_pylist()] if store is not None else []
         self.ids = {row.id for row in self.all}
         self.digests = {row.digest: row.id for row in self.all if row.digest is not None and not row.is_failure}
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
-from ..bulk.items import SourceItem, is_image_name
+from ..bulk.items import SourceItem, file_stamp, is_image_name
 from ..bulk.places import Key, Keys, absolute, file_key, state_of
 from ..bulk.sources import Source
 
@@ -40,7 +41,7 @@ class Places:
         for item in items:
             key = self._keys.key(item)
             root, path = self.of_file(key) if isinstance(key, str) else (key[0], _path_of_entry(item))
-            yield Found(item, key, root, path, state_of(item))
+            yield Found(item, key, root, path, stamp_of(item, root, item.state))
 
     def of_file(self, key: str) -> tuple[str, str]:
         """Root and path of the file with this absolute path."""
@@ -53,6 +54,16 @@ class Places:
     def _outermost(self, folder: str) -> str | None:
         found = [above for above in folders_above(folder) if above in self._roots]
         return found[-1] if found else None
+
+
+def stamp_of(item: SourceItem, root: str, state: os.stat_result | None) -> str:
+    """While it stays the same, so does the item's row. state: of its file.
+
+    A file's ctime counts too: some tools keep its size and mtime when they change it, as exiftool -P may.
+    """
+    if state is None:
+        return state_of(item)
+    return f"{state_of(replace(item, stamp=file_stamp(state)))} {state.st_ctime_ns}"
 
 
 class Scope(NamedTuple):

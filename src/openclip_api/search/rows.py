@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..bulk.items import printable
-from ..bulk.places import state_of
 from .contents import Content
-from .places import Found
+from .places import Found, stamp_of
 from .schema import OWN_COLUMNS, stored_name
 
 
@@ -56,12 +54,12 @@ def _own_columns(outcome: Outcome, id: str) -> dict[str, object]:
         "height": outcome.size[1],
         "error": outcome.error,
     }
+    row = dict.fromkeys(OWN_COLUMNS.names) | row
     if content is None:
-        return dict.fromkeys(OWN_COLUMNS.names) | row
-    if content.stamp is not None:
-        row["stamp"] = state_of(replace(found.item, stamp=content.stamp))
-    file = {"bytes": content.bytes, "modified": content.modified, "taken": content.taken, "digest": content.digest}
-    return row | file
+        return row
+    if content.state is not None:
+        row |= {"stamp": stamp_of(found.item, found.root, content.state), "bytes": content.state.st_size}
+    return row | {"modified": content.modified, "taken": content.taken, "digest": content.digest}
 
 
 def _printable(value: object) -> object:

@@ -22,6 +22,7 @@ from ..errors import InvalidInput, InvalidStore, ModelMismatch, NotFound, Reques
 from ..inputs.decoder_processes import DecoderProcesses
 from ..runtime.embedding import Vector
 from ..search.search_options import SAME_PICTURE
+from .etag import file_etag
 
 if TYPE_CHECKING:
     from ..search.listed_files import ListedFile
@@ -122,15 +123,20 @@ class LazyStore:
 
         return self._asked(asked)
 
-    def thumbnail(self, id: str, max_megapixels: float) -> bytes:
-        """A small JPEG. Raises NotFound if the id is not there, or if its image file cannot be read."""
+    def thumbnail(self, id: str, max_megapixels: float, is_known: Callable[[str], bool]) -> tuple[str, bytes | None]:
+        """The ETag and a small JPEG, or None if the client has it. Raises NotFound if the id is not there, or if its
+        image file cannot be read.
+        """
         store = self._store()
         from ..search.thumbnails import file_thumbnail
 
         path = self._asked(lambda: store.path_of(id))
         try:
             if path is not None:
-                return file_thumbnail(path, max_megapixels, self._thumbnail_maker(max_megapixels))
+                etag = file_etag(Path(path).stat())
+                if is_known(etag):
+                    return etag, None
+                return etag, file_thumbnail(path, max_megapixels, self._thumbnail_maker(max_megapixels))
         except Exception as error:  # the file is gone, damaged or no image: a decoder may raise anything
             log.debug("no thumbnail: %s", type(error).__name__)
         raise NotFound(NO_IMAGE)

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .etag import has_it
+
 # Nothing from other hosts, nothing inline. Frames are allowed: Hugging Face shows a Space in one, and the page has
 # no session that a frame could misuse.
 POLICY = "; ".join(
@@ -54,8 +56,7 @@ def page_response(request: Request, path: str) -> Response:
         "Referrer-Policy": "no-referrer",
         "Vary": "Accept",
     }
-    known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if file.etag in known:
+    if has_it(request, file.etag):
         return Response(status_code=304, headers=headers)
     return Response(file.content, headers=headers, media_type=file.media_type)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -19,6 +20,7 @@ from ...runtime.embedding import Vector
 from ...search.composed import MAX_PARTS, MAX_WEIGHT, composed
 from ...search.search_options import MAX_RESULTS
 from ..context import context_of
+from ..etag import file_etag, has_it
 from ..shared.answer import embedding_headers, json_response
 from ..shared.body import Body, request_body, schema_of
 from ..shared.embed import embed
@@ -159,8 +161,10 @@ async def _known(store: LazyStore, part: Part, name: str) -> Vector:
 async def item_thumbnail(request: Request, id: str) -> Response:
     context = context_of(request)
     store, most = context.store, context.settings.max_image_megapixels
-    picture = await to_thread.run_sync(store.thumbnail, id, most, limiter=store.thumbnail_limit)
-    return Response(picture, media_type="image/jpeg", headers=_image_headers(request))
+    is_known = partial(has_it, request)
+    etag, picture = await to_thread.run_sync(store.thumbnail, id, most, is_known, limiter=store.thumbnail_limit)
+    headers = _image_headers(request, etag)
+    return Response(picture, media_type="image/jpeg", headers=headers) if picture else Response(None, 304, headers)
 
 
 @router.get(
@@ -178,12 +182,15 @@ async def item_file(request: Request, id: str) -> Response:
         "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
         "Content-Security-Policy": "default-src 'none'; sandbox",
         "X-Content-Type-Options": "nosniff",
-    }
-    return StreamingResponse(chunks(listed), 200, _image_headers(request) | headers, listed.media_type)
+    } | _image_headers(request, etag := file_etag(listed.state))
+    if has_it(request, etag):
+        listed.file.close()
+        return Response(None, 304, headers)
+    return StreamingResponse(chunks(listed), 200, headers, listed.media_type)
 
 
-def _image_headers(request: Request) -> dict[str, str]:
-    headers = {"Cache-Control": "private, max-age=3600"}
+def _image_headers(request: Request, etag: str) -> dict[str, str]:
+    headers = {"Cache-Control": "private, no-cache", "ETag": etag}
     if not context_of(request).settings.named_origins:
         headers["Cross-Origin-Resource-Policy"] = "same-origin"  # browsers too old to say which site asks know this
     return headers

@@ -1,0 +1,97 @@
+"""How each command ends when nobody reads its output, when the disk is full, and on Ctrl-C: one line, no traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from openclip_api.commands import COMMANDS
+
+from .support.index_process import finish, start
+
+pytestmark = pytest.mark.process
+OPENCLIP = f"{sys.executable} -m openclip_api"
+
+
+def shell(command: str) -> tuple[int, str, str]:
+    """Exit code of the first program of a pipe, what is read, what is said."""
+    ended = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        env={**os.environ, "MODEL_NAME": "emoji"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ending")
+    (folder / "photos").mkdir()
+    for number in range(1500):
+        (folder / "photos" / f"broken, with a name that is rather long {number:05d}.png").write_bytes(b"%d" % number)
+    code, _, stderr = finish(start(folder / "photos", "--store", folder / "s.lance", "--progress", "quiet"))
+    assert code == 3, stderr
+    return folder / "s.lance"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "index --failures --store {}",
+        "index --failures --json --store {}",
+        "index --roots --store {}",
+        "index --delete nothing --store {}",
+        "duplicates --store {}",
+        "models",
+        "info emoji --json",
+    ],
+)
+def test_nobody_reads(store: Path, command: str):
+    command = f"{OPENCLIP} {command.format(store)}"
+    readers, writers = os.pipe()
+    os.close(readers)
+    ended = subprocess.run(command.split(), stdout=writers, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writers)
+    assert (ended.returncode, ended.stderr) == (141, "")
+    code, stdout, stderr = shell(f"{command} | head -n 1")
+    assert (code in (0, 1, 141), len(stdout.splitlines()), stderr) == (True, 1, "")  # short ones may be written by then
+
+
+@pytest.mark.parametrize("command", ["models", "index --failures --store {}"])
+def test_output_that_cannot_be_written(store: Path, command: str):
+    command = f"{OPENCLIP} {command.format(store)}"
+    assert shell(f"{command} > /dev/full") == (1, "", "openclip-api: the output: No space left on device\n")
+    assert shell(f"{command} >&-")[::2] == (0, "")
+    assert shell(f"{command} > /dev/null 2>&-")[0] == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_ctrl_c_is_one_line_at_any_moment(tmp_path: Path, command: str):
+    arguments = {
+        "info": ["emoji"],
+        "convert": ["emoji", tmp_path / "converted"],
+        "quantize": ["--images", tmp_path],
+        "embed": [tmp_path, "--out", tmp_path / "out"],
+        "index": [tmp_path, "--store", tmp_path / "s.lance"],
+        "search": ["--store", tmp_path / "s.lance", "cat"],
+        "duplicates": ["--store", tmp_path / "s.lance"],
+        "photos": [tmp_path, "--no-browser", "--store", tmp_path / "s.lance"],
+    }
+    for wait in (0.4, 0.8):
+        process = start(*arguments.get(command, []), command=command)
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        code, _, stderr = finish(process)
+        assert "Traceback" not in stderr
+        if code == 130:
+            assert "openclip-api: interrupted; the same command " in stderr
+        else:  # it was faster, or Python itself had not begun to run it
+            assert code in (0, 1, -signal.SIGINT)
