@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 import threading
 from pathlib import Path
 
@@ -427,3 +428,114 @@ def test_a_store_that_holds_failures_alone_follows_too(photos: Path, store: Path
     assert last(capsys) == "2 images: 1 removed, 2 could not be read"
     index("--roots", store=store)
     assert last(capsys) == f"{photos}: 2 items, 2 could not be read"
+
+
+def test_a_part_of_the_sources_given_by_another_name_is_the_same_part(tmp_path: Path, store: Path, index, capsys):
+    """A link below the root, a pattern through it, and a table by a link to it."""
+    photos, other = tmp_path / "photos", tmp_path / "other"
+    for folder, picture in ((photos, CAT), (other, PIZZA)):
+        folder.mkdir()
+        shutil.copy(picture, folder)
+    (photos / "link").symlink_to(other)
+    index(photos, store=store)
+    for source in (photos / "link", f"{photos}/link/*.png", f"{photos}/*/*.png", f"{photos}/link/../other"):
+        index(source, store=store)
+        assert last(capsys) == f"1 image: 1 {'new' if str(source).endswith('other') else 'unchanged'}"
+    assert rows(store, "root", "path") == [
+        (str(other), "pizza.png"),
+        (str(photos), "cat.png"),
+        (str(photos), "link/pizza.png"),
+    ]
+    (tmp_path / "t.csv").write_text("sku,title\n1,a cat\n")
+    (tmp_path / "l.csv").symlink_to("t.csv")
+    for spelled, expected in (
+        ("l.csv", "new"),
+        ("l.csv", "unchanged"),
+        ("t.csv", "unchanged"),
+        ("./t.csv", "unchanged"),
+    ):
+        index(f"{tmp_path}/{spelled}", "--text-column", "title", "--id-column", "sku", store=store)
+        assert last(capsys) == f"1 item: 1 {expected}"
+
+
+def test_a_link_back_is_a_loop_wherever_the_look_begins(tmp_path: Path, store: Path, index, capsys):
+    inner = tmp_path / "photos" / "2021"
+    inner.mkdir(parents=True)
+    shutil.copy(CAT, inner)
+    (inner / "up").symlink_to("..")
+    assert index(tmp_path / "photos", store=store) == 3
+    assert index(inner, store=store) == 3
+    assert last(capsys) == "2 images: 1 unchanged, 1 could not be read"
+    assert len(rows(store)) == 2
+
+
+def test_forget_takes_a_part_of_a_root(photos: Path, store: Path, index, capsys):
+    for name in ("2021", "20212"):
+        (photos / name).mkdir()
+        shutil.copy(SAMPLES / "guitar.png", photos / name)
+    index(photos, store=store)
+    assert index("--forget", f"{photos}/2021/", store=store) == 0
+    assert "2021/: 1 rows removed" in capsys.readouterr().out
+    assert ("20212/guitar.png",) in rows(store)
+    assert index("--forget", photos / "cat.png", "--forget", photos, store=store) == 0
+    assert rows(store) == []
+
+
+def test_what_the_command_itself_leaves_out_is_removed(photos: Path, store: Path, index, capsys):
+    index(photos, store=store)
+    assert index(photos, "--exclude", "*.png", store=store) == 0
+    assert last(capsys) == "0 images: 3 removed, 3 left out (3 excluded)"
+
+
+def test_a_file_that_nobody_may_open_is_found_as_it_was(
+    photos: Path, store: Path, index, capsys, monkeypatch, embedded
+):
+    from openclip_api.search import contents
+
+    index(photos, store=store)
+    read = contents.read_file_and_state
+
+    def refusing(path: str, most: int):
+        if path.endswith("cat.png"):
+            raise PermissionError(13, "Permission denied")
+        return read(path, most)
+
+    monkeypatch.setattr(contents, "read_file_and_state", refusing)
+    (photos / "cat.png").chmod(0)
+    for _ in range(2):
+        assert index(photos, store=store) == 3
+        assert last(capsys) == "3 images: 2 unchanged, 1 could not be read"
+        assert len(Store(store)) == 3
+    index("--failures", store=store)
+    assert last(capsys) == f"{photos}/cat.png: Permission denied"
+    monkeypatch.undo()
+    (photos / "cat.png").chmod(0o644)
+    assert index(photos, store=store) == 0
+    assert last(capsys) == "3 images: 3 unchanged"
+    assert rows(store, "error") == [(None,)] * 3
+
+
+def test_a_disk_below_the_root_that_is_away_keeps_its_rows(photos: Path, store: Path, index, capsys):
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as disk:
+        if Path(disk).stat().st_dev == photos.stat().st_dev:
+            pytest.skip("one disk only")
+        usb = photos / "usb"
+        usb.symlink_to(disk)  # as if it was mounted there
+        for name in ("guitar.png", "hammer.png"):
+            shutil.copy(SAMPLES / name, disk)
+        index(f"{photos}/*/*.png", photos, store=store)
+        (usb / "hammer.png").unlink()
+        assert index(photos, store=store) == 0
+        assert last(capsys) == "4 images: 1 removed, 4 unchanged"
+        usb.unlink()
+        usb.mkdir()
+        for there in (usb, photos):  # some systems remove the folder where it was
+            assert index(photos, store=store) == 1
+            out, err = capsys.readouterr()
+            assert out == "3 images: 3 unchanged, 1 kept though not there\n"
+            assert f"{there}: a disk that was there is away, so its 1 rows stay" in err
+            if there == usb:
+                usb.rmdir()
+        usb.symlink_to(disk)
+        assert index(photos, store=store) == 0
+        assert last(capsys) == "4 images: 4 unchanged"

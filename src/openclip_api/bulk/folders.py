@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from .items import SourceItem, image_file_item, reason, unreadable_item
@@ -32,6 +34,7 @@ class FolderScan:
         """start: the folder below `folder` to begin at."""
         above: list[_Open] = []
         here: str | None = start
+        outside = _folders_above(os.path.join(self.folder, start))
         while here is not None or above:
             if here is not None:
                 try:
@@ -44,7 +47,9 @@ class FolderScan:
             if entry is None:
                 above.pop()
                 continue
-            found = self._inspect(entry, f"{above[-1].path}{entry.name}", {folder.identity for folder in above})
+            found = self._inspect(
+                entry, f"{above[-1].path}{entry.name}", outside | {folder.identity for folder in above}
+            )
             if isinstance(found, SourceItem):
                 yield found
             else:
@@ -89,6 +94,16 @@ class FolderScan:
         path = os.path.join(self.folder, id) if id else self.folder
         id = id or os.path.basename(os.path.normpath(path))
         return unreadable_item(id, path, "image", reason, source=self.folder, is_doubtful=is_doubtful)
+
+
+def _folders_above(path: str) -> set[FolderIdentity]:
+    """All that a path is in, by its name and by where its links lead: a link to one of them comes back to the path."""
+    found = set()
+    for above in {*Path(os.path.realpath(path)).parents, *Path(os.path.abspath(path)).parents}:
+        with contextlib.suppress(OSError):
+            state = above.stat()
+            found.add((state.st_dev, state.st_ino))
+    return found
 
 
 class _Open(NamedTuple):

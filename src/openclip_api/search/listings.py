@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ..bulk.items import printable
-from ..bulk.places import absolute, file_key
+from ..bulk.places import absolute
 from ..errors import InvalidSource
 from .look import StoreRows
+from .roots import Below
 from .schema import file_of, name_on_disk
 from .store import Store
 
@@ -48,16 +49,22 @@ def print_roots(store: Store, as_json: bool) -> int:
 
 
 def forget(store: Store, roots: Sequence[str]) -> int:
-    """Drop all rows of these roots. 1 if one of them is none."""
-    rows = StoreRows(store).all
+    """Drop all rows of these tables and archives, and of the files that are, or are below, these. 1 if one has none."""
+    rows = StoreRows(store)
+    known, left = rows.roots(), {row.id: row for row in rows.all}
     unknown = 0
     for root in roots:
         if not root:
             raise InvalidSource("--forget: name a root; --roots lists them")
-        places = {absolute(root), file_key(root)}
-        ids = [row.id for row in rows if row.root in places]
+        places = {absolute(root), known.folder(root), known.file(root)}
+        below = Below(places)
+        ids = [row.id for row in left.values() if row.root in places or (row.key == row.place and row.place in below)]
         store.delete(ids)
-        print(f"{printable(root)}: " + (f"{len(ids):,} rows removed" if ids else "no such root; --roots lists them"))
+        left = {id: row for id, row in left.items() if id not in set(ids)}
+        print(
+            f"{printable(root)}: "
+            + (f"{len(ids):,} rows removed" if ids else "no rows of it; --roots lists what there is")
+        )
         unknown += not ids
     print(f"{len(store):,} rows left")
     return 1 if unknown else 0

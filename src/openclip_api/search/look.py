@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from ..bulk.items import SourceItem
 from ..bulk.places import Key
-from .places import Below, Found, Places, Scope
+from .places import OTHER_DISK, Found, Scope, found_items
+from .roots import Below, Roots
 from .schema import file_of, name_on_disk
 from .store import Store
 
@@ -32,17 +33,18 @@ class Known(NamedTuple):
 class StoreRows:
     """What the store holds, without its vectors.
 
-    digests: content → the id of a row that has a vector for it.
+    digests: content → the id of a row that has a vector for it. A file that could be read before keeps it.
     """
 
     def __init__(self, store: Store | None) -> None:
         self.all = [_known(*row.values()) for row in store.columns(COLUMNS).to_pylist()] if store is not None else []
         self.ids = {row.id for row in self.all}
-        self.digests = {row.digest: row.id for row in self.all if row.digest is not None and not row.is_failure}
+        self.digests = {row.digest: row.id for row in self.all if row.digest is not None}
 
-    @property
-    def folder_roots(self) -> set[str]:
-        return {row.root for row in self.all if row.key == row.place != row.root}
+    def roots(self, arguments: Iterable[str] = ()) -> Roots:
+        """The folders that rows belong to, and those among the arguments of a command."""
+        known = {row.root for row in self.all if row.key == row.place != row.root}
+        return Roots(known, filter(os.path.isdir, arguments))
 
 
 @dataclass
@@ -50,16 +52,18 @@ class Look:
     """What a look found.
 
     wanted: what is to be read; `replaced` has the rows that some of it has now. moved: rows that only get another root.
-    gone: rows that nothing in the sources is for. silent: the sources that have rows, and show nothing now.
+    gone: rows that nothing in the sources is for. silent: the sources that have rows, and show nothing now. away: how
+    many rows are kept in a folder where a disk was.
     """
 
-    places: Places
+    roots: Roots
     wanted: set[Key] = field(default_factory=set)
     replaced: dict[Key, Known] = field(default_factory=dict)
     moved: list[tuple[Found, Known]] = field(default_factory=list)
     gone: list[Known] = field(default_factory=list)
     doubles: list[Known] = field(default_factory=list)
     silent: list[Scope] = field(default_factory=list)
+    away: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
     failed: int = 0
     kept: int = 0
@@ -79,15 +83,14 @@ def look(
     rows: StoreRows,
     items: Iterable[SourceItem],
     scopes: Sequence[Scope],
-    folders: Iterable[str],
+    roots: Roots,
     *,
     retry_failed: bool = False,
 ) -> Look:
-    """folders: the absolute paths of those that are indexed as a whole."""
-    found_all = Look(Places(rows.folder_roots | set(folders)))
+    found_all = Look(roots)
     known = _rows_in(rows, scopes, found_all)
     seen, shown, doubtful = set[Key](), Counter[str](), set[str]()
-    for found in found_all.places.found(items):
+    for found in found_items(items, roots):
         if found.key in seen:
             found_all.repeated += found.item.entry is not None
             continue
@@ -122,7 +125,7 @@ def _rows_in(rows: StoreRows, scopes: Sequence[Scope], found_all: Look) -> dict[
             continue
         other = known.setdefault(row.key, row)
         if other is not row:
-            is_better = isinstance(row.key, str) and found_all.places.of_file(row.key)[0] == row.root
+            is_better = isinstance(row.key, str) and found_all.roots.owner(row.key)[0] == row.root
             known[row.key], double = (row, other) if is_better else (other, row)
             found_all.doubles.append(double)
     return known
@@ -147,18 +150,27 @@ def _compare(found: Found, row: Known | None, found_all: Look, retry_failed: boo
 
 def _sort_out(left: dict[Key, Known], scopes: Sequence[Scope], found_all: Look, doubtful: set[str]) -> None:
     """Rows that no item was for are gone, unless nobody can tell."""
-    unsure = Below(doubtful | {scope.path for scope in found_all.silent})
+    unsure, silent = Below(doubtful), Below({scope.path for scope in found_all.silent})
     whole = Below({scope.path for scope in scopes if not scope.is_partial})
-    found_all.silent = [scope for scope in found_all.silent if _has_any(Below({scope.path}), left)]
+    kept = []
     for row in left.values():
-        if row.place in unsure:
-            found_all.kept += 1
+        if row.place in unsure or (
+            row.place in silent and not os.path.isfile(row.key if isinstance(row.key, str) else "")
+        ):
+            kept.append(row)  # a file that is there was left out by the command's own flags
+        elif (folder := _missing_disk(row, found_all.roots)) is not None:
+            kept.append(row)
+            found_all.away[folder] += 1
         elif row.place in whole or _is_gone(row.place):
             found_all.gone.append(row)
+    found_all.kept += len(kept)
+    found_all.silent = [scope for scope in found_all.silent if any(row.place in Below({scope.path}) for row in kept)]
 
 
-def _has_any(below: Below, rows: dict[Key, Known]) -> bool:
-    return any(row.place in below for row in rows.values())
+def _missing_disk(row: Known, roots: Roots) -> str | None:
+    if row.stamp is None or not row.stamp.endswith(OTHER_DISK):
+        return None
+    return roots.disk_is_away(row.root, row.place)
 
 
 def _is_gone(path: str) -> bool:

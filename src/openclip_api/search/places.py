@@ -1,22 +1,21 @@
-"""Where an item is: its source's absolute root, and its path below it, however the source was spelled.
-
-A picture has one place, though several sources may show it: `photos`, `./photos/2021` and 'photos/*/a.png' all give the
-same key. The outermost folder that was ever indexed is the root of all pictures below it.
-"""
+"""Where an item is: its root, and its path below it, however the source was spelled. The rule is in roots.py."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 from ..bulk.items import SourceItem, file_stamp, is_image_name
-from ..bulk.places import Key, Keys, absolute, file_key, state_of
+from ..bulk.places import Key, absolute, state_of
 from ..bulk.sources import Source
+from .roots import Roots, folders_above
 
 _MAGIC = frozenset("*?[")
+
+
+OTHER_DISK = " on another disk"  # at the end of a stamp: than the file's root
 
 
 class Found(NamedTuple):
@@ -26,44 +25,37 @@ class Found(NamedTuple):
     key: Key
     root: str
     path: str  # "" where the root is the file itself
-    stamp: str
+    disk: str  # OTHER_DISK or ""
+
+    @property
+    def stamp(self) -> str:
+        return stamp_of(self.item, self.item.state, self.disk)
 
 
-class Places:
-    """folder_roots: the folders that were indexed before, or are now."""
-
-    def __init__(self, folder_roots: Iterable[str]) -> None:
-        self._roots = set(folder_roots)
-        self._root_of = cache(self._outermost)
-        self._keys = Keys()
-
-    def found(self, items: Iterable[SourceItem]) -> Iterator[Found]:
-        for item in items:
-            key = self._keys.key(item)
-            root, path = self.of_file(key) if isinstance(key, str) else (key[0], _path_of_entry(item))
-            yield Found(item, key, root, path, stamp_of(item, root, item.state))
-
-    def of_file(self, key: str) -> tuple[str, str]:
-        """Root and path of the file with this absolute path."""
-        folder, _ = os.path.split(key)
-        root = self._root_of(folder)
-        if root is None:
-            return key, ""
-        return root, key[len(root) :].lstrip(os.sep)
-
-    def _outermost(self, folder: str) -> str | None:
-        found = [above for above in folders_above(folder) if above in self._roots]
-        return found[-1] if found else None
+def found_items(items: Iterable[SourceItem], roots: Roots) -> Iterator[Found]:
+    for item in items:
+        if item.entry is not None:
+            table = absolute(item.source)
+            yield Found(item, (table, item.entry), table, _path_of_entry(item), "")
+            continue
+        if item.path == item.source:
+            key = roots.file(item.path)
+        else:
+            key = os.path.join(roots.folder(item.source), item.id.replace("/", os.sep))
+        root, path = roots.owner(key)
+        yield Found(item, key, root, path, OTHER_DISK if roots.is_on_other_disk(root, item.state) else "")
 
 
-def stamp_of(item: SourceItem, root: str, state: os.stat_result | None) -> str:
+def stamp_of(item: SourceItem, state: os.stat_result | None, disk: str) -> str:
     """While it stays the same, so does the item's row. state: of its file.
 
     A file's ctime counts too: some tools keep its size and mtime when they change it, as exiftool -P may.
     """
+    if item.entry is not None:
+        item = replace(item, path=_path_of_entry(item))  # not as it was spelled
     if state is None:
         return state_of(item)
-    return f"{state_of(replace(item, stamp=file_stamp(state)))} {state.st_ctime_ns}"
+    return f"{state_of(replace(item, stamp=file_stamp(state)))} {state.st_ctime_ns}{disk}"
 
 
 class Scope(NamedTuple):
@@ -79,37 +71,23 @@ class Scope(NamedTuple):
     is_partial: bool = False
 
 
-def scope_of(source: Source) -> Scope:
-    if source.pattern is not None and is_image_name(source.path):
-        top, key = absolute(_fixed_part(source.pattern)), file_key(source.path)
-        path = top if top in folders_above(key) else os.path.dirname(key)  # a link on the way leads elsewhere
-        return Scope(path, source.pattern, is_source=False, is_partial=True)
-    return Scope(absolute(source.path) if os.path.isdir(source.path) else file_key(source.path), source.path)
+def scope_of(source: Source, roots: Roots) -> Scope:
+    if os.path.isdir(source.path):
+        return Scope(roots.folder(source.path), source.path)
+    if not is_image_name(source.path):
+        return Scope(absolute(source.path), source.path)
+    key = roots.file(source.path)
+    if source.pattern is None:
+        return Scope(key, source.path)
+    top = roots.folder(_fixed_part(source.pattern))
+    path = top if top in folders_above(key) else os.path.dirname(key)  # a link on the way leads elsewhere
+    return Scope(path, source.pattern, is_source=False, is_partial=True)
 
 
-def missing_scope(argument: str) -> Scope:
+def missing_scope(argument: str, roots: Roots) -> Scope:
     """Of a source that is not there."""
-    return Scope(absolute(_fixed_part(argument)), argument)
-
-
-def folders_above(path: str) -> Iterator[str]:
-    """The path itself, its folder, and so on up to the root of the file system."""
-    while True:
-        yield path
-        path, below = os.path.dirname(path), path
-        if path == below:
-            return
-
-
-class Below:
-    """The paths that are one of `places`, or below one."""
-
-    def __init__(self, places: Collection[str]) -> None:
-        self.places = places
-        self._has_folder = cache(lambda folder: any(above in places for above in folders_above(folder)))
-
-    def __contains__(self, path: str) -> bool:
-        return path in self.places or self._has_folder(os.path.dirname(path))
+    path = _fixed_part(argument)
+    return Scope(roots.file(path) if is_image_name(path) else roots.folder(path), argument)
 
 
 def _fixed_part(pattern: str) -> str:

@@ -58,7 +58,7 @@ def _own_columns(outcome: Outcome, id: str) -> dict[str, object]:
     if content is None:
         return row
     if content.state is not None:
-        row |= {"stamp": stamp_of(found.item, found.root, content.state), "bytes": content.state.st_size}
+        row |= {"stamp": stamp_of(found.item, content.state, found.disk), "bytes": content.state.st_size}
     return row | {"modified": content.modified, "taken": content.taken, "digest": content.digest}
 
 

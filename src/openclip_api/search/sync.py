@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
@@ -27,7 +27,7 @@ from ..bulk.run import ITEMS_FAULT, read_ahead, shortage_ends_the_run
 from ..runtime.embedding import Embedding, unit_length
 from .contents import Content, read_content
 from .look import Known, Look, StoreRows
-from .places import Found
+from .places import Found, found_items
 from .rows import Outcome, table_of
 from .schema import free_id, stored_name
 from .store import Store
@@ -118,7 +118,7 @@ class Sync:
 
     def _wanted(self, items: Iterable[SourceItem], wanted: set[Key]) -> Iterator[Found]:
         left = set(wanted)
-        for found in self.look.places.found(items):
+        for found in found_items(items, self.look.roots):
             if found.key in left:
                 left.remove(found.key)
                 yield found
@@ -148,7 +148,9 @@ class Sync:
         return Outcome(found, content, unit_length(embedding.vector), embedding.image_size or (None, None))
 
     def _write(self, batch: Sequence[Outcome]) -> None:
-        outcomes = self._with_copies(batch)
+        closed = {outcome.found.key: outcome for outcome in batch if self._keeps_its_vector(outcome)}
+        self._keep(closed)
+        outcomes = self._with_copies([outcome for outcome in batch if outcome.found.key not in closed])
         if not outcomes:
             return
         replaced = [self.look.replaced.get(outcome.found.key) for outcome in outcomes]
@@ -161,6 +163,23 @@ class Sync:
             if row is not None and row.digest is not None and self.rows.digests.get(row.digest) == id:
                 del self.rows.digests[row.digest]
             self._count(outcome, row, id)
+
+    def _keeps_its_vector(self, outcome: Outcome) -> bool:
+        """A file that nobody can open now, for want of a permission or for a disk that fails, is found as it was."""
+        row = self.look.replaced.get(outcome.found.key)
+        return outcome.is_transient and row is not None and row.digest is not None
+
+    def _keep(self, closed: Mapping[Key, Outcome]) -> None:
+        errors = {self.look.replaced[key].id: outcome.error for key, outcome in closed.items()}
+        if not errors:
+            return
+        table = self.store.rows(list(errors))
+        columns = {"error": [errors[id] for id in table["id"].to_pylist()], "stamp": [""] * len(table)}
+        for name, values in columns.items():
+            field = table.schema.field(name)
+            table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+        self.store.add(table)
+        self.counts.failed += len(errors)
 
     def _count(self, outcome: Outcome, replaced: Known | None, id: str) -> None:
         if outcome.error is not None:

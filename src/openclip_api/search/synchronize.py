@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from ..bulk.command import sources_of
 from ..bulk.items import SourceItem, is_image_name, printable
-from ..bulk.places import absolute
 from ..bulk.progress import Progress
 from ..bulk.selection import Selection
 from ..bulk.sources import Sources, expanded
@@ -22,8 +21,9 @@ from ..settings import Settings
 from .look import Look, StoreRows, look
 from .model import StoreModel
 from .options import SyncOptions
-from .places import Below, Scope, folders_above, missing_scope, scope_of
+from .places import Scope, missing_scope, scope_of
 from .report import last_line
+from .roots import Below, Roots, folders_above
 from .sync import Counts, Sync
 
 SOME_FAILED = 3
@@ -31,11 +31,11 @@ SOME_FAILED = 3
 
 @dataclass(frozen=True)
 class Extent:
-    """What is brought in step. items: may be gone through twice. folders: those that are indexed as a whole."""
+    """What is brought in step. items: may be gone through twice."""
 
     items: Iterable[SourceItem]
     scopes: Sequence[Scope]
-    folders: Iterable[str]
+    roots: Roots
     extra: dict[str, pa.DataType]
 
 
@@ -45,19 +45,22 @@ def sync_sources(options: SyncOptions, settings: Settings, model: StoreModel, on
     only_news: say nothing where nothing has changed.
     """
     warnings.filterwarnings("ignore", module="PIL")  # they are about single images
-    there, missing = _sorted_out(options)
-    sources = sources_of(replace(options, source=there), settings)
     rows = StoreRows(model.existing)
-    found = _look(rows, extent := _extent(sources, missing), options)
+    roots = rows.roots(options.source)
+    there, missing = _sorted_out(options, roots)
+    sources = sources_of(replace(options, source=there), settings)
+    found = _look(rows, extent := _extent(sources, missing, roots), options)
     left_out = Counter(sources.left_out)
     _check_any(found, sources, options, missing)
     counts = bring_in_step(rows, found, extent, options, settings, model)
     for scope in found.silent:
         count = sum(row.place in Below({scope.path}) for row in rows.all)
         say(f"{printable(scope.source)}: not there or empty, so its {count:,} rows stay (--forget removes them)")
+    for folder, count in found.away.items():
+        say(f"{printable(folder)}: a disk that was there is away, so its {count:,} rows stay (--forget removes them)")
     if found.has_news or not only_news:
         print(last_line(counts, found, left_out, _noun(sources)), flush=True)
-    if found.silent or missing:
+    if found.silent or found.away or missing:
         return 1
     return SOME_FAILED if found.failed + counts.failed else 0
 
@@ -89,16 +92,15 @@ def print_recall(recall: float | None) -> None:
 
 
 def _look(rows: StoreRows, extent: Extent, options: SyncOptions) -> Look:
-    return look(rows, extent.items, extent.scopes, extent.folders, retry_failed=options.retry_failed)
+    return look(rows, extent.items, extent.scopes, extent.roots, retry_failed=options.retry_failed)
 
 
-def _extent(sources: Sources, missing: Sequence[Scope]) -> Extent:
-    scopes = dict.fromkeys(map(scope_of, sources.all))
-    folders = [scope.path for scope in scopes if os.path.isdir(scope.path) and not scope.is_partial]
-    return Extent(sources, [*scopes, *missing], folders, sources.kept_types())
+def _extent(sources: Sources, missing: Sequence[Scope], roots: Roots) -> Extent:
+    scopes = dict.fromkeys(scope_of(source, roots) for source in sources.all)
+    return Extent(sources, [*scopes, *missing], roots, sources.kept_types())
 
 
-def _sorted_out(options: SyncOptions) -> tuple[list[str], list[Scope]]:
+def _sorted_out(options: SyncOptions, roots: Roots) -> tuple[list[str], list[Scope]]:
     """The sources that are there, without those that others hold, and the places of those that are not there."""
     there, missing = [], []
     for argument in dict.fromkeys(options.source):
@@ -106,8 +108,8 @@ def _sorted_out(options: SyncOptions) -> tuple[list[str], list[Scope]]:
             expanded(argument)
             there.append(argument)
         except MissingSource:
-            missing.append(missing_scope(argument))
-    folders = {absolute(argument): argument for argument in there if os.path.isdir(argument)}
+            missing.append(missing_scope(argument, roots))
+    folders = {roots.folder(argument): argument for argument in there if os.path.isdir(argument)}
     selection = Selection(options.exclude, options.hidden)
     inner = {argument for path, argument in folders.items() if _is_seen_from(path, folders, selection)}
     return [argument for argument in there if argument not in inner], missing
@@ -126,7 +128,7 @@ def _check_any(found: Look, sources: Sources, options: SyncOptions, missing: Seq
     """Raises InvalidSource where the sources hold nothing, and the store has nothing of them either."""
     if sources.damaged and len(sources.damaged) == found.total:
         raise InvalidSource(sources.damaged[0])
-    if found.total or found.silent or found.kept:
+    if found.total or found.silent or found.kept or found.gone:
         return
     if missing:
         raise MissingSource(

@@ -9,6 +9,7 @@ from functools import reduce
 from lancedb.expr import Expr, col, lit
 
 from ..errors import InvalidInput
+from .roots import Roots
 from .schema import name_on_disk, stored_name
 from .store import Store
 
@@ -34,10 +35,10 @@ def under(store: Store, folder: str) -> Expr:
 
 def under_path(store: Store, folder: str) -> Expr | None:
     """folder: on this machine, however it is spelled. None if there is no root above or below it."""
-    wanted = os.path.realpath(folder)
+    tops = [name_on_disk(root) for root in store.roots()]
+    wanted = Roots(tops).folder(folder)
     parts = []
-    for root in store.roots():
-        top = name_on_disk(root)
+    for root, top in zip(store.roots(), tops, strict=True):
         if _is_below(top, wanted):
             parts.append((root, ""))
         elif _is_below(wanted, top):

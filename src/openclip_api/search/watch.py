@@ -19,15 +19,15 @@ from watchfiles import watch
 
 from ..bulk.command import sources_of
 from ..bulk.items import SourceItem, image_file_item, is_image_name
-from ..bulk.places import absolute
 from ..bulk.sources import Sources, expanded
 from ..errors import CannotWrite, InvalidSource
 from ..settings import Settings
 from .look import StoreRows, look
 from .model import StoreModel
 from .options import SyncOptions
-from .places import Below, Scope, folders_above, scope_of
+from .places import Scope, scope_of
 from .report import last_line
+from .roots import Below, Roots, folders_above
 from .synchronize import Extent, bring_in_step, say, sync_sources
 
 DEBOUNCE_MS = 400  # from the first change to the look, at most
@@ -48,8 +48,9 @@ def keep_in_step(
 
     Raises InvalidSource if there is nothing to watch, or the system cannot.
     """
-    scopes = Below({scope_of(source).path for argument in options.source for source in expanded(argument)})
-    folders = {absolute(path): path for path in options.source if os.path.isdir(path)}
+    roots = StoreRows(model.existing).roots(options.source)
+    scopes = Below({scope_of(source, roots).path for argument in options.source for source in expanded(argument)})
+    folders = {roots.folder(path) for path in options.source if os.path.isdir(path)}
     last_full = -math.inf  # what changed while nobody watched yet
     for paths in _changes(_watched(scopes.places), stop):
         changed = {path for path in paths if path in scopes and path not in Below({str(model.path.resolve())})}
@@ -62,7 +63,7 @@ def keep_in_step(
                     last_full = time.monotonic()
                     sync_sources(options, settings, model, only_news=True)
                 else:
-                    _sync_changed(changed, folders, options, settings, model)
+                    _sync_changed(changed, folders, roots, options, settings, model)
         except (InvalidSource, CannotWrite) as error:  # a source that is gone for now, a disk that is full for now
             say(str(error))
 
@@ -108,16 +109,21 @@ def _shows_something(folder: str) -> bool:
 
 
 def _sync_changed(
-    paths: Collection[str], folders: dict[str, str], options: SyncOptions, settings: Settings, model: StoreModel
+    paths: Collection[str],
+    folders: Collection[str],
+    roots: Roots,
+    options: SyncOptions,
+    settings: Settings,
+    model: StoreModel,
 ) -> None:
     changed = ChangedFiles(_outermost(paths), folders, sources_of(options, settings), int(settings.max_body_mb * 1e6))
     scopes = [Scope(path, path, is_source=False) for path in changed.paths]
     rows = StoreRows(model.existing)
-    found = look(rows, changed, scopes, folders)
+    found = look(rows, changed, scopes, roots)
     if not (found.wanted or found.gone):
         return
     quiet = replace(options, progress="quiet")
-    counts = bring_in_step(rows, found, Extent(changed, scopes, list(folders), {}), quiet, settings, model)
+    counts = bring_in_step(rows, found, Extent(changed, scopes, roots, {}), quiet, settings, model)
     print(last_line(counts, found, Counter(), "images"), flush=True)
 
 
@@ -127,10 +133,10 @@ def _outermost(paths: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class ChangedFiles:
-    """The items at these paths: files, or all below a folder. folders: absolute → as it was spelled."""
+    """The items at these paths: files, or all below a folder. folders: the absolute paths of the sources."""
 
     paths: Sequence[str]
-    folders: dict[str, str]
+    folders: Collection[str]
     sources: Sources
     max_bytes: int
 
