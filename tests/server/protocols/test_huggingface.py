@@ -81,6 +81,7 @@ def test_sagemaker_takes_an_image_s_bytes(server: ServerProcess, photo: Encode):
         ({"inputs": []}, 422, "inputs"),
         ({"inputs": 1}, 422, "inputs"),
         ({"inputs": ["a", ""]}, 422, "inputs[1]"),
+        ({"inputs": ["a", {"text": ""}]}, 422, "inputs[1]: an empty text"),
         ({"inputs": ["a", [1, 2]]}, 422, "inputs[1]: token ids"),
         ({"inputs": ["a", {"image": "?"}]}, 422, "inputs[1]"),
         ({"inputs": ["a", {"picture": "?"}]}, 422, "inputs[1]"),

@@ -200,6 +200,7 @@ BAD_FIELDS = {
     "empty": ({"input": ""}, "input"),
     "empty list": ({"input": []}, "input"),
     "one empty of two": ({"input": ["a", ""]}, "input[1]"),
+    "one object with an empty text": ({"input": ["a", {"text": ""}]}, "input[1]"),
     "number": ({"input": 3.5}, "input"),
     "null in a list": ({"input": ["a", None]}, "input[1]"),
     "token ids": ({"input": [1, 2]}, "input[0]"),

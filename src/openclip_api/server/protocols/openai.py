@@ -199,7 +199,7 @@ def _input_item(value: Any, param: str, modality: str | None) -> Item:
                 f"{param}: this is an image: add 'modality': 'image', or send it as {{'image': ..}}", param
             )
         return image_item(value, param) if modality == "image" else text_item(value, param)
-    if isinstance(value, dict) and isinstance(value.get("text"), str) and "image" not in value:
+    if isinstance(value, dict) and isinstance(value.get("text"), str) and value["text"] and "image" not in value:
         return text_item(value["text"], param)
     if isinstance(value, dict) and isinstance(value.get("image"), str) and "text" not in value:
         return image_item(value["image"], param)

@@ -123,7 +123,7 @@ def _items(inputs: list[Any]) -> Iterator[Item]:
         param = name("inputs", index, inputs)
         if isinstance(value, (int, list)):
             raise InvalidInput(f"{param}: {NO_IDS}", param)
-        if value == "":
+        if value == "" or (isinstance(value, dict) and value.get("text") == ""):
             raise InvalidInput(f"{param}: an empty text", param)
         if isinstance(value, str) and value[:11].lower() != "data:image/":
             yield text_item(value, param)
