@@ -225,7 +225,7 @@ class Settings(BaseSettings):
             max_queue=self.max_queue,
             max_queue_bytes=int(self.max_queue_mb * 1e6),
             text_cache_bytes=self.text_cache_bytes,
-            decode_processes=self.cores if self.isolates_decoding else 0,
+            decode_processes=self.cores + 1 if self.isolates_decoding else 0,
             self_check=self.self_check,
             image_reading=self.image_reading,
             image_formats=tuple(self.image_formats),

@@ -55,7 +55,7 @@ def test_settings_say_all_of_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         max_batch=3, max_queue=5, max_queue_mb=2, text_cache_mb=1, decode="process", self_check=False,
         image_reading="open_clip", image_formats="tif,png",
     )  # fmt: skip
-    options = LoadOptions("cpu", "fp32", 2, Path("/cache"), 7, "off", 3, 5, 2_000_000, 1_000_000, 2, False,
+    options = LoadOptions("cpu", "fp32", 2, Path("/cache"), 7, "off", 3, 5, 2_000_000, 1_000_000, 3, False,
                           "open_clip", ("TIFF", "PNG"))  # fmt: skip
     assert settings.load_options == options
     usual = LoadOptions()

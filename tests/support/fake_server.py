@@ -132,6 +132,7 @@ def load(source: Source, _: None, options: LoadOptions, *, model_id: str | None,
     )
     decoders = image_decoders(PreprocessConfig(size=SIZE), options)
     bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}
+    bounds |= {"max_pixels": options.max_megapixels * 1e6, "decoders": decoders.count}
     fault = os.environ.get("FAKE_FAULT")
     make = BlockingEmbedder if fault == "block" else Embedder
     tokenizer = tokenize_badly if fault else tokenize

@@ -81,7 +81,7 @@ class DecoderProcesses:
         self._options = json.dumps({"config": asdict(config), "formats": formats, **options})
         self._shape = (config.size, config.size, 3)
         self._seconds = seconds
-        self._count = count
+        self.count = count
         self._idle: queue.Queue[Child | None] = queue.LifoQueue()  # None: not started yet
         try:
             first = self._start()
@@ -136,7 +136,7 @@ class DecoderProcesses:
         return self._answer(data)
 
     def close(self) -> None:
-        for _ in range(self._count):
+        for _ in range(self.count):
             if (child := self._idle.get()) is not None:
                 _end(child)
 

@@ -23,14 +23,14 @@ class DecoderThreads:
 
     def __init__(self, read: ReadImage, count: int, seconds: float = SECONDS) -> None:
         self._read = read
-        self._count = count
+        self.count = count
         self._seconds = seconds
         self._pool = ThreadPoolExecutor(2 * count, thread_name_prefix="decode")
         self._left = 0
         self._lock = threading.Lock()
 
     def __call__(self, data: bytes) -> Decoded:
-        if self._left >= self._count:
+        if self._left >= self.count:
             raise Overloaded(SHORTAGE)
         decoding = self._pool.submit(self._read, data)
         try:

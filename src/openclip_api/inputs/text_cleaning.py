@@ -29,6 +29,8 @@ Clean = Callable[[str], str]
 # the second bound is for those who write many that a model's vocabulary lacks.
 CHARACTERS_PER_TOKEN = (64, 256)
 LINES_PER_TOKEN = 4
+LARGEST_GROWTH = 18  # of a text that becomes NFKC; a tokenizer's own file may have more
+PIECE = 32  # characters that are normalised at once, to see what becomes of them
 ROUNDS = 10  # one takes one level of &amp;amp;amp; off
 
 # what stays a blank until words are split: ftfy takes \x0b and \x1c to \x1f away, and makes three dots of \x85
@@ -74,9 +76,9 @@ def shorten_blanks(text: str) -> str:
     return _BLANKS.sub(lambda run: run[1] + "\n" * ("\n" in run[2]) + run[3], text)
 
 
-def parts_of(text: str, context_length: int, from_end: bool, by_lines: bool = True) -> Iterator[tuple[str, bool]]:
+def parts_of(text: str, context_length: int, from_end: bool, by_lines: bool = True) -> Iterator[tuple[str, int]]:
     """As much of a text's beginning, or end, as is likely to fill the context; then, for whom it did not, more of it.
-    With each, whether it is the whole text.
+    With each, how many characters it may have, now and after each further step.
 
     Each is cut at the end of a line or word if one is near. by_lines: whether lines are counted, as ftfy needs it.
     """
@@ -84,7 +86,21 @@ def parts_of(text: str, context_length: int, from_end: bool, by_lines: bool = Tr
     for characters in CHARACTERS_PER_TOKEN:
         lines = LINES_PER_TOKEN * context_length if by_lines else len(text)
         part = cut(text, characters * context_length, lines)
-        yield part, len(part) == len(text)
+        yield part, characters * context_length
+
+
+def fitted(text: str, most: int, from_end: bool, normalize: Clean | None) -> str:
+    """As much of a text's beginning, or end, as `normalize` makes `most` characters of: NFKC makes eighteen of some."""
+    text = text[-most:] if from_end else text[:most]
+    if normalize is None or len(text) * LARGEST_GROWTH <= most:
+        return text
+    starts = range(0, len(text), PIECE)
+    grown = 0
+    for number, start in enumerate(reversed(starts) if from_end else starts, 1):
+        grown += len(normalize(text[start : start + PIECE]))
+        if grown > most:
+            return text[start:] if from_end else text[: number * PIECE]
+    return text
 
 
 def _start(text: str, characters: int, lines: int) -> str:

@@ -5,11 +5,10 @@ Source: open_clip/tokenizer.py, SimpleTokenizer and HFTokenizer (3.3.0).
 
 from __future__ import annotations
 
-import gzip
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,14 +16,14 @@ import numpy as np
 import regex
 import tokenizers
 from numpy.typing import NDArray
-from tokenizers import decoders, models, pre_tokenizers, processors
+from tokenizers import processors
 
 from ..checkpoints.config import TokenizerConfig, read_json
 from ..checkpoints.damage import refusing
 from ..errors import CorruptCheckpoint, InvalidInput, UnsupportedModel, shown
 from .languages import FLORES
-from .text_cleaning import Clean, cleaner, parts_of, shorten_blanks
-from .vocabularies import read_vocabulary
+from .text_cleaning import Clean, cleaner, fitted, parts_of, shorten_blanks
+from .vocabularies import clip_bpe, read_vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +66,24 @@ def build_tokenizer(config: TokenizerConfig, folder: Path | None, vocab_size: in
 
 
 def _read_in_parts(
-    text: str, context_length: int, tokenize: Callable[[str], Tokens], *, from_end: bool = False, by_lines: bool = True
+    text: str,
+    context_length: int,
+    clean: Clean,
+    encode: Callable[[str], Tokens],
+    *,
+    normalize: Clean | None = None,
+    from_end: bool = False,
+    by_lines: bool = True,
 ) -> Tokens:
-    """The tokens of a text's beginning, or end, from as little of it as fills the context."""
-    for part, is_whole in parts_of(text, context_length, from_end, by_lines):
-        tokens = tokenize(part)
+    """The tokens of a text's beginning, or end, from as little of it as fills the context.
+
+    normalize: what `encode` does first, if it may make a text longer.
+    """
+    for part, most in parts_of(text, context_length, from_end, by_lines):
+        cleaned = clean(part)
+        read = fitted(cleaned, most, from_end, normalize)
+        tokens = encode(read)
+        is_whole = len(part) == len(text) and len(read) == len(cleaned)
         if tokens.truncated or is_whole:
             break
     return replace(tokens, truncated=tokens.truncated or not is_whole)
@@ -90,15 +102,15 @@ class ClipTokenizer:
     def __init__(self, context_length: int, clean: Clean) -> None:
         self.context_length = context_length
         self._clean = clean
-        self._bpe, self._start, self._end = _clip_bpe()
+        self._bpe, self._start, self._end = clip_bpe()
         self._ids_of_common_word = lru_cache(maxsize=1 << 15)(self._ids_of_word)
 
     def __call__(self, text: str, language: str | None = None) -> Tokens:
-        return _read_in_parts(shorten_blanks(text), self.context_length, self._tokens)
+        return _read_in_parts(shorten_blanks(text), self.context_length, self._clean, self._encode)
 
-    def _tokens(self, text: str) -> Tokens:
+    def _encode(self, cleaned: str) -> Tokens:
         ids = [self._start]
-        for match in self.WORD.finditer(self._clean(text)):
+        for match in self.WORD.finditer(cleaned):
             if len(ids) >= self.context_length:
                 break  # the rest is cut off
             word = match[0]
@@ -117,29 +129,6 @@ class ClipTokenizer:
             return [self._end]
         ids: list[int] = self._bpe.encode(word, add_special_tokens=False).ids
         return ids
-
-
-def _clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
-    """The merges as a byte-level BPE, and the ids of start-of-text and end-of-text.
-
-    Ids are given in this order: 256 byte symbols, the same at a word's end, the merges, the two special tokens.
-    """
-    packed = resources.files(__package__).joinpath("bpe_merges.txt.gz").read_bytes()
-    merges = [(left, right) for left, right in map(str.split, gzip.decompress(packed).decode().splitlines())]
-    symbols = _byte_symbols()
-    names = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
-    vocabulary = {name: index for index, name in enumerate(names)}
-    bpe = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>"))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bpe.decoder = decoders.ByteLevel()
-    return bpe, len(names), len(names) + 1
-
-
-def _byte_symbols() -> list[str]:
-    """A printable character for each byte, as in GPT-2: printable Latin-1 first, then U+0100 and the following."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]
 
 
 # tokenizer_config.json may leave these out, as bert-base-uncased's does. Then transformers takes its class's own.
@@ -208,7 +197,13 @@ class FileTokenizer:
         """Raises InvalidInput for a text with a token that the model has no vector for."""
         text = shorten_blanks(text) if self._shortens else text
         tokens = _read_in_parts(
-            text, self.context_length, self._tokens, from_end=self._reads_end, by_lines=self._by_lines
+            text,
+            self.context_length,
+            self._clean,
+            self._encode,
+            normalize=self._normalize if self._tokenizer.normalizer else None,
+            from_end=self._reads_end,
+            by_lines=self._by_lines,
         )
         if language is None:
             return tokens
@@ -216,14 +211,13 @@ class FileTokenizer:
         tokens.ids[first + tokens.count - 1 if self._language_last else first] = self._languages[language]
         return tokens
 
-    def _tokens(self, text: str) -> Tokens:
-        cleaned = self._clean(text)
-        try:
+    def _normalize(self, text: str) -> str:
+        with _readable():
+            return str(self._tokenizer.normalizer.normalize_str(text))
+
+    def _encode(self, cleaned: str) -> Tokens:
+        with _readable():
             encoding = self._tokenizer.encode(cleaned)
-        except (MemoryError, KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # the library is written in Rust, and its panics are no Exceptions
-            raise InvalidInput("the model's tokenizer cannot read it") from error
         if len(encoding.ids) != self.context_length or max(encoding.ids) >= (self._vocab_size or 2**31):
             raise InvalidInput("the tokenizer makes tokens of it for which the model has no vector")
         ids = np.array(encoding.ids, np.int32)
@@ -253,6 +247,17 @@ class FileTokenizer:
         if index is None:
             raise CorruptCheckpoint(f"the tokenizer has no token {shown(token)}, which its config names")
         return int(index)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Raises InvalidInput for what the library fails at."""
+    try:
+        yield
+    except (MemoryError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # it is written in Rust, and its panics are no Exceptions
+        raise InvalidInput("the model's tokenizer cannot read it") from error
 
 
 def _takes_blanks_for_one(tokenizer: tokenizers.Tokenizer) -> bool:

@@ -5,7 +5,9 @@ Source: transformers/models/clip/tokenization_clip.py, CLIPTokenizer; bert/token
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +104,26 @@ def _id(path: Path, tokenizer: tokenizers.Tokenizer, token: str) -> int:
     if index is None:
         raise CorruptCheckpoint(f"{path} has no token {token}")
     return int(index)
+
+
+def clip_bpe() -> tuple[tokenizers.Tokenizer, int, int]:
+    """The merges as a byte-level BPE, and the ids of start-of-text and end-of-text.
+
+    Ids are given in this order: 256 byte symbols, the same at a word's end, the merges, the two special tokens.
+    """
+    packed = resources.files(__package__).joinpath("bpe_merges.txt.gz").read_bytes()
+    merges = [(left, right) for left, right in map(str.split, gzip.decompress(packed).decode().splitlines())]
+    symbols = _byte_symbols()
+    names = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(merge) for merge in merges)]
+    vocabulary = {name: index for index, name in enumerate(names)}
+    bpe = tokenizers.Tokenizer(models.BPE(vocab=vocabulary, merges=merges, end_of_word_suffix="</w>"))
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    bpe.decoder = decoders.ByteLevel()
+    return bpe, len(names), len(names) + 1
+
+
+def _byte_symbols() -> list[str]:
+    """A printable character for each byte, as in GPT-2: printable Latin-1 first, then U+0100 and the following."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(len(others))]

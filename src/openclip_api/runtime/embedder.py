@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Sequence
@@ -21,6 +22,7 @@ from ..inputs.tokenizer import Tokenizer, Tokens
 from .batching import Batcher, Computed, Job
 from .coalescing import Coalescer, SharedComputation
 from .embedding import Embedding, Kind, ModelInfo, Timings, Vector, unit_length
+from .pixel_allowance import PixelAllowance
 from .queue_space import QueueSpace
 from .text_cache import TextCache
 from .waiting import Ticket
@@ -39,7 +41,9 @@ class Embedder:
 
     max_batch: most items in one forward pass. max_queue: most items in flight at once; max_queue_bytes: most bytes
     that these may hold, as they came and as pixels or token ids. text_cache_bytes: most bytes of text embeddings to
-    keep for when the same text comes again, 0 for none. on_close: called last by `close`.
+    keep for when the same text comes again, 0 for none. max_pixels: most pixels of one image, from which follows how
+    many all images of one call may have. decoders: how many images `read_image` can read at once; one call gets one
+    fewer, so that the next one finds one free. on_close: called last by `close`.
     """
 
     def __init__(
@@ -53,6 +57,8 @@ class Embedder:
         max_queue: int = 4096,
         max_queue_bytes: int = 512_000_000,
         text_cache_bytes: int = 0,
+        max_pixels: float = math.inf,
+        decoders: int = THREADS + 1,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         self.info = info
@@ -64,7 +70,10 @@ class Embedder:
         self._tokenizer = tokenizer
         self._on_close = on_close
         self.languages: Sequence[str] = getattr(tokenizer, "languages", ())  # of texts; empty where it does not matter
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prepare")
+        self._max_pixels = max_pixels
+        # no text waits for an image to be decoded
+        self._threads: dict[Kind, int] = {"image": decoders, "text": THREADS}
+        self._pools = {kind: ThreadPoolExecutor(count, f"prepare {kind}") for kind, count in self._threads.items()}
         self._batcher: Batcher[Kind, Input, Vector] = Batcher(self._encode, max_batch)
         self._coalescer = Coalescer[Embedding]()
         self._prepared_bytes: dict[Kind, int] = {"image": info.image_size**2 * 3, "text": info.context_length * 4}
@@ -85,7 +94,8 @@ class Embedder:
     ) -> list[Future[Embedding]]:
         """Start on ("text", string) and ("image", bytes) items, on all or on none. language: one of `languages`.
 
-        Raises QueueFull, and TooLarge for what does not fit into an empty queue either.
+        Raises QueueFull, and TooLarge for what does not fit into an empty queue either. Images that have too many
+        pixels together get TooLarge once that is known.
         """
         sizes = [self._size(kind, content) for kind, content in items]
         self.queue.reserve_all(sizes)
@@ -104,7 +114,8 @@ class Embedder:
 
     def close(self) -> None:
         """Finish what was submitted and release the engine's memory."""
-        self._pool.shutdown()
+        for pool in self._pools.values():
+            pool.shutdown()
         self._batcher.close()
         self._engine.close()
         self._on_close()
@@ -132,8 +143,9 @@ class Embedder:
     ) -> list[Future[Embedding]]:
         """owner: whose items these are, by default nobody else's."""
         owner = owner or object()
+        pixels = PixelAllowance(self._max_pixels, sum(len(content) for kind, content in items if kind == "image"))
         waiters: list[Future[Embedding]] = []
-        left = deque[_Unprepared]()
+        left: dict[Kind, deque[_Unprepared]] = {"image": deque(), "text": deque()}
         for (kind, content), size in zip(items, sizes, strict=True):
             waiter = Future[Embedding]()
             waiter.add_done_callback(partial(self._release, size))
@@ -141,19 +153,22 @@ class Embedder:
             if isinstance(content, str) and (kept := self.text_cache.get(content, language)) is not None:
                 waiter.set_result(kept)
             else:
-                left.append(_Unprepared(content, language, waiter, self._batcher.announce(kind), owner))
-        for _ in range(min(len(left), THREADS)):
-            if not self._prepare_later(left):
-                self._prepare_nothing(left)
+                ticket = self._batcher.announce(kind)
+                left[kind].append(_Unprepared(content, language, waiter, ticket, owner, pixels))
+        for kind, of_kind in left.items():
+            most = self._threads[kind] - (kind == "image")
+            for _ in range(min(len(of_kind), max(1, most))):
+                if not self._prepare_later(kind, of_kind):
+                    self._prepare_nothing(of_kind)
         return waiters
 
     def _release(self, size: int, _: Future[Embedding]) -> None:
         self.queue.release(size)
 
-    def _prepare_later(self, left: deque[_Unprepared]) -> bool:
+    def _prepare_later(self, kind: Kind, left: deque[_Unprepared]) -> bool:
         """False if the pool was closed in the meantime."""
         try:
-            self._pool.submit(self._prepare_next, left)
+            self._pools[kind].submit(self._prepare_next, kind, left)
         except RuntimeError:
             return False
         return True
@@ -164,7 +179,7 @@ class Embedder:
             self._batcher.withdraw(unprepared.ticket)
             unprepared.waiter.cancel()
 
-    def _prepare_next(self, left: deque[_Unprepared]) -> None:
+    def _prepare_next(self, kind: Kind, left: deque[_Unprepared]) -> None:
         """In the pool: prepare one item, and let others come before the next one."""
         is_later = False
         while left and not is_later:
@@ -175,13 +190,15 @@ class Embedder:
             try:
                 self._prepare(unprepared)
             finally:
-                is_later = self._prepare_later(left)
+                is_later = self._prepare_later(kind, left)
 
     def _prepare(self, unprepared: _Unprepared) -> None:
         """Make the engine's input and queue it, unless an equal item is in flight already."""
-        content, _, waiter, ticket, owner = unprepared
+        content, _, waiter, ticket, owner, pixels = unprepared
         shared = None
-        if not waiter.cancelled():
+        if isinstance(content, bytes) and not pixels.are_left:
+            pixels.refuse(waiter)
+        elif not waiter.cancelled():
             key = (unprepared.language, content) if isinstance(content, str) else hashlib.sha256(content).digest()
             shared = self._coalescer.join(key, waiter, owner)
         if shared is None:
@@ -189,6 +206,8 @@ class Embedder:
             return
         try:
             prepared = self._read(content, unprepared.language)
+            if prepared.image_size is not None:
+                pixels.take(math.prod(prepared.image_size))
         except Exception as error:
             self._batcher.withdraw(ticket)
             self._coalescer.fail(shared, _kept(error))
@@ -249,6 +268,7 @@ class _Unprepared(NamedTuple):
     waiter: Future[Embedding]
     ticket: Ticket[Kind]
     owner: Hashable
+    pixels: PixelAllowance
 
 
 class _Prepared(NamedTuple):

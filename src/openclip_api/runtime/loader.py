@@ -225,6 +225,8 @@ def _embedder(
         max_queue=options.max_queue,
         max_queue_bytes=options.max_queue_bytes,
         text_cache_bytes=options.text_cache_bytes,
+        max_pixels=options.max_megapixels * 1e6,
+        decoders=decoders.count,
         on_close=decoders.close,
     )
 
@@ -244,4 +246,4 @@ def image_decoders(
             formats=formats,
         )
     read = image_reader(config, options.max_megapixels, scale_jpegs, options.image_reading, formats)
-    return DecoderThreads(read, available_cores())
+    return DecoderThreads(read, available_cores() + 1)

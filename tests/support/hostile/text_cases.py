@@ -68,6 +68,7 @@ WRITINGS: dict[str, Callable[[int], str]] = {
     "replacement characters": repeated("\ufffd"),
     "private use": repeated("\U0010fffd"),
     "capitals that grow": repeated("İẞ"),
+    "characters that grow": repeated("\u0390\u0149\ufb03\u3392\U0001d160"),
     "HTML entities": repeated("&amp;"),
     "HTML entities in each other": lambda n: "&" + repeated("amp;")(n - 1),
     "HTML entities without an end": repeated("&amp"),
