@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ..support.cost import Request, Target
+from ..support.hostile import KINDS
 from ..support.hostile.request import post_json
-from ..support.hostile.target import BOUND
+from ..support.hostile.target import BOUND, MEGAPIXELS
 from ..support.server_process import FakeServer
 
 pytestmark = [
@@ -42,3 +43,19 @@ def test_a_good_server_passes():
 )
 def test_a_planted_fault_is_seen(fault: str, size: int, told: str):
     assert told in complaints(fault, size)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "name"),
+    [
+        ("normalise", "texts", "/embeddings: combining marks in falling class"),
+        ("uncounted", "images", "/embeddings, raw: PNG of many iCCP"),
+    ],
+)
+def test_the_catalogue_finds_what_was_slow_before_there_were_bounds(fault: str, kind: str, name: str):
+    case = next(case for case in KINDS[kind] if case.name == name)
+    settings = {"FAKE_FAULT": fault, "DECODE": "thread", "MAX_IMAGE_MEGAPIXELS": MEGAPIXELS}
+    with Target(lambda: FakeServer(**settings), BOUND) as target:
+        assert "s of CPU" in "; ".join(target.verdict(case.make, 1_000_000)[1])
+    with Target(lambda: FakeServer(**settings | {"FAKE_FAULT": ""}), BOUND) as target:
+        assert target.verdict(case.make, 1_000_000)[1] == []

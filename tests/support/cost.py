@@ -5,12 +5,12 @@
         assert not target.complaints(cost)
 
 The server is a real process with a bound on its address space, so that an explosion ends it and not the machine. While
-a request is answered, another client asks /health every 20 ms.
+a request is answered, another client asks /health every 20 ms. On a busy machine it does not count how long a thread of
+the server stood ready and had no core.
 """
 
 from __future__ import annotations
 
-import contextlib
 import resource
 import socket
 import threading
@@ -19,12 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from .process_tree import cpu_seconds, forget_peaks, peak_mb, resident_mb
+from .health import Health
+from .process_tree import cpu_seconds, forget_peaks, machine_seconds, peak_mb, resident_mb
 from .raw_http import read_all, status_of
 from .server_process import ServerProcess
 
 ADDRESS_SPACE = 6_000_000_000  # bytes; LanceDB alone reserves 1.7 GB of it, and touches little
-HEALTH_EVERY = 0.02  # seconds
+BUSY = 0.25  # cores: a machine on which others take more is a busy one
+TICK = 0.02  # seconds, to which the machine's own figures are exact
 AGAIN = 3  # times
 RESET, NO_ANSWER = 0, -1  # in place of a status
 
@@ -71,48 +73,6 @@ class Cost:
     ended: bool  # the server's process did
 
 
-class Health:
-    """A client that asks /health again and again, and notes when it asked and when it was answered."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._address, self._stop = address, threading.Event()
-        self._answers: list[tuple[float, float]] = []  # asked, answered
-        self._asked: float | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-
-    def worst_tenth(self, since: float) -> float:
-        """The median of the slowest tenth of the answers since then; one that is still awaited counts as it stands."""
-        now, asked = time.monotonic(), self._asked
-        took = [answered - at for at, answered in self._answers if answered >= since]
-        if asked is not None:
-            took.append(now - asked)
-        took.sort(reverse=True)
-        worst = took[: max(1, len(took) // 10)]
-        return worst[len(worst) // 2] if worst else 0.0
-
-    def forget(self) -> None:
-        self._answers.clear()
-
-    def _watch(self) -> None:
-        while not self._stop.is_set():
-            with contextlib.suppress(OSError), socket.create_connection(self._address, timeout=120) as client:
-                while not self._stop.wait(HEALTH_EVERY):
-                    self._asked = asked = time.monotonic()
-                    client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                    received = b""
-                    while not received.endswith(b"}"):
-                        if not (part := client.recv(4096)):
-                            raise ConnectionResetError
-                        received += part
-                    self._asked = None
-                    self._answers.append((asked, time.monotonic()))
-            self._asked = None
-
-
 class Target:
     """A server under measurement; one that ended, or was given up, is replaced before the next request."""
 
@@ -135,7 +95,7 @@ class Target:
             url = urlsplit(str(self._server.http.base_url))
             self._address = (str(url.hostname), int(url.port or 0))
             resource.prlimit(self._server.process.pid, resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
-            self._health = Health(self._address)
+            self._health = Health(self._address, self._server.process.pid)
         return self._server
 
     def measure(self, request: Request, *, settle: bool = True) -> Cost:
@@ -146,6 +106,7 @@ class Target:
         del self.server.stderr[:-100]  # an hour has many lines
         forget_peaks(process.pid)
         started, cpu, resident = time.monotonic(), cpu_seconds(process.pid), resident_mb(process.pid)
+        others = self._others_seconds(process.pid)
         highest, answer = resident, b""
 
         def exchange() -> None:
@@ -164,10 +125,12 @@ class Target:
                 status = status_of(answer)
             elif spent > 3 * self.bound.cpu(request.size) + 1 or time.monotonic() - started > self.bound.longest:
                 status = NO_ANSWER
-        health = self._health.worst_tenth(started)
+        busy = BUSY * (time.monotonic() - started) + TICK
+        is_busy = self._others_seconds(process.pid) - others > busy
+        health = self._health.worst_tenth(started, is_busy)
         if status != NO_ANSWER and settle:
             self._wait_until_quiet(process.pid, started)
-            health = max(health, self._health.worst_tenth(started))
+            health = max(health, self._health.worst_tenth(started, is_busy))
         if process.poll() is None:
             spent = cpu_seconds(process.pid) - cpu
             highest = max(highest, peak_mb(process.pid))
@@ -223,6 +186,10 @@ class Target:
             if double.size > 1.5 * cost.size and double.cpu > self.bound.growth * cost.cpu:
                 told.append(f"{cost.cpu:.2f} s of CPU for {cost.size} bytes, {double.cpu:.2f} s for {double.size}")
         return cost, told
+
+    def _others_seconds(self, pid: int) -> float:
+        """Processor time of all the machine but the server, its decoders and its clients here."""
+        return machine_seconds() - cpu_seconds(pid) - time.process_time()
 
     def _wait_until_quiet(self, pid: int, started: float) -> None:
         before = cpu_seconds(pid)

@@ -10,7 +10,9 @@ FAKE_UPSTREAM                           ok.test=PORT: where images by URL are fo
 FAKE_FAULT                              what `make chaos` and `make fuzz` must be able to see: "leak" keeps memory for
                                         every item, "block" blocks the event loop for each request, "slow" computes for
                                         a time that grows with the square of a text's length, "hoard" takes five
-                                        thousand times a text's length in memory, "fail" fails at each text
+                                        thousand times a text's length in memory, "fail" fails at each text,
+                                        "normalise" brings a text's marks in order as Unicode's own algorithm does,
+                                        "uncounted" opens images whatever they are made of
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
 from openclip_api.checkpoints.sources import Source
 from openclip_api.errors import StartupError
 from openclip_api.fetch.fetcher import ImageFetcher
+from openclip_api.inputs import images
 from openclip_api.inputs.tokenizer import Tokens, build_tokenizer
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.runtime.embedding import ModelInfo
@@ -103,6 +107,8 @@ def tokenize_badly(text: str) -> Tokens:
                 pass
         case "hoard":
             len(b"x" * (5000 * len(text)))
+        case "normalise":
+            unicodedata.normalize("NFC", text)
         case "fail":
             raise RuntimeError("planted")
     return tokenize(text)
@@ -134,6 +140,8 @@ def load(source: Source, _: None, options: LoadOptions, *, model_id: str | None,
     bounds = {key: getattr(options, key) for key in ("max_batch", "max_queue", "max_queue_bytes")}
     bounds |= {"max_pixels": options.max_megapixels * 1e6, "decoders": decoders.count}
     fault = os.environ.get("FAKE_FAULT")
+    if fault == "uncounted":
+        images.check_structure = lambda *_: None
     make = BlockingEmbedder if fault == "block" else Embedder
     tokenizer = tokenize_badly if fault else tokenize
     return make(info, FakeEngine(), decoders, tokenizer, **bounds, on_close=decoders.close)

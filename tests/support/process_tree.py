@@ -14,6 +14,21 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(_cpu_seconds, (pid, *children(pid))))
 
 
+def machine_seconds() -> float:
+    """Processor time that all cores have spent on something."""
+    user, nice, system, _, _, *others = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    return sum(map(int, (user, nice, system, *others))) / TICKS
+
+
+def coreless_seconds(pid: int) -> dict[str, float]:
+    """How long each of its threads has stood ready to run; empty where the kernel does not count it."""
+    found = {}
+    for thread in Path(f"/proc/{pid}/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            found[thread.parent.name] = int(thread.read_text().split()[1]) / 1e9
+    return found
+
+
 def resident_mb(pid: int) -> float:
     return sum(_memory(process, "VmRSS:") for process in (pid, *children(pid)))
 

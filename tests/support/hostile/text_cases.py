@@ -29,7 +29,8 @@ def repeated(unit: str) -> Callable[[int], str]:
 
 # A text of n characters. What is dear in it must not begin late: only the start of a text is read.
 WRITINGS: dict[str, Callable[[int], str]] = {
-    "combining marks in falling class": repeated("a" + "".join(FALLING)),
+    "combining marks in falling class": lambda n: "a" + "".join(mark * ((n - 1) // len(FALLING)) for mark in FALLING),
+    "combining marks in falling class, again and again": repeated("a" + "".join(FALLING)),
     "combining marks, falling once": lambda n: "a" + "\u0301" * (n // 2) + "\u0316" * (n // 2 - 1),
     "combining marks of one class": repeated("\u0301"),
     "combining marks on a long word": lambda n: "a" * (n // 2) + "\u0301\u0316" * (n // 4),
