@@ -313,8 +313,8 @@ def tagged(tags: int, values: int = 1, tag: int = 0, kind: int = 4, big: bool = 
     return start + listed + bytes(8)
 
 
-def icon(count: int, width: int = 16) -> bytes:
-    picture = struct.pack("<IiiHHIIiiII", 40, width, 2 * width, 1, 32, 0, 0, 0, 0, 0, 0)
+def icon(count: int, width: int = 16, compression: int = 0) -> bytes:
+    picture = struct.pack("<IiiHHIIiiII", 40, width, 2 * width, 1, 32, compression, 0, 0, 0, 0, 0)
     entry = struct.pack("<BBBBHHII", 16, 16, 0, 0, 1, 32, len(picture), 6 + 16 * count)
     return struct.pack("<HHH", 0, 1, count) + entry * count + picture
 
@@ -342,6 +342,7 @@ MANY = {
     "TIFF of a tag of many values": (tagged(1, 65_537, 282, 5), InvalidImage, "65536 values"),
     "ICO of many pictures": (icon(257), InvalidImage, "256 pictures"),
     "ICO of a large picture": (icon(1, 5000), TooLarge, "1024 x 1024"),
+    "ICO of run lengths": (icon(1, compression=1) + bytes(2_100_000), InvalidImage, "run-length codes"),
     "JPEG 2000 of many tiles": (codestream(1000, 1), InvalidImage, "4096 tiles"),
     "JPEG 2000 of many pixels": (codestream(60_000, 60_000), TooLarge, "60000 x 60000"),
     "JPEG 2000 of many markers": (codestream(64, 64, 5000), InvalidImage, "4096 segments"),

@@ -76,6 +76,29 @@ def icon_of_pictures(size: int) -> bytes:
     return struct.pack("<HHH", 0, 1, count) + entry * count + PNG
 
 
+def icon_of_run_lengths(size: int) -> bytes:
+    """Codes that end a line, and give no pixel."""
+    picture = struct.pack("<IiiHHIIiiII", 40, 1024, 2048, 1, 8, 1, 0, 0, 0, 256, 0) + bytes(1024) + bytes(size)
+    return struct.pack("<HHH", 0, 1, 1) + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 8, len(picture), 22) + picture
+
+
+def tiff_of_directories(size: int) -> bytes:
+    """Each leads to the next one, and the last to the first."""
+    entries = [(256, 4, 1, 64), (257, 4, 1, 64), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+               (278, 4, 1, 64), (279, 4, 1, 4096), (34665, 4, 1, 8), (330, 4, 1, 8)]  # fmt: skip
+    listed = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    step, count = len(listed) + 4, max(1, size // (len(listed) + 4))
+    following = (8 + step * ((number + 1) % count) for number in range(count))
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(listed + struct.pack("<I", at) for at in following) + bytes(5000)
+
+
+def jpeg_2000_of_tiles(size: int) -> bytes:
+    """Said to be as many as a file may have."""
+    stream = encoded(photo(), "JPEG2000", no_jp2=True)
+    sizes = struct.pack(">8I", 2000, 2000, 0, 0, 32, 32, 0, 0)
+    return stream[:8] + sizes + stream[40:] + bytes(size)
+
+
 def jpeg_2000_of(part: bytes) -> Callable[[int], bytes]:
     return lambda size: b"\0\0\0\x0cjP  \r\n\x87\n" + times(part, size)
 
@@ -112,6 +135,9 @@ OTHER_FILES: dict[str, Callable[[int], bytes]] = {
     "TIFF of a JPEG": lambda size: flat("TIFF", compression="jpeg") + bytes(size),
     "TIFF of floats": lambda size: flat("TIFF", "F", compression="tiff_adobe_deflate") + bytes(size),
     "ICO of many pictures": icon_of_pictures,
+    "ICO of run lengths": icon_of_run_lengths,
+    "TIFF of directories": tiff_of_directories,
+    "JPEG 2000 of tiles": jpeg_2000_of_tiles,
     "JPEG 2000 of many boxes": jpeg_2000_of(box(b"free")),
     "JPEG 2000 of many boxes in its header": lambda size: jpeg_2000_of(box(b"jp2h", times(box(b"free"), size)))(1),
     "JPEG 2000 of markers": jpeg_2000_of_markers,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ...errors import TooLarge
 from .bounds import refuse_over
 from .boxes import boxes
-from .common import check_png
+from .common import BMP_RUN_LENGTHS, MAX_RUN_LENGTH_BYTES, check_png
 
 # ICO: an icon has some ten pictures of up to 256 x 256, each a PNG or a BMP that says its own size.
 MAX_PICTURES = 256
@@ -31,6 +31,8 @@ def check_ico(data: bytes) -> None:
         else:
             width, height = (abs(int.from_bytes(data[at + i : at + i + 4], "little", signed=True)) for i in (4, 8))
             height //= 2
+            if data[at + 16 : at + 20] in BMP_RUN_LENGTHS:
+                refuse_over(MAX_RUN_LENGTH_BYTES, len(data) - at, "bytes of run-length codes")
         if width * height > MAX_ICON_PIXELS:
             raise TooLarge("a picture of the icon has more than 1024 x 1024 pixels")
 
