@@ -93,7 +93,7 @@ golden: .venv-parity/installed ## write the golden files of the tests anew
 data: .venv-parity/installed ## write registry.json and the BPE merges anew from open_clip
 	.venv-parity/bin/python parity/write_data.py
 
-bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv-original/installed $(BENCH)/.venv-quantize/installed ## side by side with others (needs wrk; BENCH_OPTIONS=--short to try)
+bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv-onnx/installed $(BENCH)/.venv-original/installed $(BENCH)/.venv-quantize/installed ## side by side with others (needs wrk; BENCH_OPTIONS=--short to try)
 	@command -v wrk >/dev/null || { echo 'the load generator wrk is needed: apt-get install wrk'; exit 1; }
 	$(BENCH)/.venv/bin/python $(BENCH)/run.py $(BENCH_OPTIONS)
 
@@ -171,5 +171,5 @@ $(BENCH)/.venv/installed: pyproject.toml requirements-dev.lock
 
 $(BENCH)/.venv-%/installed: $(BENCH)/requirements-%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(if $(findstring infinity,$@),,-e .)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $< $(if $(filter %infinity/installed %onnx/installed,$@),,-e .)
 	touch $@

@@ -5,26 +5,19 @@ python infinity_model.py FOLDER
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
 from pathlib import Path
 
 import torch
+from clip_vocabulary import merges, vocabulary
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTokenizer
-
-MERGES = Path(__file__).parents[1] / "src" / "openclip_api" / "inputs" / "bpe_merges.txt.gz"
 
 
 def save_tokenizer(folder: Path) -> CLIPTokenizer:
     """CLIP's own vocabulary, in the two files that transformers reads."""
-    merges = gzip.decompress(MERGES.read_bytes()).decode().splitlines()
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    symbols = [*map(chr, printable), *(chr(256 + i) for i in range(256 - len(printable)))]
-    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *("".join(merge.split()) for merge in merges)]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({word: index for index, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
+    (folder / "vocab.json").write_text(json.dumps(vocabulary()))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges()) + "\n")
     return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
 
 

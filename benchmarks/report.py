@@ -15,7 +15,8 @@ from statistics import median
 from systems import HERE
 
 Cell = tuple[str, int]  # load, clients
-OURS, THEIRS = ("ours", "ours fp32", "ours int8"), ("Infinity", "original")
+OURS = ("ours", "ours fp32", "ours int8")
+THEIRS = ("Infinity", "onnxruntime fp32", "onnxruntime int8", "OpenVINO on ONNX", "original")
 
 
 def write(measured: dict, folder: Path) -> None:
@@ -137,10 +138,12 @@ def about_the_run() -> str:
     ours = ", ".join(f"{name} {version(name)}" for name in ("openvino", "pillow", "uvicorn"))
     infinity = versions(".venv-infinity", "infinity-emb", "torch", "transformers")
     original = versions(".venv-original", "open-clip-torch", "torch")
+    onnx = versions(".venv-onnx", "onnxruntime", "openvino")
     return (
         f"{cpu}, {os.cpu_count()} cores ({', '.join(units)}), {platform.system()} "
         f"{platform.release()}, load average {os.getloadavg()[2]:.1f}, Python {platform.python_version()}. "
-        f"ViT-B-32 with random weights everywhere. Ours: {ours}. Infinity: {infinity}. Original: {original}. "
+        f"ViT-B-32 with random weights everywhere. Ours: {ours}. Infinity: {infinity}. "
+        f"Original: {original}. ONNX: {onnx}. "
         "Load by wrk on the same cores."
     )
 
@@ -161,11 +164,12 @@ def plot(rates: dict[Cell, dict[str, list[float]]], path: Path) -> None:
 
     cells = {load: cell for (load, clients), cell in rates.items() if clients == 8 and cell.get("Infinity")}
     colours = {"original": "#bbbbbb", "Infinity": "#888888", "Infinity bf16": "#666666"}
+    colours |= {"onnxruntime fp32": "#e3c77b", "onnxruntime int8": "#c99a2e", "OpenVINO on ONNX": "#a3cbe0"}
     colours |= dict(zip(OURS, ("#0b6e4f", "#6bbf59", "#08415c"), strict=True))
     _, axes = plt.subplots(figsize=(9, 4.5))
     for place, (name, colour) in enumerate(colours.items()):
         heights = [median(cell.get(name) or [0]) / median(cell["Infinity"]) for cell in cells.values()]
-        axes.bar([i + 0.13 * (place - 2.5) for i in range(len(cells))], heights, 0.13, label=name, color=colour)
+        axes.bar([i + 0.09 * (place - 4) for i in range(len(cells))], heights, 0.09, label=name, color=colour)
     axes.set_xticks(range(len(cells)), [load.replace(" ", "\n", 1) for load in cells])
     axes.set_ylabel("requests a second, Infinity = 1")
     axes.set_title("ViT-B-32, 8 clients")

@@ -70,7 +70,7 @@ def main() -> None:
         for server in running:
             measured["servers"][server.system.name]["rss_mb"] = server.memory_mb("VmRSS")
             measured["servers"][server.system.name]["peak_mb"] = server.memory_mb("VmHWM")
-        if not options.short:
+        if not (options.short or options.device):
             measured["growth"] = growth(running[0])
     print(json.dumps(measured["servers"], indent=1))
     measured["ended"] = time.strftime("%Y-%m-%d %H:%M")
@@ -93,13 +93,17 @@ def servers(systems: list) -> Iterator[list[Running]]:
 
 
 def write_models() -> None:
-    """The checkpoint as OpenCLIP and as Hugging Face save it, and its calibrated int8 form."""
+    """The checkpoint as OpenCLIP and as Hugging Face save it, as ONNX, and its calibrated int8 form."""
     folder, photos, texts = CACHE / "ViT-B-32", CACHE / "photographs", CACHE / "captions.txt"
     if not folder.exists():
         write_random_checkpoint(folder)
     if not (CACHE / "hf-clip").exists():
         command = [HERE / ".venv-infinity/bin/python", HERE / "infinity_model.py", CACHE / "hf-clip"]
         subprocess.run(command, check=True)
+    if not (CACHE / "onnx" / "tokenizer.json").exists():
+        subprocess.run(
+            [HERE / ".venv-original/bin/python", HERE / "onnx_export.py", folder, CACHE / "onnx"], check=True
+        )
     if not (CACHE / "int8").exists():
         photos.mkdir(exist_ok=True)
         for number, file in enumerate(photographs(150, 451, 300)):

@@ -58,12 +58,22 @@ ORIGINAL = System(
     "/ready",
 )
 
+
+def onnx(name: str, engine: str) -> System:
+    """What fastembed and Immich's machine learning run, without their own servers."""
+    command = (str(HERE / ".venv-onnx/bin/python"), str(HERE / "onnx_server.py"), "{cache}/onnx", "{port}", engine)
+    return System(name, command, "native", "/embeddings", "/ready")
+
+
 SYSTEMS = (
     ours("ours", "auto"),
     ours("ours fp32", "fp32"),
     ours("ours int8", "int8"),
     infinity("Infinity", "auto"),
     infinity("Infinity bf16", "bfloat16"),
+    onnx("onnxruntime fp32", "fp32"),
+    onnx("onnxruntime int8", "int8"),
+    onnx("OpenVINO on ONNX", "openvino"),
     ORIGINAL,
 )
 
