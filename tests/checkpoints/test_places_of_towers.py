@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_the_place_with_towers_comes_before_one_without(path: Path):
     path.write_bytes(archive(state_dict(content), STORED))
 
     assert list(read_weights(path).tensors()) == list(KEYS)
+
+
+def test_more_tensors_than_any_model_has(path: Path):
+    """Each name is looked at several times."""
+    header = {f"visual.{n}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for n in range(100_001)}
+    content = json.dumps(header).encode()
+    path.write_bytes(len(content).to_bytes(8, "little") + content)
+
+    with pytest.raises(StartupError, match="has 100,001 tensors, more than any model"):
+        read_weights(path)
 
 
 def refused(path: Path, content: bytes) -> str:

@@ -22,6 +22,7 @@ WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."
 # open_clip's image tower, and transformers' towers. A model lies at most this deep in others: "lit.student.clip.".
 TOWER = re.compile(r"((?:[\w-]+\.){0,8}?)(?:visual|vision_model|text_model)\.")
 
+MOST_TENSORS = 100_000  # the largest models here have some 3,000
 LONGEST_KEY = 500  # characters; those of the models here have up to 75
 
 
@@ -30,6 +31,8 @@ def tower_keys(source: str, names: Collection[str]) -> dict[str, str]:
 
     Raises CorruptCheckpoint (two tensors of one key), UnsupportedModel (an adapter, another kind of model, several).
     """
+    if len(names) > MOST_TENSORS:
+        raise CorruptCheckpoint(f"{source} has {len(names):,} tensors, more than any model: it is damaged")
     refuse_other_models(source, [_unwrapped(name) for name in names], has_tower(names))
     found: dict[str, str] = {}
     outer = outer_name(source, names)
