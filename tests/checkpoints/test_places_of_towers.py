@@ -12,7 +12,19 @@ from safetensors.numpy import save
 from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.errors import StartupError, UnsupportedModel
 
-from ..support.torch_files import archive, call, mapping, name, number, numbers, state_dict, storage, tensor, text
+from ..support.torch_files import (
+    archive,
+    call,
+    mapping,
+    name,
+    number,
+    numbers,
+    refused,
+    state_dict,
+    storage,
+    tensor,
+    text,
+)
 
 FOUR = np.arange(4, dtype=np.float32)
 STORED = {"0": FOUR.tobytes(), "1": (FOUR + 1).tobytes()}
@@ -75,17 +87,6 @@ def test_more_tensors_than_any_model_has(path: Path):
 
     with pytest.raises(StartupError, match="has 100,001 tensors, more than any model"):
         read_weights(path)
-
-
-def refused(path: Path, content: bytes) -> str:
-    path.write_bytes(content)
-    with pytest.raises(StartupError) as raised:
-        read_weights(path)
-    message = str(raised.value)
-    assert str(path) in message
-    assert "\n" not in message
-    assert len(message) < 500
-    return message
 
 
 def test_an_optimizer_with_the_names_of_the_model_is_no_model(path: Path):

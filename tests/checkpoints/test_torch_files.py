@@ -29,6 +29,7 @@ from ..support.torch_files import (
     name,
     number,
     numbers,
+    refused,
     state_dict,
     storage,
     tensor,
@@ -43,17 +44,6 @@ GOOD = state_dict({"a": tensor("0", 4)})
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "epoch_3.pt"
-
-
-def refused(path: Path, content: bytes) -> str:
-    path.write_bytes(content)
-    with pytest.raises(StartupError) as raised:
-        read_weights(path)
-    message = str(raised.value)
-    assert str(path) in message
-    assert "\n" not in message
-    assert len(message) < 500
-    return message
 
 
 @pytest.mark.parametrize("write", [archive, legacy])

@@ -10,6 +10,12 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from openclip_api.checkpoints.weight_files import read_weights
+from openclip_api.errors import StartupError
 
 MAGIC = 0x1950A86A20F9469CFC6C
 SYSTEM = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
@@ -89,3 +95,15 @@ def legacy(content: bytes, storages: Mapping[str, bytes], item_size: int = 4) ->
     pickles.append(pickle.dumps(list(storages), 2))
     numbers = [struct.pack("<q", len(data) // item_size) + data for data in storages.values()]
     return b"".join(pickles + numbers)
+
+
+def refused(path: Path, content: bytes) -> str:
+    """The one line that ends the reading of this file."""
+    path.write_bytes(content)
+    with pytest.raises(StartupError) as raised:
+        read_weights(path)
+    message = str(raised.value)
+    assert str(path) in message
+    assert "\n" not in message
+    assert len(message) < 500
+    return message
