@@ -1,3 +1,4 @@
+import ast
 import os
 import subprocess
 import sys
@@ -39,3 +40,12 @@ def test_loading_gives_the_mapped_file_s_memory_back(tmp_path: Path):
     embedder.close()
     assert mappings
     assert sum(resident) < weights.stat().st_size / 1024 / 5
+
+
+def test_no_class_is_both_a_named_tuple_and_generic():
+    """Python 3.10, which is supported, cannot import one."""
+    for path in Path(openclip_api.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 10))):
+            if isinstance(node, ast.ClassDef):
+                bases = {ast.unparse(base).partition("[")[0] for base in node.bases}
+                assert not {"NamedTuple", "Generic"} <= bases, f"{path}: {node.name}"

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from .waiting import Ticket, WaitingPolicy
 
@@ -22,7 +22,8 @@ Input = TypeVar("Input")
 Output = TypeVar("Output")
 
 
-class Computed(NamedTuple, Generic[Output]):
+@dataclass(frozen=True, slots=True)
+class Computed(Generic[Output]):
     """A job's result, and how many seconds it waited and its batch took."""
 
     output: Output

@@ -239,9 +239,9 @@ class Embedder:
         if (error := computed.exception()) is not None:
             self._coalescer.fail(shared, error)
             return
-        vector, queue_seconds, compute_seconds = computed.result()
-        timings = Timings(prepared.seconds, queue_seconds, compute_seconds)
-        embedding = Embedding(vector, prepared.tokens, prepared.image_size, timings)
+        result = computed.result()
+        timings = Timings(prepared.seconds, result.queue_seconds, result.compute_seconds)
+        embedding = Embedding(result.output, prepared.tokens, prepared.image_size, timings)
         if prepared.text is not None:
             self.text_cache.put(prepared.text, embedding, prepared.language)
         self._coalescer.finish(shared, embedding)

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 # A client that asks one thing after the other comes back within this time. Without the wait, eight such clients would
 # settle into batches of seven and of one, for ever.
@@ -15,7 +15,8 @@ RETURN_SECONDS = 0.008
 Key = TypeVar("Key", bound=Hashable)
 
 
-class Ticket(NamedTuple, Generic[Key]):
+@dataclass(frozen=True, slots=True)
+class Ticket(Generic[Key]):
     """A job that was announced: the n-th of its key."""
 
     key: Key
