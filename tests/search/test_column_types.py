@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from openclip_api.errors import InvalidSource, InvalidStore
+from openclip_api.errors import InvalidSource
 from openclip_api.search.store import Store
 
 UTC = timezone.utc
@@ -98,7 +98,7 @@ def test_column_type_overrules(tmp_path: Path, run, capsys):
         assert "write it as NAME=TYPE" in capsys.readouterr().err
 
 
-def test_two_files_of_two_types(tmp_path: Path, run, index):
+def test_two_files_of_two_types(tmp_path: Path, run, index, capsys):
     (tmp_path / "a.csv").write_text("title,price\na,1\n")
     (tmp_path / "b.csv").write_text("title,price\nb,2.5\n")
     (tmp_path / "c.csv").write_text("title,price\nc,cheap\n")
@@ -108,9 +108,42 @@ def test_two_files_of_two_types(tmp_path: Path, run, index):
     store = tmp_path / "s.lance"
     assert index(tmp_path / "b.csv", *options, store=store) == 0
     assert index(tmp_path / "a.csv", *options, store=store) == 0  # whole numbers are numbers
-    with pytest.raises(InvalidStore, match=r"column 'price' is double, not string; with --column-type"):
-        index(tmp_path / "c.csv", *options, store=store)
     assert index(tmp_path / "c.csv", *options, "--column-type", "price=float64", store=store) == 3
+    assert Store(store).schema.field("price").type == pa.float64()
+    assert index(tmp_path / "c.csv", *options, store=store) == 0
+    assert "column 'price' becomes text, as not all of it is double; with --column-type" in capsys.readouterr().err
+    assert sorted(Store(store).columns(["price"])["price"].to_pylist()) == ["1", "2.5", "cheap"]
+    assert index(tmp_path / "a.csv", tmp_path / "b.csv", *options, store=store) == 0
+    assert index(tmp_path / "a.csv", *options, store=store) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "1 item: 1 unchanged"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "type", "condition", "found"),
+    [
+        ("9", "2.5", pa.float64(), "price<3", "b"),
+        ("9", "ten", pa.string(), "price=9", "a"),
+        ("2.50", "none at all", pa.string(), "price=2.50", "a"),
+        ("", "5", pa.int64(), "price<6", "b"),
+        ("true", "3", pa.string(), "price=true", "a"),
+        ("2021-01-02", "2022-01-02 10:00:00", pa.timestamp("us"), "price<2022", "a"),
+        ("2021-01-02 10:00:00", "soon", pa.string(), "price=2021-01-02 10:00:00", "a"),
+        ("9223372036854775807", "1.5", pa.float64(), "price<2", "b"),
+    ],
+)
+def test_a_column_widens_between_runs(tmp_path: Path, index, search, capsys, before, after, type, condition, found):
+    path, store = tmp_path / "t.csv", tmp_path / "s.lance"
+    options = ["--text-column", "sku", "--id-column", "sku", "--keep", "price"]
+    path.write_text(f"sku,price\na,{before}\n")
+    assert index(path, *options, store=store) == 0
+    path.write_text(f"sku,price\na,{before}\nb,{after}\n")
+    assert index(path, *options, store=store) == 0
+    assert Store(store).schema.field("price").type == type
+    capsys.readouterr()
+    assert search("x", "--filter", condition, "--json", store=store) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [found]
+    assert index(path, *options, store=store) == 0
+    assert capsys.readouterr().out == "2 items: 2 unchanged\n"
 
 
 def test_a_table_that_gets_other_values_stays_in_step(tmp_path: Path, index, search, capsys):

@@ -72,6 +72,15 @@ def common_type(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     return pa.string()
 
 
+def wider_type(known: pa.DataType, new: pa.DataType) -> pa.DataType | None:
+    """Of a column that has had the first type, and now has values of the second. None where no type holds both."""
+    if known == new:
+        return known
+    if pa.null() in (known, new) or {known, new} <= set(NAMED.values()):
+        return common_type(known, new)
+    return None
+
+
 def as_type(value: object, type: pa.DataType) -> object:
     """A value of a CSV or JSON file as a column of this type holds it. Raises ValueError if it cannot be one."""
     if type == pa.string():

@@ -6,7 +6,7 @@ import glob
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 from ..errors import DamagedSource, InvalidSource, MissingSource, first_line
 from .archives import SUFFIXES as ARCHIVES
 from .archives import archive_items
-from .column_types import common_type
+from .column_types import common_type, wider_type
 from .folders import FolderScan
 from .items import SourceItem, image_file_item, is_image_name, known_content, printable, unreadable_item
 from .selection import Selection
@@ -83,6 +83,13 @@ class Sources:
         if self._kept_types is None:
             self._kept_types = self._found_types()
         return self._kept_types
+
+    def join_types(self, known: Mapping[str, pa.DataType]) -> None:
+        """Read the kept columns as types that hold what there is already too, but for those of --column-type."""
+        self._kept_types = {
+            name: type if name in self._columns.types else wider_type(known.get(name, type), type) or type
+            for name, type in self.kept_types().items()
+        }
 
     def _found_types(self) -> dict[str, pa.DataType]:
         types: dict[str, pa.DataType] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from ..bulk.column_types import as_type
 from ..bulk.items import printable
 from .contents import Content
 from .places import Found, stamp_of
@@ -36,8 +37,11 @@ def table_of(outcomes: Sequence[Outcome], ids: Sequence[str], schema: pa.Schema)
     rows = [_own_columns(outcome, id) for outcome, id in zip(outcomes, ids, strict=True)]
     columns = {field.name: pa.array([row[field.name] for row in rows], field.type) for field in OWN_COLUMNS}
     for name in (name for name in schema.names if name not in columns and name != "vector"):
-        values = [_printable(outcome.found.item.extra.get(name)) for outcome in outcomes]
-        columns[name] = pa.array(values, schema.field(name).type)
+        type = schema.field(name).type
+        values = [outcome.found.item.extra.get(name) for outcome in outcomes]
+        columns[name] = pa.array(
+            [_printable(as_type(value, type) if type == pa.string() else value) for value in values], type
+        )
     columns["vector"] = _vectors(outcomes, schema.field("vector").type.list_size)
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 

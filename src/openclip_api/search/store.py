@@ -5,10 +5,8 @@ Vectors are kept at unit length; the model's fingerprint is part of the table's 
 
 from __future__ import annotations
 
-import contextlib
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -20,12 +18,14 @@ from lancedb.expr import Expr, col
 from lancedb.index import IvfPq
 from numpy.typing import NDArray
 
+from ..bulk.column_types import wider_type
 from ..bulk.items import printable
-from ..errors import CannotWrite, InvalidStore, first_line
+from ..errors import InvalidStore
 from ..runtime.embedding import unit_length
 from .index_size import search_widths, sub_vectors
 from .options import check_name
 from .schema import COLUMN_NAME, FILE_COLUMNS, INTERNAL, LAYOUT, OWN_COLUMNS, check_extra, file_of, in_microseconds
+from .writing import writing
 
 Vector = NDArray[np.float32]  # [E]
 Result: TypeAlias = dict[str, object]  # the row's columns but for its vector, and `score`
@@ -39,20 +39,6 @@ REFINE = b"openclip.refine"
 TRAINED = b"openclip.trained"  # how many rows there were when the index was built
 WORTH_TRAINING = 1.5  # times as many rows get a new index
 MANY_FILES = 32
-WIDER = [(pa.int64(), pa.float64()), (pa.date32(), pa.timestamp("us"))]  # values of the first go into the second
-
-
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CannotWrite(
-            f"{path}: {error.strerror or first_line(error)}; the same command goes on from here"
-        ) from error
-    except Exception as error:  # Lance has one type for many errors, and ends with a place in its source code
-        message = re.sub(r", /\S+:\d+:\d+$", "", first_line(error)).rpartition("LanceError(IO): ")[2]
-        raise CannotWrite(f"{path}: {message}; the same command goes on from here") from error
 
 
 class ModelOrigin(NamedTuple):
@@ -96,7 +82,7 @@ class Store:
         facts = {"openclip.model": model_id, "openclip.fingerprint": fingerprint, "openclip.layout": LAYOUT.decode()}
         if origin is not None:
             facts |= {f"openclip.{name}": value for name, value in origin._asdict().items() if value is not None}
-        with _writing(path):
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)  # the folder itself may be there, with a lock in it
             lancedb.connect(path.parent).create_table(path.stem, schema=columns.with_metadata(facts))
         return cls(path)
@@ -133,12 +119,12 @@ class Store:
         last = {id: index for index, id in enumerate(rows["id"].to_pylist())}
         rows = rows.take(sorted(last.values())).cast(self.schema)
         merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-        with _writing(self.path):
+        with writing(self.path):
             merge.execute(rows, on_bad_vectors="null")  # else it refuses the rows of failures, which have none
 
     def delete(self, ids: Sequence[str]) -> None:
         if ids:
-            with _writing(self.path):
+            with writing(self.path):
                 self._table.delete(col("id").isin(ids))
 
     def add_columns(self, extra: Mapping[str, pa.DataType]) -> None:
@@ -152,20 +138,18 @@ class Store:
             for name, type in extra.items()
             if type != pa.null() or name not in self.schema.names
         }
-        wider = {}
+        wider, known_types = {}, self.kept_types()
         for name, type in extra.items():
-            known = self.schema.field(name).type if name in self.schema.names else type
-            if (known, type) in WIDER:
-                wider[name] = type
-            elif known != type and (type, known) not in WIDER:
-                raise InvalidStore(
-                    f"{self.path}: column {name!r} is {known}, not {type}; "
-                    "with --column-type, only the rows with other values fail"
-                )
+            known = known_types.get(name, type)
+            both = wider_type(known, type)
+            if both is None:
+                raise InvalidStore(f"{self.path}: column {name!r} is {known}, not {type}; rename one of the two")
+            if name in self.schema.names and both != self.schema.field(name).type:
+                wider[name] = both
         if wider:
             self._rewrite(wider)
         if missing := [pa.field(name, type) for name, type in extra.items() if name not in self.schema.names]:
-            with _writing(self.path):
+            with writing(self.path):
                 self._table.add_columns(missing)
 
     def _rewrite(self, types: Mapping[str, pa.DataType]) -> None:
@@ -173,8 +157,9 @@ class Store:
         fields = [pa.field(field.name, types.get(field.name, field.type), field.nullable) for field in self.schema]
         schema = pa.schema(fields, self.schema.metadata)
         batches = self._table.search().limit(None).to_batches()
-        rows = pa.RecordBatchReader.from_batches(schema, (each.select(schema.names).cast(schema) for each in batches))
-        with _writing(self.path):
+        cast = (pa.Table.from_batches([each]).select(schema.names).cast(schema, safe=False) for each in batches)
+        rows = pa.RecordBatchReader.from_batches(schema, (batch for table in cast for batch in table.to_batches()))
+        with writing(self.path):
             self._table = self._database.create_table(
                 self.path.stem, rows, schema, mode="overwrite", on_bad_vectors="null"
             )
@@ -183,6 +168,12 @@ class Store:
         """These columns of all rows, or of those that a filter leaves; failures too."""
         query: Any = self._table.search().select(list(names)).limit(None)
         return (query if filter is None else query.where(filter)).to_arrow()
+
+    def kept_types(self) -> dict[str, pa.DataType]:
+        """The types of the columns of --keep; null where no row has a value."""
+        names = [name for name in self.schema.names if name not in OWN_COLUMNS.names and name != "vector"]
+        has_value = {name: self._table.search().where(f"`{name}` is not null").limit(1).to_list() for name in names}
+        return {name: self.schema.field(name).type if has_value[name] else pa.null() for name in names}
 
     def kept(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Of each row with one of these ids the columns of --keep; nothing where the store has none."""
@@ -244,7 +235,7 @@ class Store:
         if count < exact_below or count < WORTH_TRAINING * int(metadata.get(TRAINED, 0)):
             return None
         partitions = max(1, round(math.sqrt(count)))
-        with _writing(self.path):
+        with writing(self.path):
             self._table.create_index(
                 "vector",
                 config=IvfPq(
@@ -272,7 +263,7 @@ class Store:
         stats: Any = self._table.stats()  # a dict, unlike its declared type
         if stats["fragment_stats"]["num_small_fragments"] < MANY_FILES:
             return
-        with _writing(self.path):
+        with writing(self.path):
             self._table.optimize(cleanup_older_than=OLDEST_READER)
 
     def _query(self, vector: Vector, k: int) -> Any:

@@ -49,6 +49,7 @@ def sync_sources(options: SyncOptions, settings: Settings, model: StoreModel, on
     roots = rows.roots(options.source)
     there, missing = _sorted_out(options, roots)
     sources = sources_of(replace(options, source=there), settings)
+    _join_types(sources, model)
     found = _look(rows, extent := _extent(sources, missing, roots), options)
     left_out = Counter(sources.left_out)
     _check_any(found, sources, options, missing)
@@ -82,8 +83,16 @@ def bring_in_step(
         found.kept += len(found.gone)
     if found.has_news:
         store.optimize()
-        print_recall(store.build_index(options.exact_below))
+    print_recall(store.build_index(options.exact_below))  # also where a run before this one was killed before it
     return sync.counts
+
+
+def _join_types(sources: Sources, model: StoreModel) -> None:
+    known = model.existing.kept_types() if model.existing is not None and sources.kept_types() else {}
+    sources.join_types(known)
+    for name, type in sources.kept_types().items():
+        if type == pa.string() and known.get(name, type) not in (pa.null(), type):
+            say(f"column {name!r} becomes text, as not all of it is {known[name]}; with --column-type, those rows fail")
 
 
 def print_recall(recall: float | None) -> None:
