@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -102,6 +103,18 @@ def test_a_line_for_each_request_as_text():
         server.stop()
         pattern = r"\d{4}-\d\d-\d\dT[\d:.]+Z request method=POST route=/embeddings status=200 seconds=[\d.]+ items=1 "
         assert re.search(pattern + "request_id=mine-1", server.output)
+
+
+def test_every_line_of_a_burst_is_written_the_last_ones_too():
+    with FakeServer() as server, ThreadPoolExecutor(8) as clients:
+        asked = [f"number {n}" for n in range(300)] + ["poison"]
+        answers = list(clients.map(lambda text: server.http.post("/embeddings", json={"text": text}), asked))
+        ids = {answer.headers["x-request-id"] for answer in answers}
+        assert answers[-1].status_code == 500
+        assert server.stop() == 0
+        lines = [line for line in server.output.splitlines() if " request method=POST" in line]
+        assert sorted(line.rpartition("request_id=")[2] for line in lines) == sorted(ids)
+        assert len(ids) == 301
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="changes the limit of another process")

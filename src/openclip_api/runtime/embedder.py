@@ -27,6 +27,7 @@ from .queue_space import QueueSpace
 from .text_cache import TextCache
 from .waiting import Ticket
 
+INLINE_CHARACTERS = 500  # of a request's texts: to tokenize them costs less than to hand them to another thread
 THREADS = available_cores()  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
@@ -69,6 +70,7 @@ class Embedder:
         self._read_image = read_image
         self._tokenizer = tokenizer
         self._on_close = on_close
+        self._is_open = True
         self.languages: Sequence[str] = getattr(tokenizer, "languages", ())  # of texts; empty where it does not matter
         self._max_pixels = max_pixels
         # no text waits for an image to be decoded
@@ -114,6 +116,7 @@ class Embedder:
 
     def close(self) -> None:
         """Finish what was submitted and release the engine's memory."""
+        self._is_open = False
         for pool in self._pools.values():
             pool.shutdown()
         self._batcher.close()
@@ -155,6 +158,9 @@ class Embedder:
             else:
                 ticket = self._batcher.announce(kind)
                 left[kind].append(_Unprepared(content, language, waiter, ticket, owner, pixels))
+        if sum(len(unprepared.content) for unprepared in left["text"]) <= INLINE_CHARACTERS:
+            while self._is_open and left["text"]:
+                self._prepare(left["text"].popleft())
         for kind, of_kind in left.items():
             most = self._threads[kind] - (kind == "image")
             for _ in range(min(len(of_kind), max(1, most))):

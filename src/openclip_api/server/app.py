@@ -23,6 +23,7 @@ from ..fetch.fetcher import ImageFetcher
 from ..settings import Settings
 from .byte_budget import ByteBudget
 from .context import ServerContext, context_of
+from .direct_routes import DirectRoutes
 from .envelope import NATIVE, Envelope, Envelopes
 from .freed_memory import give_back_freed_memory
 from .in_flight import InFlightRequests
@@ -110,6 +111,7 @@ def create_app(
     app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.router.routes.insert(0, DirectRoutes(context.routes))
     _add_middleware(app, context)
     return app
 

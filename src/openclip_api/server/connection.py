@@ -12,6 +12,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .client_transport import LINGER_SECONDS, STOPPING_SECONDS, ClientTransport, Linger, Lingering
+from .interruptible import EXTENSION, Client
 
 HEADER_SECONDS = 10  # from connecting, or a request's first byte, to the end of its headers
 MAX_HEADER_BYTES = 65_536
@@ -46,6 +47,8 @@ class Connection(HttpToolsProtocol):
         if self._linger is not None:
             self._linger.stop()
         super().connection_lost(exc)
+        if self.cycle is not None and (client := Client.of(self.cycle.scope)) is not None:
+            client.on_left()
 
     def data_received(self, data: bytes) -> None:
         if self._linger is not None:
@@ -77,6 +80,7 @@ class Connection(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: Client()}  # type: ignore[dict-item]
         if not self._in_headers:
             self._expect_headers()
 

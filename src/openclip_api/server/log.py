@@ -20,6 +20,7 @@ import orjson
 Format = Literal["text", "json"]
 LONGEST_QUEUE = 10_000  # lines; more are dropped
 CLOSE_SECONDS = 1
+GATHER_SECONDS = 0.02
 AGAIN_SECONDS = 1
 ALIKE = 40  # characters
 FRAMES = 8
@@ -80,13 +81,26 @@ class LineQueueHandler(QueueHandler):
 
 
 class StderrListener(QueueListener):
+    """Lines that come shortly after each other share one write: each would cost two changes of threads."""
+
+    queue: queue.Queue[str | None]
+
     def handle(self, line: Any) -> None:
+        lines = [line, *self._following()]
         if sys.stderr is None:  # stderr was closed at the start: number 2 may be another file now
             return
-        data = f"{line}\n".encode(errors="backslashreplace")
+        data = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         with contextlib.suppress(OSError):  # nobody reads it
             while data:
                 data = data[os.write(2, data) :]
+
+    def _following(self) -> Iterator[str]:
+        """What else comes within GATHER_SECONDS."""
+        time.sleep(GATHER_SECONDS)
+        with contextlib.suppress(queue.Empty):
+            while (line := self.queue.get_nowait()) is not None:
+                yield line
+            self.enqueue_sentinel()  # it was the end of the log
 
     def enqueue_sentinel(self) -> None:
         with contextlib.suppress(queue.Full):

@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import BaseRoute
 
 from openclip_api.server.app import create_app
+from openclip_api.server.direct_routes import DirectRoutes
 from openclip_api.server.in_flight import InFlightRequests
 from openclip_api.server.middleware.auth import is_public
 from openclip_api.server.model_pool import ModelPool
@@ -39,6 +40,8 @@ def routes_of(routes: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, 
         router = getattr(route, "original_router", route)  # how FastAPI includes one
         if getattr(router, "routes", None):
             yield from routes_of(router.routes, path)
+        elif isinstance(route, DirectRoutes):
+            yield from route.found
         else:
             assert hasattr(route, "app"), f"a kind of route this walk does not know: {route!r}"
             for method in sorted(getattr(route, "methods", None) or {"GET"}):

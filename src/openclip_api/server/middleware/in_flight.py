@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...errors import NotReady
 from ..context import state_of
-from ..in_flight import EarlyEnd, InFlightRequests
+from ..in_flight import InFlightRequests
+from ..interruptible import Client, Interruptible
 from ..shared.answer import request_error_response
 
 REFUSING_SECONDS = 1
-CANCEL_AGAIN_SECONDS = 1
 STOPPING = "the server is stopping: send the request again, elsewhere or shortly"
 
 
@@ -33,84 +32,79 @@ class TrackInFlight:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request = _Request(receive, send, self._in_flight)
-        task: asyncio.Future[Any] = asyncio.ensure_future(self._app(scope, request.receive, request.send))
-        watching = asyncio.ensure_future(request.watch())
+        request = _Request(scope, receive, send, self._in_flight)
+        self._in_flight.add(request)
         try:
-            either: list[asyncio.Future[Any]] = [task, request.ended]
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()  # raises what the application raised
-                return
-            await _end(task)
-            if request.ended.result() == "client gone":
+            await self._app(scope, request.receive, request.send)
+        except asyncio.CancelledError:
+            if not request.caught():
+                raise
+            if request.why == "client gone":
                 state_of(scope).client_gone = True
             elif not request.is_answered:
                 await request_error_response(scope, NotReady(STOPPING))(scope, receive, request.send)
         finally:
-            watching.cancel()
-            try:
-                await _end(task)
-            finally:
-                self._in_flight.discard(request.ended)
+            request.finish()
+            self._in_flight.discard(request)
 
 
-async def _end(task: asyncio.Future[Any]) -> None:
-    """Cancel it until it ends: before Python 3.11 a time-out of the same moment may take a cancellation for its own."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)
+class _Request(Interruptible):
+    """One request's channels to its client."""
 
-
-class _Request:
-    """One request's channels to its client, and the future that tells why it ended early."""
-
-    def __init__(self, receive: Receive, send: Send, in_flight: InFlightRequests) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, in_flight: InFlightRequests) -> None:
+        super().__init__()
         self._receive, self._send = receive, send
         self._in_flight = in_flight
-        self._refused = in_flight.stopping
-        self._body_read = asyncio.Event()
-        self._complete = False
+        self._is_refused = in_flight.stopping
+        self._body_read = self._complete = False
+        self._watching: asyncio.Task[None] | None = None
+        self._client = Client.of(scope)
+        if self._client is not None:
+            self._client.on_left = self._left
         self.is_answered = False
-        self.ended = in_flight.add()
 
     async def receive(self) -> Message:
-        if self._refused:
+        if self._is_refused:
             with anyio.move_on_after(REFUSING_SECONDS):
                 await self._discard_body()
             raise NotReady(STOPPING)
-        if self._body_read.is_set():  # `watch` is the only one that may read now
-            await asyncio.wait([self.ended])
-            return {"type": "http.disconnect"}
+        if self._body_read:  # what comes next can only tell that the client has left, and then the work is cancelled
+            await asyncio.get_running_loop().create_future()
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            self._end("client gone")
-        elif not message.get("more_body", False):
-            self._body_read.set()
+            self.why = "client gone"
+            raise asyncio.CancelledError
+        if not message.get("more_body", False):
+            self._body_read = True
+            if self._client is None:
+                self._watching = asyncio.create_task(self._watch())
         return message
-
-    async def watch(self) -> None:
-        """After the body, the next message can only tell that the client has left, or that it has its answer."""
-        await self._body_read.wait()
-        await self._receive()
-        if not self._complete:
-            self._end("client gone")
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.is_answered = True
-            if self._in_flight.stopping and self._body_read.is_set():
+            if self._in_flight.stopping and self._body_read:
                 message["headers"] = [*message.get("headers", []), (b"connection", b"close")]
         elif not message.get("more_body", False):
             self._complete = True
         await self._send(message)
 
+    def finish(self) -> None:
+        super().finish()
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        """For a server that tells of a client that leaves by a message alone."""
+        await self._receive()
+        self._left()
+
     async def _discard_body(self) -> None:
         """If the connection closed while the body still comes, the client might not get the answer."""
         while (await self._receive()).get("more_body", False):
             pass
-        self._body_read.set()
+        self._body_read = True
 
-    def _end(self, why: EarlyEnd) -> None:
-        if not self.ended.done():
-            self.ended.set_result(why)
+    def _left(self) -> None:
+        if not self._complete:
+            self.end("client gone")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from fastapi import Request
@@ -123,17 +125,40 @@ def _check_fingerprint(request: Request, info: ModelInfo) -> None:
 
 async def _results(futures: Sequence[Future[Embedding]], items: Sequence[Item], timeout: float) -> list[Embedding]:
     """Raises the first item's error under its name."""
-    waiting = list(map(asyncio.wrap_future, futures))
-    try:
-        if waiting and (await asyncio.wait(waiting, timeout=timeout))[1]:
-            raise DeadlineExceeded(f"no answer within {timeout:g} seconds")
-    finally:
-        for future in waiting:
-            future.cancel()
+    if not await _all_done(futures, timeout):
+        raise DeadlineExceeded(f"no answer within {timeout:g} seconds")
     embeddings = []
-    for item, future in zip(items, waiting, strict=True):
+    for item, future in zip(items, futures, strict=True):
         error = future.exception()
         if error is not None:
             raise error.renewed(item.param) if isinstance(error, RequestError) else error
         embeddings.append(future.result())
     return embeddings
+
+
+async def _all_done(futures: Sequence[Future[Embedding]], timeout: float) -> bool:
+    """Within the time. The last future wakes the event loop, not each; those that are left over are cancelled."""
+    if all(future.done() for future in futures):
+        return True
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bool] = loop.create_future()
+    finished = count(1)  # its steps are atomic, and futures end in several threads
+
+    def decide(is_done: bool) -> None:
+        if not answer.done():
+            answer.set_result(is_done)
+
+    def ended(_: Future[Embedding]) -> None:
+        if next(finished) == len(futures):
+            with suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(decide, True)
+
+    timer = loop.call_later(timeout, decide, False)
+    try:
+        for future in futures:
+            future.add_done_callback(ended)
+        return await answer
+    finally:
+        timer.cancel()
+        for future in futures:
+            future.cancel()
