@@ -27,7 +27,8 @@ from .queue_space import QueueSpace
 from .text_cache import TextCache
 from .waiting import Ticket
 
-INLINE_CHARACTERS = 500  # of a request's texts: to tokenize them costs less than to hand them to another thread
+# Of a request: to tokenize so little costs less than to hand it to another thread.
+INLINE_TEXTS, INLINE_CHARACTERS = 8, 500
 THREADS = available_cores()  # that prepare items
 
 Input = NDArray[Any]  # pixels uint8 [size, size, 3], or ids int32 [context_length]
@@ -158,9 +159,10 @@ class Embedder:
             else:
                 ticket = self._batcher.announce(kind)
                 left[kind].append(_Unprepared(content, language, waiter, ticket, owner, pixels))
-        if sum(len(unprepared.content) for unprepared in left["text"]) <= INLINE_CHARACTERS:
-            while self._is_open and left["text"]:
-                self._prepare(left["text"].popleft())
+        texts = left["text"]
+        if len(texts) <= INLINE_TEXTS and sum(len(text.content) for text in texts) <= INLINE_CHARACTERS:
+            while self._is_open and texts:
+                self._prepare(texts.popleft())
         for kind, of_kind in left.items():
             most = self._threads[kind] - (kind == "image")
             for _ in range(min(len(of_kind), max(1, most))):

@@ -16,11 +16,18 @@ EXTENSION = "openclip_api.client"  # of an ASGI scope
 CANCEL_AGAIN_SECONDS = 1
 
 
+def _nothing() -> None:
+    pass
+
+
 class Client:
     """Who waits for the answer. The connection puts it into the request's scope, and says when it has left."""
 
     def __init__(self) -> None:
-        self.on_left: Callable[[], None] = lambda: None
+        self.on_left: Callable[[], None] = _nothing
+
+    def forget(self) -> None:
+        self.on_left = _nothing
 
     @staticmethod
     def of(scope: Any) -> Client | None:

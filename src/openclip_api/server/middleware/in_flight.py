@@ -91,6 +91,8 @@ class _Request(Interruptible):
 
     def finish(self) -> None:
         super().finish()
+        if self._client is not None:
+            self._client.forget()  # else the two would keep each other, and the body, in memory
         if self._watching is not None:
             self._watching.cancel()
 

@@ -142,14 +142,14 @@ async def _all_done(futures: Sequence[Future[Embedding]], timeout: float) -> boo
         return True
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bool] = loop.create_future()
-    finished = count(1)  # its steps are atomic, and futures end in several threads
+    finished, last = count(1), len(futures)  # the count's steps are atomic, and futures end in several threads
 
     def decide(is_done: bool) -> None:
         if not answer.done():
             answer.set_result(is_done)
 
     def ended(_: Future[Embedding]) -> None:
-        if next(finished) == len(futures):
+        if next(finished) == last:  # with `futures` itself there would be a cycle
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(decide, True)
 
