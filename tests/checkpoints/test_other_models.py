@@ -181,6 +181,17 @@ def test_a_download_that_was_not_finished(tmp_path: Path, name: str):
         find(f"local-dir:{tmp_path}")
 
 
+@pytest.mark.parametrize("name", ["open_clip_config.json", "open_clip_model.safetensors"])
+def test_a_copy_of_the_hubs_links_alone(tmp_path: Path, name: str):
+    shutil.copytree(MODELS["openai"], tmp_path / "model", ignore=shutil.ignore_patterns("expected.npz"))
+    path = tmp_path / "model" / name
+    path.unlink()
+    path.symlink_to(tmp_path / "blobs" / "abc")
+
+    with pytest.raises(StartupError, match=f"^{path} is a link to a file that is not there: .*cp -rL"):
+        find(f"local-dir:{path.parent}")
+
+
 CONFIGS: list[tuple[str, object, str]] = [
     ("open_clip_config.json", {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}, 'write {"model_cfg": …'),
     ("open_clip_config.json", {"model_cfg": 5}, "'model_cfg' is missing or is not an object"),

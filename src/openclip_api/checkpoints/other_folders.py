@@ -53,7 +53,7 @@ def folder_refusal(folder: Path) -> StartupError | None:
 
 def without_config(folder: Path, config: str) -> StartupError:
     """The error for a folder that has no config file: what it holds instead, as far as can be told."""
-    if error := folder_refusal(folder):
+    if error := folder_refusal(folder) or unfinished(folder):
         return error
     files = list(islice(folder.iterdir(), MOST_LISTED))
     if not files:
@@ -77,8 +77,10 @@ def _instead(found: Path) -> str:
 
 
 def unfinished(folder: Path) -> StartupError | None:
-    """The error for a folder in which a download was not finished."""
+    """The error for a folder of which not all is there: a download was cut, or the hub's links were copied alone."""
     for path in islice(folder.iterdir(), MOST_LISTED):
         if path.suffix in UNFINISHED:
             return UnknownModel(f"{path} is an unfinished download: finish it, or fetch the file anew")
+        if path.is_symlink() and not path.exists():
+            return UnknownModel(f"{path} is a link to a file that is not there: copy the folder anew with `cp -rL`")
     return None
