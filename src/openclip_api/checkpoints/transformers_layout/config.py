@@ -48,7 +48,6 @@ DEFAULTS: Mapping[str, tuple[Section, Section, int]] = {
 ACTIVATIONS = {"quick_gelu": "quick_gelu", "gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
 MOST = 65536  # of a width, or of layers
 
-
 SIGLIP_KEY = "siglip"  # marks a vision_cfg that says in numbers what a name of timm's stands for
 TOWERS_ALONE = {
     "text": "a text tower alone: the image tower is missing",
@@ -113,9 +112,8 @@ def model_cfg(written: Section, clean: str, longest: int | None) -> dict[str, An
     }
     if kind == "siglip":
         return _siglip(image, text, tokenizer)
-    top: dict[str, Any] = {"embed_dim": defaults[2]}
-    if written.get("projection_dim") is not None:
-        top["embed_dim"] = _whole("", written, "projection_dim")
+    given = written.get("projection_dim") is not None
+    top: dict[str, Any] = {"embed_dim": _whole("", written, "projection_dim") if given else defaults[2]}
     top |= {"vision_cfg": _native(image, "vision_config")}
     top["vision_cfg"] |= {
         "image_size": image["image_size"],
@@ -195,9 +193,8 @@ def _refuse(written: Section, image: Section, text: Section) -> None:
 def _whole(where: str, section: Section, key: str, least: int = 1) -> int:
     number = as_whole_number(section.get(key), least, MOST if key != "vocab_size" else 2**31 - 1)
     if number is None:
-        raise CorruptCheckpoint(
-            f"{where + '.' if where else ''}{key} {shown(section.get(key))}: expected a whole number from {least} on"
-        )
+        name = f"{where}.{key}".lstrip(".")
+        raise CorruptCheckpoint(f"{name} {shown(section.get(key))}: expected a whole number from {least} on")
     return number
 
 
