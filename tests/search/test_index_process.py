@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,7 +20,7 @@ import pytest
 from openclip_api.runtime.embedder import Embedder
 from openclip_api.search.store import Store
 
-from ..support.index_process import equals, finish, kill_and_change, start
+from ..support.index_process import change, equals, finish, kill_and_change, start
 from ..support.server_process import ServerProcess
 from .conftest import SAMPLES
 
@@ -145,6 +147,24 @@ def test_photos_says_what_is_wrong(tmp_path: Path):
     code, _, stderr = finish(start(tmp_path / "empty", "--no-browser", command="photos", XDG_DATA_HOME=tmp_path))
     assert code == 1
     assert stderr.splitlines()[-1] == f"openclip-api: {tmp_path}/empty: nothing to embed in it"
+
+
+@pytest.mark.parametrize("kilobytes", [1, 20])
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(tmp_path: Path, embedder: Embedder, kilobytes: int):
+    """A limit on the size of each file stands for the disk."""
+    folder, store = tmp_path / "photos", tmp_path / "s.lance"
+    change(folder, random.Random(1), 150)
+    process = start(folder, "--store", store, "--progress", "quiet")
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (kilobytes * 1000, kilobytes * 1000))
+    code, stdout, stderr = finish(process)
+    assert (code, stdout, len(stderr.splitlines())) == (1, "", 1)
+    assert stderr.startswith(f"openclip-api: {store}: ")
+    assert "too large" in stderr
+    if kilobytes > 1:
+        assert finish(start("--roots", "--store", store))[0] == 0
+    code, _, stderr = finish(start(folder, "--store", store, "--progress", "quiet"))
+    assert code == 3, stderr
+    equals(store, [folder], embedder)
 
 
 def test_two_runs_at_once_end_well(tmp_path: Path, embedder: Embedder):

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import lancedb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from openclip_api.search.store import Store
@@ -50,6 +52,20 @@ def test_changes_are_found_and_the_index_stays(tmp_path: Path, index, search, ca
     assert index(path, *OPTIONS, store=store) == 0
     assert indexed(store) == 320
     assert nearest(7) == ["7"]
+
+
+def test_many_equal_vectors_get_no_index(tmp_path: Path):
+    """Lance makes none of them where they are so many."""
+    count, width = 70_000, 16
+    schema = pa.schema([("id", pa.string()), ("path", pa.string()), ("vector", pa.list_(pa.float32(), width))])
+    store = Store.create(tmp_path / "s.lance", schema, "m", "f")
+    few = np.random.default_rng(0).normal(size=(20, width)).astype(np.float32)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(few[np.arange(count) % 20].reshape(-1)), width)
+    ids = [str(number) for number in range(count)]
+    store.add(pa.table({"id": ids, "path": ids, "vector": vectors}))
+    assert store.build_index(300) is None
+    assert store.build_index(300) is None  # and does not try each time
+    assert [row["id"] for row in store.search(few[3], 1)] != []
 
 
 def test_an_index_that_a_kill_prevented_is_made_by_the_next_run(tmp_path: Path, index, monkeypatch):

@@ -8,7 +8,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,11 @@ import polars as pl
 from lance.file import LanceFileReader
 
 from ..bulk.conftest import GOLDEN, Embed, rows_of, vectors_of
+from .kill import kill_after_writes
 from .server_process import OURS
 
 SHARD = ("--shard-rows", 10)
+MOST_SHARDS = 12  # before a kill
 
 
 def start(*arguments: Any, largest_file: int | None = None) -> subprocess.Popen[str]:
@@ -84,25 +85,22 @@ def shards_of(out: Path) -> list[Path]:
 def kill_until_done(
     tmp_path: Path, run: Embed, images: int, kills: int, seed: int, format: str = "parquet"
 ) -> tuple[int, int]:
-    """SIGKILL so many times, at moments drawn from the length of an unbroken run; a finished folder is begun anew.
+    """SIGKILL so many times, each after some more shards; a finished folder is begun anew.
 
     How many folders that were, and how many of the kills left one with some of its shards.
     """
     draw = random.Random(seed)
     options = (*SHARD, "--format", format)
     source = write_collection(tmp_path / "images", images)
-    begun = time.monotonic()
     code, stderr = finish(start(source, "--out", tmp_path / "whole", *options))
     assert code == 3, stderr
-    length = time.monotonic() - begun
     killed = folders = within = 0
     while killed < kills:
         folders += 1
         out = tmp_path / f"out-{folders}"
         while killed < kills:
             process = start(source, "--out", out, *options)
-            time.sleep(draw.uniform(0, length))
-            process.kill()
+            kill_after_writes(process, lambda out=out: len(shards_of(out)), draw, MOST_SHARDS)
             code, stderr = finish(process)
             assert code in (-signal.SIGKILL, 3), stderr
             killed += code == -signal.SIGKILL

@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +20,10 @@ from openclip_api.runtime.embedder import Embedder
 from openclip_api.search.store import Store
 
 from ..bulk.conftest import GOLDEN
+from .kill import kill_after_writes
 from .server_process import OURS
 
+MOST_FILES = 8  # before a kill; a commit of the table has three or four
 CONTENTS = [path.read_bytes() for path in sorted(GOLDEN.iterdir())]
 
 
@@ -109,7 +110,7 @@ def _vector(content: bytes, embedder: Embedder) -> np.ndarray | None:
 
 
 def kill_and_change(tmp_path: Path, embedder: Embedder, kills: int, changes: int, seed: int) -> tuple[int, int]:
-    """SIGKILL so many times, at moments drawn from the length of a run, and change the folder between.
+    """SIGKILL so many times, each after some more files of the store, and change the folder between.
 
     How often a run came to its end, and how many of the kills left a store with a part of what was to be done.
     """
@@ -117,16 +118,11 @@ def kill_and_change(tmp_path: Path, embedder: Embedder, kills: int, changes: int
     draw = random.Random(seed)
     folder, store = tmp_path / "photos", tmp_path / "s.lance"
     change(folder, draw, 4 * changes)
-    begun = time.monotonic()
-    code, _, stderr = finish(start(folder, "--store", tmp_path / "whole.lance", "--progress", "quiet"))
-    assert code in (0, 3), stderr
-    length = time.monotonic() - begun
     killed = finished = parts = 0
     while killed < kills:
         change(folder, draw, changes)
         process = start(folder, "--store", store, "--progress", "quiet")
-        time.sleep(draw.uniform(0.3 * length, length))
-        process.kill()
+        kill_after_writes(process, lambda: sum(1 for _ in store.rglob("*")), draw, MOST_FILES)
         code, _, stderr = finish(process)
         assert code in (-signal.SIGKILL, 0, 3), stderr
         if code == -signal.SIGKILL:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ..bulk.column_types import wider_type
 from ..bulk.items import printable
-from ..errors import InvalidStore
+from ..errors import CannotWrite, InvalidStore
 from ..runtime.embedding import unit_length
 from .index_size import search_widths, sub_vectors
 from .options import check_name
@@ -39,6 +39,7 @@ REFINE = b"openclip.refine"
 TRAINED = b"openclip.trained"  # how many rows there were when the index was built
 WORTH_TRAINING = 1.5  # times as many rows get a new index
 MANY_FILES = 32
+TOO_FEW_DIFFERENT = "non-empty clusters"  # in Lance's error where most vectors are equal to others
 
 
 class ModelOrigin(NamedTuple):
@@ -235,14 +236,15 @@ class Store:
         if count < exact_below or count < WORTH_TRAINING * int(metadata.get(TRAINED, 0)):
             return None
         partitions = max(1, round(math.sqrt(count)))
-        with writing(self.path):
-            self._table.create_index(
-                "vector",
-                config=IvfPq(
-                    distance_type="cosine", num_partitions=partitions, num_sub_vectors=sub_vectors(self.embed_dim)
-                ),
-                replace=True,
-            )
+        config = IvfPq(distance_type="cosine", num_partitions=partitions, num_sub_vectors=sub_vectors(self.embed_dim))
+        try:
+            with writing(self.path):
+                self._table.create_index("vector", config=config, replace=True)
+        except CannotWrite as error:
+            if TOO_FEW_DIFFERENT not in str(error):
+                raise
+            self._note({TRAINED: count})  # search stays exact; it is tried again when there are many more
+            return None
         queries = self._sample_queries(50)
         exact = [self._ids(self._query(query, RECALL_AT).bypass_vector_index()) for query in queries]
         for probes, refine in search_widths(partitions):
@@ -252,11 +254,13 @@ class Store:
             recall = float(np.mean([len(one & other) / len(one) for one, other in zip(exact, found, strict=True)]))
             if recall >= WANTED_RECALL:
                 break
-        facts = {PROBES: probes, REFINE: refine, TRAINED: count}
-        self._table.update_field_metadata(
-            {"path": "vector", "metadata": {key.decode(): str(value) for key, value in facts.items()}}
-        )
+        self._note({PROBES: probes, REFINE: refine, TRAINED: count})
         return recall
+
+    def _note(self, facts: Mapping[bytes, int]) -> None:
+        with writing(self.path):
+            metadata = {key.decode(): str(value) for key, value in facts.items()}
+            self._table.update_field_metadata({"path": "vector", "metadata": metadata})
 
     def optimize(self) -> None:
         """Where there are many small files: merge them, add to the index the rows that it lacks, drop old versions."""
