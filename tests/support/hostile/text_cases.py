@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..cost import Request
 from .json_bodies import PICTURE
@@ -114,12 +115,13 @@ def by_form(texts: list[str]) -> Request:
     return form(entries("textual"), field(b"text", texts[0].encode()))
 
 
-def many_short(name: str, count: int = MOST) -> Case:
-    """Texts that are each of an equal part of the size."""
+def many_short(name: str, count: int = MOST, seconds: float = 0.004) -> Case:
+    """Texts that are each of an equal part of the size. seconds: what one may take."""
 
     def make(size: int) -> Request:
         writing = WRITINGS[name]
-        return post_json("/embeddings", {"text": [f"{i} " + writing(max(1, size // count // 3)) for i in range(count)]})
+        texts = [f"{i} " + writing(max(1, size // count // 3)) for i in range(count)]
+        return replace(post_json("/embeddings", {"text": texts}), computing=count * seconds)
 
     return Case(f"/embeddings, {count} texts: {name}", make)
 
@@ -128,7 +130,7 @@ MANY_SHORT = ["newlines", "combining marks in falling class", "emoji joined"]
 SHORT_TEXTS = [
     *(_text_case(name, "/embeddings", lambda texts: post_json("/embeddings", {"text": texts})) for name in WRITINGS),
     *map(many_short, MANY_SHORT),
-    many_short("newlines", LARGEST),
+    many_short("newlines", LARGEST, 0.0005),
 ]
 TEXTS = [
     *SHORT_TEXTS,
