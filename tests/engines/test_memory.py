@@ -10,15 +10,9 @@ import pytest
 
 from openclip_api.engines.memory import memory_limit, warn_of_small_memory
 
+from .test_cores import write
+
 MB = 10**6
-
-
-def write(root: Path, files: dict[str, str]) -> Path:
-    for name, content in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-    return root
 
 
 @pytest.mark.parametrize(
