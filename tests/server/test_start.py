@@ -74,9 +74,7 @@ def test_a_warm_start_asks_nobody(hub: Hub, tmp_path: Path):
 
 def test_the_first_line_of_help_it_prints_works(tiny: Path):
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server:
-        command = next(line for line in server.output.splitlines() if line.startswith("Try it:")).removeprefix(
-            "Try it:"
-        )
+        command = server.line_with("Try it:").removeprefix("Try it:")
         answer = subprocess.run(command, shell=True, capture_output=True, check=True, timeout=30)
         assert len(json.loads(answer.stdout)["embeddings"][0]) == 16
 
@@ -99,8 +97,7 @@ def test_flags_are_settings(tiny: Path):
 
 def test_the_line_that_says_ready_tells_the_activation_and_the_preprocessing(tiny: Path):
     with ServerProcess(MODEL_NAME=f"local-dir:{tiny}") as server:
-        ready = " is ready after "  # /ready may answer a moment before
-        line = server._wait(lambda: next((line for line in server.output.splitlines() if ready in line), None))
+        line = server.line_with(" is ready after ")
         assert ", 16 dimensions, gelu, 32 px, bicubic, shortest, fingerprint " in line
         assert server.http.get("/info").json()["activation"] == "gelu"
 

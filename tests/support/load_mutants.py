@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
+import os
 import random
 import resource
 import shutil
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..golden import FOLDERS
+from .process_tree import peak_mb
 
 MEMORY = 6_000_000_000  # bytes of address space; a load of these models takes some 2 GB of it
 CONFIG, WEIGHTS = "open_clip_config.json", ("open_clip_model.safetensors", "model.safetensors")
@@ -221,7 +223,7 @@ def main(seed: int, count: int, folder: Path) -> None:
         mutant.write(folder / "mutant")
         began = time.process_time()
         result = outcome(folder / "mutant")
-        seconds, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        seconds, peak = time.process_time() - began, round(peak_mb(os.getpid()))
         print(json.dumps({**said, **result, "seconds": round(seconds, 2), "peak_mb": peak}), flush=True)
 
 

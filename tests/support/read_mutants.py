@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import pickletools
 import random
 import re
@@ -27,6 +28,7 @@ from openclip_api.checkpoints.weight_files import read_weights
 from openclip_api.errors import StartupError
 
 from ..golden import MODELS
+from .process_tree import peak_mb
 from .torch_files import archive, call, legacy, mapping, name, number, state_dict, storage, tensor, text
 
 MEMORY = 3_000_000_000  # bytes of address space; 700 MB are taken before the first mutant
@@ -185,7 +187,7 @@ def main(seed: int, count: int, folder: Path) -> None:
     rng = random.Random(seed)
     seen: Counter[str] = Counter()
     worst, began = 0.0, time.monotonic()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mb(os.getpid())
     for _ in range(count):
         data = rng.choice(files)
         content = repacked(data, rng) if data.startswith(b"PK") and rng.random() < 0.5 else mutated(data, rng)
@@ -204,9 +206,9 @@ def main(seed: int, count: int, folder: Path) -> None:
         assert "\n" not in message, message
         assert len(message) < 900, message
         seen[kind] += 1
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_mb(os.getpid())
     figures = {"seconds": round(time.monotonic() - began, 1), "slowest": round(worst, 3)}
-    print(json.dumps({"seen": seen, **figures, "more_mb": (peak - before) // 1024, "peak_mb": peak // 1024}))
+    print(json.dumps({"seen": seen, **figures, "more_mb": round(peak - before), "peak_mb": round(peak)}))
 
 
 if __name__ == "__main__":

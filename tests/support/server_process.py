@@ -61,6 +61,10 @@ class ServerProcess:
         """The server's URL, as its first line tells it."""
         return self._wait(lambda: next(iter(re.findall(r"http://[\w.]+:\d+", self.output)), None))
 
+    def line_with(self, part: str) -> str:
+        """The first line of the log that has it. A line may come a moment after the answer that it belongs to."""
+        return self._wait(lambda: next((line for line in self.output.splitlines() if part in line), None))
+
     def wait_until_ready(self) -> None:
         self.http.base_url = httpx.URL(self.wait_until_listening())
         self._wait(lambda: self.http.get("/ready").status_code == 200)
