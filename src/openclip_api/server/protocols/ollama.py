@@ -46,7 +46,7 @@ class EmbeddingsRequest(Body):
 
 
 class ShowRequest(Body):
-    model: str | None = None
+    model: str | None = Field(None, description="one of GET /api/tags; the first where none is named")
     name: str | None = Field(None, description="what older clients call `model`")
 
 
@@ -88,10 +88,10 @@ async def version(request: Request) -> Response:
 @router.post("/api/show", summary="One model, as Ollama shows it", openapi_extra=schema_of(ShowRequest))
 async def show(request: Request) -> Response:
     asked = await request_body(request, ShowRequest)
+    context = context_of(request)
     name = asked.name if asked.model is None else asked.model
     if name is None:
-        raise InvalidInput("model: this field is needed", "model")
-    context = context_of(request)
+        name = context.model_pool.names()[0]
     async with context.model_pool.use(_served(request, name), context.settings.request_timeout) as embedder:
         info = embedder.info
     facts = {
