@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from openclip_api.commands import COMMANDS
+from openclip_api.ending import exit_code
 
 from .support.index_process import finish, start
 
@@ -95,3 +96,19 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path: Path, command: str):
             assert "openclip-api: interrupted; the same command " in stderr
         else:  # it was faster, or Python itself had not begun to run it
             assert code in (0, 1, -signal.SIGINT)
+
+
+def test_ctrl_c_while_a_module_is_imported(capsys: pytest.CaptureFixture[str]):
+    def run() -> int:
+        raise ImportError("initialization failed") from KeyboardInterrupt()
+
+    assert exit_code(run, goes_on=False) == 130
+    assert capsys.readouterr().err == "openclip-api: interrupted; the same command starts again\n"
+
+
+def test_a_module_that_is_not_there_is_a_fault():
+    def run() -> int:
+        raise ImportError("no such module")
+
+    with pytest.raises(ImportError):
+        exit_code(run, goes_on=False)

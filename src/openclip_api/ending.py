@@ -42,7 +42,9 @@ def exit_code(run: Callable[[], int], goes_on: bool) -> int:
         sys.stdout.flush()
     except (StartupError, RunError) as error:
         _say(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ImportError) as error:
+        if not _is_interrupt(error):
+            raise
         _say(GOES_ON if goes_on else STARTS_AGAIN)
         return INTERRUPTED
     except BrokenPipeError:  # as of `| head`: that is no error of this command
@@ -63,6 +65,11 @@ def end(code: int) -> NoReturn:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """A module in C++ that is interrupted while it is imported makes an ImportError of it."""
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
 
 
 def _leave() -> NoReturn:
