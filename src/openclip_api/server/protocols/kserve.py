@@ -22,8 +22,7 @@ from ...runtime.embedding import ModelInfo, unit_length
 from ..context import context_of
 from ..envelope import Envelope
 from ..shared.answer import NOT_READY_HEADERS, embedding_headers, json_response
-from ..shared.body import Body, fields_read, read_bytes, schema_of, validated
-from ..shared.bounded_json import most_values, parsed_json
+from ..shared.body import Body, parsed_body, read_bytes, schema_of, validated
 from ..shared.embed import Embedded, embed
 from ..shared.items import Item, image_item, text_item
 from ..shared.tensors import InputTensor, TensorParameters, elements, output
@@ -118,9 +117,7 @@ async def _body(request: Request) -> tuple[InferRequest, memoryview]:
     if not (length.isascii() and length.isdigit() and len(length) < 12 and int(length) <= len(content)):
         raise InvalidRequest("Inference-Header-Content-Length: expected the number of bytes of the JSON", "body")
     try:
-        parsed = await parsed_json(
-            content[: int(length)], most_values(context_of(request).settings.most_items), fields_read(request)
-        )
+        parsed = await parsed_body(request, content[: int(length)])
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
     return validated(parsed, InferRequest), memoryview(content)[int(length) :]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ...errors import InvalidInput, InvalidRequest, UnsupportedMedia
 from ..context import context_of
 from .bounded_json import most_values, parsed_json
+from .unread_fields import MOST_VALUES
 
 
 class Body(BaseModel):
@@ -45,12 +46,19 @@ async def read_json(request: Request) -> Any:
         raise UnsupportedMedia("send JSON (Content-Type: application/json)")
     content = await read_bytes(request)
     try:
-        return await parsed_json(content, most_values(context_of(request).settings.most_items), fields_read(request))
+        return await parsed_body(request, content)
     except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {error}", "body") from error
 
 
-def fields_read(request: Request) -> frozenset[str]:
+async def parsed_body(request: Request, content: bytes) -> Any:
+    """Raises ValueError for what is no JSON, TooLarge."""
+    # So few bytes are below both bounds of fields that nobody reads: each value takes one at least.
+    read = _fields_read(request) if len(content) > MOST_VALUES else ()
+    return await parsed_json(content, most_values(context_of(request).settings.most_items), read)
+
+
+def _fields_read(request: Request) -> frozenset[str]:
     """The names that the route's schema gives to the fields of a JSON object; none where it is a list."""
     described = request.scope["route"].openapi_extra["requestBody"]["content"]["application/json"]["schema"]
     return frozenset(key for schema in (described, *described.get("anyOf", ())) for key in schema.get("properties", ()))
