@@ -123,7 +123,8 @@ def hf_text_tower(model: ModelConfig, w: Weights) -> TextTower:
         return counted
 
     def model_inputs(ids: TokenIds) -> ModelInputs:
-        return pack(ids, counts(ids), encoder.positions(counts(ids)), "first")
+        counted = counts(ids)
+        return pack(ids, counted, encoder.positions(counted), "first")
 
     return TextTower(packed.graph(x), config.context_length, model_inputs, lambda ids: counts(ids).sum(axis=1))
 

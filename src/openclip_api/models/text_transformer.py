@@ -108,18 +108,25 @@ def _tower_with_class_token(config: TextConfig, w: Weights, embed_dim: int, acti
     x = _blocks(op.unsqueeze(x, integers(0)), config, w, activation, mask)  # [1, T, W]
     graph = packed.graph(_head(packed.pooled(x), config, w, embed_dim), keys)
 
-    def counts(ids: TokenIds) -> NDArray[np.bool_]:
+    def counts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """[B, context_length + 1]: no token sees padding, so it is not computed. The class token always is."""
-        counted = shifted_padding_mask(ids, config.pad_id)
+        counted = mask.copy()
         counted[:, -1] = True
         return counted
 
     def model_inputs(ids: TokenIds) -> ModelInputs:
+        mask = shifted_padding_mask(ids, config.pad_id)
+        counted = counts(mask)
         with_class = np.concatenate([ids, np.zeros((len(ids), 1), np.int32)], 1)
-        inputs = pack(with_class, counts(ids), np.arange(config.context_length + 1), "last")
-        return {**inputs, "keys": shifted_padding_mask(ids, config.pad_id)[counts(ids)]}
+        inputs = pack(with_class, counted, np.arange(config.context_length + 1), "last")
+        return {**inputs, "keys": mask[counted]}
 
-    return TextTower(graph, config.context_length, model_inputs, lambda ids: counts(ids).sum(axis=1))
+    return TextTower(
+        graph,
+        config.context_length,
+        model_inputs,
+        lambda ids: counts(shifted_padding_mask(ids, config.pad_id)).sum(axis=1),
+    )
 
 
 def shifted_padding_mask(ids: TokenIds, pad_id: int) -> NDArray[np.bool_]:
