@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import StartupError
 from .safetensors import is_safetensors
-from .shards import index_of, shards_of
+from .shards import shards_of
 from .tower_keys import tower_keys
 from .weight_files import stored_names
 
@@ -43,6 +43,8 @@ def form_of_file(path: Path) -> Form:
 
 def is_open_clips_own(path: Path) -> bool:
     """Whether open_clip reads it as it is: one safetensors file whose tensors have no other names than its own."""
-    if not is_safetensors(path) or shards_of(index_of(path)) is not None or form_of_file(path) == "transformers":
+    if not is_safetensors(path) or shards_of(path) is not None:
         return False
-    return all(key == name for key, name in tower_keys(str(path), stored_names(path)).items())
+    names = stored_names(path)
+    keys = tower_keys(str(path), names)
+    return form_of_names(names) != "transformers" and all(key == name for key, name in keys.items())

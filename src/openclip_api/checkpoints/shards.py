@@ -38,10 +38,12 @@ def whole_of(path: Path) -> Path:
 
 
 def shards_of(path: Path) -> Shards | None:
-    """The files of an index, or those that are numbered as this one is, all beside it; None for a file that is whole.
+    """The files of an index, or of a numbered file, by the index beside it or else by their numbers; None for a file
+    that is whole.
 
     Raises CorruptCheckpoint.
     """
+    path = index_of(path)
     if NUMBERED.fullmatch(path.name):
         return dict.fromkeys(_numbered(path), ())
     written = _weight_map(path)

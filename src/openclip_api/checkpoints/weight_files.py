@@ -38,7 +38,7 @@ def read_file(path: Path) -> Weights:
 
 def stored_names(path: Path) -> list[str]:
     """The names of all tensors, as they are stored. Raises as read_weights does."""
-    shards = shards_of(index_of(path))
+    shards = shards_of(path)
     if shards is None:
         return list(stored_in(path).names)
     return [name for shard, names in shards.items() for name in names or stored_in(path.parent / shard).names]
@@ -46,7 +46,7 @@ def stored_names(path: Path) -> list[str]:
 
 def kind_of_file(path: Path) -> str:
     """What is said of the form of a file that read_weights reads. Raises as it does."""
-    if shards := shards_of(index_of(path)):
+    if shards := shards_of(path):
         return f"{len(shards)} files, {kind_of_file_alone(path.parent / next(iter(shards)))}"
     return kind_of_file_alone(path)
 
@@ -65,7 +65,7 @@ def kind_of_file_alone(path: Path) -> str:
 
 def weights_sha256(path: Path) -> str:
     """The SHA-256 of the file; of several, that of their digests. Raises CorruptCheckpoint, OSError."""
-    shards = shards_of(index_of(path))
+    shards = shards_of(path)
     if shards is None:
         return file_sha256(path)
     digests = [file_sha256(path.parent / name) for name in shards]

@@ -13,7 +13,7 @@ from ..checkpoints.config import ModelConfig, preprocess_config
 from ..checkpoints.damage import refusing
 from ..checkpoints.forms import form_of_names
 from ..checkpoints.hub_weights import cached_weights
-from ..checkpoints.shards import index_of, shards_of
+from ..checkpoints.shards import shards_of
 from ..checkpoints.sources import LocalFile, Pair, Source
 from ..checkpoints.transformers_layout.keys import refuse_half
 from ..checkpoints.weight_files import kind_of_file, read_weights
@@ -96,7 +96,7 @@ def _not_here(source: Source, cache_dir: Path | None) -> Facts:
 def _tensors(path: Path, weights: Weights) -> Facts:
     tensors = weights.tensors()
     types = {DTYPES[str(tensor.dtype)] for tensor in tensors.values()}
-    files = [path.parent / name for name in shards_of(index_of(path)) or ()] or [path]
+    files = [path.parent / name for name in shards_of(path) or ()] or [path]
     return {
         "weights": str(path),
         "form": f"{kind_of_file(path)}, names are {NAMES[form_of_names(weights.names())]}",
