@@ -24,7 +24,7 @@ def emoji() -> Iterator[ServerProcess]:
 
 
 def test_every_page_is_linked_and_has_something_to_run():
-    links = (ROOT / "docs" / "api.md").read_text()
+    links = (ROOT / "docs" / "clients.md").read_text()
     runnable = {name.split()[0] for language in ("sh", "python") for name in blocks(language)}
     for page in (ROOT / "docs" / "protocols").glob("*.md"):
         assert f"](protocols/{page.name})" in links
@@ -33,7 +33,7 @@ def test_every_page_is_linked_and_has_something_to_run():
 
 def test_the_table_of_clients_names_those_that_are_run():
     """Each is pinned for `make clients`, and a test or a page's code imports it."""
-    table = (ROOT / "docs" / "api.md").read_text().partition("\n\nA name in")[0]
+    table = (ROOT / "docs" / "clients.md").read_text().partition("\n\nA name in")[0]
     rows = [line.split("|")[-2] for line in table.splitlines() if line.startswith("| [")]
     named = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
     folder = ROOT / "tests" / "clients"
