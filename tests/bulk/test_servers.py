@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -107,6 +110,7 @@ class Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        self.close_connection = True
         self._send(200, orjson.dumps({"model_id": "m", "precision": "fp32", "fingerprint": "f", "embed_dim": 2}))
 
     def do_POST(self) -> None:
@@ -124,6 +128,8 @@ class Answer(BaseHTTPRequestHandler):
     def _send(self, status: int, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body)
 
@@ -146,6 +152,27 @@ def test_what_does_not_pass_ends_the_run(status: int, message: str):
         with pytest.raises(ServerFailed, match=message):
             embedder.submit_blocking("text", "a")
         scripted.shutdown()
+
+
+def test_a_connection_that_is_made_while_the_run_ends_is_closed(monkeypatch: pytest.MonkeyPatch):
+    connect, made = socket.create_connection, list[socket.socket]()
+    connecting, ended = threading.Event(), threading.Event()
+
+    def connect_slowly(*args: Any, **options: Any) -> socket.socket:
+        connecting.set()
+        assert ended.wait(30)
+        made.append(connect(*args, **options))
+        return made[0]
+
+    with Scripted([]) as scripted, ThreadPoolExecutor(1) as pool:
+        with RemoteEmbedder([scripted.url], None) as embedder:
+            monkeypatch.setattr(socket, "create_connection", connect_slowly)
+            answer = pool.submit(embedder.submit_blocking, "text", "a")
+            assert connecting.wait(30)
+        ended.set()
+        answer.exception(30)
+        scripted.shutdown()
+    assert made[0].fileno() == -1
 
 
 @pytest.mark.process

@@ -23,7 +23,7 @@ def a_text(size: int) -> Request:
 
 
 def complaints(fault: str, size: int) -> str:
-    with Target(lambda: FakeServer(FAKE_FAULT=fault), BOUND) as target:
+    with Target(lambda: FakeServer(FAKE_FAULT=fault), BOUND, pauses=(0, 0.5)) as target:
         return "; ".join(target.verdict(a_text, size)[1])
 
 
@@ -55,7 +55,7 @@ def test_a_planted_fault_is_seen(fault: str, size: int, told: str):
 def test_the_catalogue_finds_what_was_slow_before_there_were_bounds(fault: str, kind: str, name: str):
     case = next(case for case in KINDS[kind] if case.name == name)
     settings = {"FAKE_FAULT": fault, "DECODE": "thread", "MAX_IMAGE_MEGAPIXELS": MEGAPIXELS}
-    with Target(lambda: FakeServer(**settings), BOUND) as target:
+    with Target(lambda: FakeServer(**settings), BOUND, pauses=(0, 0.5)) as target:
         assert "s of CPU" in "; ".join(target.verdict(case.make, 1_000_000)[1])
     with Target(lambda: FakeServer(**settings | {"FAKE_FAULT": ""}), BOUND) as target:
         assert target.verdict(case.make, 1_000_000)[1] == []

@@ -115,6 +115,8 @@ class RemoteEmbedder:
         finally:
             with self._lock:
                 server.in_flight -= 1
+        if self._client.is_closed:  # it does not close what connected later
+            response.extensions["network_stream"].close()
         if response.status_code in BUSY:
             self._pause(server, response.headers.get("Retry-After"))
             raise _Busy(f"{server.url} has no room: status {response.status_code}")
