@@ -136,7 +136,8 @@ def choosing(rows: list[dict]) -> str:
         ]
         for row in rows
     ]  # fmt: skip
-    return table(header, cells) + f"\n\n{BASE} itself did {figures(base)}\n({cpu()}, {base['precision']}).\n"
+    speed = f"{BASE} itself did {figures(base)}.\nMeasured on {cpu()}, in {base['precision']}.\n"
+    return f"{table(header, cells)}\n\n{speed}"
 
 
 def figures(row: dict) -> str:
