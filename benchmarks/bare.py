@@ -15,11 +15,14 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 import openvino.opset13 as op
-from captions import short_captions
+from captions import mixed_captions, short_captions
 
 import openclip_api
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
+MIXED, ALIKE = "tokens in batches of 16, short and long texts", "tokens in batches of 16, equal lengths"
+TOKENS = "tokens of a short text"
+START, WORD, END = 49406, 320, 49407  # of CLIP's vocabulary
 # rows, width in, width out of ViT-B-32's largest layers for eight images, and of a large square
 GEMMS = ((400, 768, 3072), (400, 3072, 768), (2048, 2048, 2048))
 
@@ -37,7 +40,7 @@ def rate(run: Callable[[], object], seconds: float) -> float:
 
 
 def engine_rates(folder: str, precision: str, seconds: float, cache_dir: Path) -> dict[str, float]:
-    """Items a second, in batches of one and of eight."""
+    """Items a second in batches of one and of eight, and what texts of different lengths lose in one batch."""
     embedder = openclip_api.load(f"local-dir:{folder}", precision=precision, cache_dir=cache_dir)
     engine, tokenizer = embedder._engine, embedder._tokenizer
     tokens = [tokenizer(text) for text in short_captions(8)]
@@ -47,6 +50,13 @@ def engine_rates(folder: str, precision: str, seconds: float, cache_dir: Path) -
         ids = np.stack([t.ids for t in tokens[:batch]])
         rates[f"images in batches of {batch}"] = batch * rate(partial(engine.encode_images, pixels[:batch]), seconds)
         rates[f"short texts in batches of {batch}"] = batch * rate(partial(engine.encode_texts, ids), seconds)
+    mixed = [tokenizer(text) for text in mixed_captions(16)]
+    lengths = [text.count for text in mixed]
+    alike = np.zeros_like([text.ids for text in mixed])
+    alike[:, : sum(lengths) // 16] = [START, *[WORD] * (sum(lengths) // 16 - 2), END]
+    for name, ids in ((MIXED, np.stack([text.ids for text in mixed])), (ALIKE, alike)):
+        rates[name] = float((ids != 0).sum()) * rate(partial(engine.encode_texts, ids), seconds)
+    rates[TOKENS] = float(np.mean([tokenizer(text).count for text in short_captions(1000)]))
     embedder.close()
     return rates
 

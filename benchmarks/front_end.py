@@ -31,6 +31,8 @@ from openclip_api.settings import read_settings
 PORT = 7899
 CLIENTS = 8
 TEXTS, IMAGES = 3000, 600
+CACHED, SHORT, JPEGS = "a text from the cache", "short texts", "JPEGs of 451 x 300"
+DECODED = "a JPEG decoded in a loop, no server"
 
 
 class InstantEngine:
@@ -116,27 +118,31 @@ def decoding_alone(folder: str, images: list[bytes]) -> float:
     return 1000 * spent / len(images)
 
 
-def main(folder: str) -> None:
+def core_milliseconds(folder: str) -> Iterator[tuple[str, float]]:
+    """What is asked, and what it costs a request."""
     images = list(photographs(IMAGES, 451, 300))
     bodies: dict[str, list[bytes | None]] = {
         "/health": [None] * TEXTS,
-        "a text from the cache": [json.dumps({"text": "red sofa"}).encode()] * TEXTS,
-        "short texts": [json.dumps({"text": text}).encode() for text in short_captions(TEXTS)],
-        "JPEGs of 451 x 300": [json.dumps({"image": base64.b64encode(image).decode()}).encode() for image in images],
+        CACHED: [json.dumps({"text": "red sofa"}).encode()] * TEXTS,
+        SHORT: [json.dumps({"text": text}).encode() for text in short_captions(TEXTS)],
+        JPEGS: [json.dumps({"image": base64.b64encode(image).decode()}).encode() for image in images],
     }
     server = subprocess.Popen([sys.executable, __file__, "serve", folder], stderr=subprocess.DEVNULL)
     try:
         wait_until_ready()
-        print("| request | core-ms | a second and core |\n|---|---|---|")
         for name, of_kind in bodies.items():
             measure(server.pid, of_kind[-64:])
-            spent = measure(server.pid, of_kind[:-64])
-            print(f"| {name} | {spent:.2f} | {1000 / spent:.0f} |", flush=True)
+            yield name, measure(server.pid, of_kind[:-64])
     finally:
         server.terminate()
         server.wait()
-    alone = decoding_alone(folder, images)
-    print(f"| a JPEG decoded in a loop, no server | {alone:.2f} | {1000 / alone:.0f} |")
+    yield DECODED, decoding_alone(folder, images)
+
+
+def main(folder: str) -> None:
+    print("| request | core-ms | a second and core |\n|---|---|---|")
+    for name, spent in core_milliseconds(folder):
+        print(f"| {name} | {spent:.2f} | {1000 / spent:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

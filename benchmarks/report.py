@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from goals import HEADER, goal_rows
 from systems import HERE
 
 Cell = tuple[str, int]  # load, clients
@@ -23,6 +24,7 @@ def write(measured: dict, folder: Path) -> None:
     rates = by_cell(measured["http"], "per_second")
     parts = [
         f"# Results\n\nWritten by `make bench`, {measured['started']} to {measured['ended'][-5:]}. {about_the_run()}",
+        "## Goals\n\n" + table(HEADER, goal_rows(measured)),
         "## Requests a second\n\nMedian (least to greatest of the rounds); one item in each request.",
         table(["load", "clients", *systems_of(measured)], rate_rows(measured, rates)),
         "## Core-milliseconds an answer\n\nUser and system time of the server: on a busy machine the rates above "

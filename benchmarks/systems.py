@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 READY_WITHIN = 300  # seconds
+TWO_WORKERS = "ours, 2 workers"
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class System:
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def ours(name: str, precision: str) -> System:
+def ours(name: str, precision: str, **settings: str) -> System:
     environment = {"MODEL_NAME": "local-dir:{cache}/ViT-B-32", "PRECISION": precision, "TEXT_CACHE_MB": "0",
-                   "CACHE_DIR": "{cache}/int8"}  # fmt: skip
+                   "CACHE_DIR": "{cache}/int8", **settings}  # fmt: skip
     command = (sys.executable, "-m", "openclip_api", "serve", "--port", "{port}")
     return System(name, command, "native", "/embeddings", "/ready", environment)
 
@@ -69,6 +70,7 @@ SYSTEMS = (
     ours("ours", "auto"),
     ours("ours fp32", "fp32"),
     ours("ours int8", "int8"),
+    ours(TWO_WORKERS, "auto", WORKERS="2"),
     infinity("Infinity", "auto"),
     infinity("Infinity bf16", "bfloat16"),
     onnx("onnxruntime fp32", "fp32"),
