@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements-dev.lock
+DEBIAN_INSTALL = apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
@@ -65,8 +66,7 @@ package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answer
 
 # The programs come from the system; where it has none and this is root, from Debian.
 deployment: .venv/test .venv-deployment/installed ## what is in deploy/ against nginx, Prometheus and validators
-	command -v nginx promtool systemd-analyze || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends nginx-light prometheus systemd; }
+	command -v nginx promtool systemd-analyze || { $(DEBIAN_INSTALL) nginx-light prometheus systemd; }
 	$(BIN)/python -m pytest -m deployment tests/deploy
 
 sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX bill of what the image installs; look for known faults
@@ -80,8 +80,7 @@ sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX bill of
 
 # An engine comes from the system; where it has none and this is root, from Debian.
 image: .venv/test ## build the container image and run it as docker and Kubernetes would (docker or podman)
-	docker info > /dev/null 2>&1 || command -v podman || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-		apt-get install -qq -y --no-install-recommends podman crun runc buildah mmdebstrap; }
+	docker info > /dev/null 2>&1 || command -v podman || { $(DEBIAN_INSTALL) podman crun runc buildah mmdebstrap; }
 	$(BIN)/python -m pytest -m image tests/image
 
 parity: .venv-parity/installed ## equality with open_clip, in a venv with torch

@@ -12,9 +12,8 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 
+from ..bulk.folders import FolderIdentity
 from ..bulk.places import absolute
-
-FolderIdentity = tuple[int, int]  # device and inode
 
 
 class Roots:
