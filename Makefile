@@ -7,7 +7,7 @@ BENCH = benchmarks
 BENCH_OPTIONS =
 SOURCES = src tests parity benchmarks training main.py
 
-.PHONY: help demo serve quick test clients page recipes recall ray check package image deployment sbom chaos fuzz cost hostile parity golden data lock clean
+.PHONY: help demo serve quick test clients page recipes recall ray check site package image deployment sbom chaos fuzz cost hostile parity golden data lock clean
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -33,13 +33,17 @@ check: .venv/check ## format, lint, types, import directions, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 
+site: .venv/site ## build docs/ as a site with search into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	$(BIN)/python -m pytest -m site tests/docs
+
 clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
 	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
 
 page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
 	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
 
-recipes: .venv-recipes/installed ## docs/recipes.md against PostgreSQL, Chroma, Qdrant, pandas and datasets
+recipes: .venv-recipes/installed ## docs/recipes.md and docs/examples against PostgreSQL, Chroma, Qdrant, pandas and datasets
 	.venv-recipes/bin/python -m pytest --confcutdir=tests/recipes -o filterwarnings= tests/recipes
 
 recall: .venv/test ## recall@10 of the index over 100,000 vectors against exact search
@@ -99,7 +103,7 @@ bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv
 RESOLVE = uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
 lock: ## resolve both lock files anew for all supported Pythons (needs uv)
 	$(RESOLVE) --generate-hashes --output-file requirements.lock
-	$(RESOLVE) --extra test --extra check --extra search --constraint requirements.lock --output-file requirements-dev.lock
+	$(RESOLVE) --extra test --extra check --extra search --extra site --constraint requirements.lock --output-file requirements-dev.lock
 
 clean:
 	rm -rf .venv .venv-clients .venv-deployment .venv-fuzz .venv-page .venv-parity .venv-ray .venv-recipes build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
@@ -118,6 +122,10 @@ clean:
 
 .venv/check: .venv/bin/python pyproject.toml requirements-dev.lock
 	$(BIN)/python $(INSTALL) -e '.[test,check]'
+	touch $@
+
+.venv/site: .venv/bin/python pyproject.toml requirements-dev.lock
+	$(BIN)/python $(INSTALL) -e '.[test,site]'
 	touch $@
 
 .venv-clients/installed: tests/clients/requirements.txt tests/clients/package.json

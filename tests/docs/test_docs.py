@@ -18,10 +18,7 @@ from openclip_api.cli import main
 from ..support.repository import ROOT
 
 CHECKPOINTS = Path(checkpoint.__file__).parent
-DOCUMENTS = {
-    path.name: path.read_text()
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/protocols/*.md")]
-}
+DOCUMENTS = {path.name: path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]}
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -33,7 +30,7 @@ def test_every_make_target_that_is_named_exists(name: str):
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_into_the_repository_leads_somewhere(name: str):
-    folder = next(folder for folder in (ROOT, ROOT / "docs", ROOT / "docs" / "protocols") if (folder / name).exists())
+    folder = next(folder for folder in (ROOT, *(ROOT / "docs").glob("**")) if (folder / name).exists())
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", DOCUMENTS[name]):
         assert (folder / target).exists(), target
 
