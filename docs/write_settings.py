@@ -14,7 +14,7 @@ START, END = "<!-- tables: written by docs/write_settings.py -->\n", "<!-- end o
 
 GROUPS = {
     "Model": "model_name model_pretrained model_id models max_loaded_models cache_dir self_check",
-    "Computing": "device precision threads max_batch text_cache_mb",
+    "Computing": "device precision threads workers max_batch text_cache_mb",
     "Server": "host port api_key cors_origins allowed_hosts log_level log_format aip_health_route aip_predict_route",
     "Limits": "max_texts max_items max_prompts max_body_mb max_queue max_queue_mb request_timeout body_timeout "
     "grace_seconds",

@@ -43,9 +43,17 @@ def _load_for_one_item(settings: Settings) -> Embedder:
 
 
 def _serve(settings: Settings, _: argparse.Namespace) -> int:
+    from .server.worker_count import worker_count
+
+    settings = _with_model_of_store(settings)
+    workers = worker_count(settings)
+    if workers > 1:  # the supervisor needs no engine: it imports none
+        from .server.supervisor import supervise
+
+        return supervise(settings, workers)
     from .server.run import run
 
-    return run(_with_model_of_store(settings))
+    return run(settings.model_copy(update={"workers": 1}))
 
 
 def _with_model_of_store(settings: Settings) -> Settings:

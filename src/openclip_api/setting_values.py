@@ -19,6 +19,7 @@ ENV_FILE = ".env"
 LONGEST_SHOWN = 100  # characters of a wrong value
 OWN_PATHS = ("/openapi.json",)
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.~:@-]+")
+MAX_WORKERS = 128
 PORT_NAMES = ("sagemaker_bind_to_port", "aip_http_port", "port")  # the first that is there counts
 
 
@@ -65,6 +66,15 @@ def route(value: str | None) -> str | None:
     if not is_path or value in OWN_PATHS:
         raise ValueError("expected a path such as /predict")
     return value
+
+
+def worker_count(value: object) -> object:
+    text = str(value).lower()
+    if text == "auto":
+        return text
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MAX_WORKERS:
+        raise ValueError(f"expected a number from 1 to {MAX_WORKERS}, or auto")
+    return int(text)
 
 
 def invalid_setting(error: ValidationError, flags: Mapping[str, object]) -> InvalidSetting:

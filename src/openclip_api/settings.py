@@ -29,6 +29,7 @@ from .setting_values import (
     lower,
     route,
     some_comma_separated,
+    worker_count,
 )
 
 DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
@@ -94,6 +95,10 @@ class Settings(BaseSettings):
         description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
     threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all that affinity and quota allow")
+    workers: Annotated[Literal["auto"] | int, BeforeValidator(worker_count)] = Field(
+        1,
+        description="processes that share port and cores, each with the model: a number, or auto (docs/scaling.md)",
+    )
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
     max_queue: int = Field(
         4096, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"

@@ -27,7 +27,7 @@ import numpy as np
 
 from openclip_api.checkpoints.config import PreprocessConfig, TokenizerConfig
 from openclip_api.checkpoints.sources import Source
-from openclip_api.errors import StartupError
+from openclip_api.ending import exit_code
 from openclip_api.fetch.fetcher import ImageFetcher
 from openclip_api.inputs import images
 from openclip_api.inputs.tokenizer import Tokens, build_tokenizer
@@ -36,6 +36,9 @@ from openclip_api.runtime.embedding import ModelInfo
 from openclip_api.runtime.load_options import LoadOptions
 from openclip_api.runtime.loader import image_decoders
 from openclip_api.server.run import run
+from openclip_api.server.supervisor import supervise
+from openclip_api.server.worker import Worker
+from openclip_api.server.worker_count import worker_count
 from openclip_api.settings import Settings, read_settings
 
 from .upstream import PUBLIC_ADDRESS, Backend, resolver
@@ -159,11 +162,14 @@ def fetcher(settings: Settings) -> ImageFetcher | None:
     )
 
 
+def serve(arguments: list[str]) -> int:
+    """With a descriptor as the argument: one of WORKERS."""
+    worker = Worker(int(arguments[0])) if arguments else None
+    settings = worker.settings if worker else read_settings()
+    if worker is None and settings.workers != 1:
+        return supervise(settings, worker_count(settings), "tests.support.fake_server")
+    return run(settings, load, fetcher(settings), worker=worker)
+
+
 if __name__ == "__main__":
-    try:
-        settings = read_settings()
-        code = run(settings, load, fetcher(settings))
-    except StartupError as error:
-        print(f"openclip-api: {error}", file=sys.stderr)
-        code = 1
-    os._exit(code)
+    os._exit(exit_code(lambda: serve(sys.argv[1:]), goes_on=False))

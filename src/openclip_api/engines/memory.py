@@ -26,12 +26,26 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     return min((number for number in found if number < NO_LIMIT), default=None)
 
 
+def free_memory(root: Path = Path("/")) -> float | None:
+    """Bytes that the machine has left, or the limit where that is less. None where the system does not tell."""
+    found = [limit] if (limit := memory_limit(root)) is not None else []
+    with suppress(OSError, ValueError, StopIteration):
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        found.append(1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")))
+    return min(found, default=None)
+
+
+def needed_memory(parameters: int) -> float:
+    """Bytes that a process needs while it starts. parameters: of both towers."""
+    return SERVER + COPIES * 4 * parameters
+
+
 def warn_of_small_memory(parameters: int, root: Path = Path("/")) -> None:
     """A system that is out of memory ends a process without a word, so the log says it before.
 
     parameters: of both towers.
     """
-    needed = SERVER + COPIES * 4 * parameters
+    needed = needed_memory(parameters)
     limit = memory_limit(root)
     if limit is not None and limit < needed:
         log.warning(

@@ -6,17 +6,29 @@ import threading
 from collections.abc import Sequence
 
 from ..errors import QueueFull, TooLarge
+from .count import Count
 
 
 class QueueSpace:
-    """Safe to use from several threads. `items` and `bytes` tell how much is in flight."""
+    """Safe to use from several threads. `items` and `bytes` tell how much this process has in flight."""
 
     def __init__(self, max_items: int, max_bytes: int) -> None:
         self.max_items = max_items
         self.max_bytes = max_bytes
-        self.items = 0
-        self.bytes = 0
+        self._items, self._bytes = Count(), Count()
         self._released = threading.Condition()
+
+    @property
+    def items(self) -> int:
+        return self._items.own
+
+    @property
+    def bytes(self) -> int:
+        return self._bytes.own
+
+    def share(self, items: Count, bytes: Count) -> None:
+        """From now on the bounds hold for all workers together. Call it while nothing is in flight."""
+        self._items, self._bytes = items, bytes
 
     def reserve_all(self, sizes: Sequence[int]) -> None:
         """Take space for items of these bytes, for all or for none.
@@ -30,11 +42,14 @@ class QueueSpace:
                 f"MAX_QUEUE_MB={self.max_bytes / 1e6:g}): send fewer items at once"
             )
         with self._released:
-            if self.items + count > self.max_items:
-                raise QueueFull(f"{self.items} items are waiting, at most {self.max_items} may: try again shortly")
-            if self.bytes + size > self.max_bytes:
-                raise QueueFull(f"what waits fills {self.max_bytes / 1e6:g} MB: try again shortly")
-            self._take(count, size)
+            self._take(count, size)  # before the look at the sum: two workers at once never take too much
+            items, bytes = self._items.total, self._bytes.total
+            if items <= self.max_items and bytes <= self.max_bytes:
+                return
+            self._take(-count, -size)
+        if items > self.max_items:
+            raise QueueFull(f"{items - count} items are waiting, at most {self.max_items} may: try again shortly")
+        raise QueueFull(f"what waits fills {self.max_bytes / 1e6:g} MB: try again shortly")
 
     def reserve_when_free(self, size: int) -> None:
         """Wait until an item of this many bytes fits. One that is larger than the queue gets it alone."""
@@ -51,5 +66,5 @@ class QueueSpace:
         return self.items < self.max_items and self.bytes + size <= self.max_bytes
 
     def _take(self, items: int, size: int) -> None:
-        self.items += items
-        self.bytes += size
+        self._items.add(items)
+        self._bytes.add(size)

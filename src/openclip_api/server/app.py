@@ -58,6 +58,7 @@ from .protocols import (
 )
 from .shared.answer import error_response, error_schemas, request_error_response
 from .store import LazyStore
+from .worker import Worker
 
 EXPOSED_HEADERS = ["X-Model-Fingerprint", "X-Request-Id", "X-Truncated-Texts", "X-Shape", "X-Dtype", "Server-Timing"]
 CLOSE_SECONDS = 5
@@ -89,13 +90,14 @@ def create_app(
     in_flight: InFlightRequests,
     fetcher: ImageFetcher | None = None,
     on_loaded: Callable[[], None] = lambda: None,
+    worker: Worker | None = None,
 ) -> FastAPI:
     """The ASGI application.
 
     Its start loads the models; `on_loaded` is called when they are in memory, or when there is an error.
-    Without a fetcher image URLs are refused.
+    Without a fetcher image URLs are refused. worker: this process, where it is one of several.
     """
-    context = _context(settings, model_pool, in_flight, fetcher)
+    context = _context(settings, model_pool, in_flight, fetcher, worker)
     app = FastAPI(
         title="OpenCLIP API",
         version=__version__,
@@ -143,9 +145,13 @@ def _at(route: APIRoute) -> set[tuple[str, str]]:
 
 
 def _context(
-    settings: Settings, model_pool: ModelPool, in_flight: InFlightRequests, fetcher: ImageFetcher | None
+    settings: Settings,
+    model_pool: ModelPool,
+    in_flight: InFlightRequests,
+    fetcher: ImageFetcher | None,
+    worker: Worker | None,
 ) -> ServerContext:
-    byte_budget = ByteBudget(int(settings.max_queue_mb * 1e6))
+    byte_budget = ByteBudget(int(settings.max_queue_mb * 1e6), worker.body_bytes if worker else None)
     of_routes = [
         (route, envelope)
         for router, envelope in _protocols(settings)
@@ -163,6 +169,7 @@ def _context(
         Metrics(model_pool, in_flight, byte_budget),
         [route for route, _ in of_routes],
         Envelopes((method, route.path, envelope) for route, envelope in of_routes for method in _methods(route)),
+        worker,
     )
 
 

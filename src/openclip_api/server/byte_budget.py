@@ -6,21 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ..errors import QueueFull
+from ..runtime.count import Count
 
 
 class ByteBudget:
-    """At most `max_bytes` are held at once. Use it from one event loop.
+    """At most `max_bytes` are held at once, by all who count in `count`. Use it from one event loop.
 
-    held: how many are held now. freed: how many were held before, since somebody set it to 0.
+    held: how many this process holds now. freed: how many it held before, since somebody set it to 0.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, count: Count | None = None) -> None:
         self.max_bytes = max_bytes
-        self.held = self.freed = 0
+        self._count = count or Count()
+        self.freed = 0
+
+    @property
+    def held(self) -> int:
+        return self._count.own
 
     def check(self, count: int) -> None:
         """Raises QueueFull if `count` more bytes do not fit."""
-        if self.held + count > self.max_bytes:
+        if self._count.total + count > self.max_bytes:
             raise QueueFull("what other requests sent fills the memory for it: try again shortly")
 
     @contextmanager
@@ -30,12 +36,16 @@ class ByteBudget:
 
         def reserve(count: int) -> None:
             nonlocal reserved
-            self.check(count)
-            self.held += count
+            self._count.add(count)  # before the look at the sum: two workers at once never hold too much
+            try:
+                self.check(0)
+            except QueueFull:
+                self._count.add(-count)
+                raise
             reserved += count
 
         try:
             yield reserve
         finally:
-            self.held -= reserved
+            self._count.add(-reserved)
             self.freed += reserved

@@ -17,6 +17,7 @@ from .label_cache import LabelCache
 from .metrics import Metrics
 from .model_pool import ModelPool
 from .store import LazyStore
+from .worker import Worker
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ServerContext:
     metrics: Metrics
     routes: Sequence[APIRoute]
     envelopes: Envelopes
+    worker: Worker | None  # None: there is one process alone
 
 
 @dataclass

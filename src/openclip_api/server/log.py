@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any, Literal
 
@@ -27,11 +28,16 @@ FRAMES = 8
 
 
 @contextlib.contextmanager
-def logging_to_stderr(level: str, format: Format) -> Iterator[None]:
-    """Everything that this process logs from `level` on goes to stderr. The end of the block writes the last lines."""
+def logging_to_stderr(level: str, format: Format, worker: int | None = None) -> Iterator[None]:
+    """Everything that this process logs from `level` on goes to stderr. The end of the block writes the last lines.
+
+    worker: this process's number, for lines about requests, where it is one of several.
+    """
     lines: queue.Queue[str | None] = queue.Queue(LONGEST_QUEUE)
     handler, listener = LineQueueHandler(lines), StderrListener(lines)
     handler.setFormatter(JsonFormatter() if format == "json" else TextFormatter())
+    if worker is not None:
+        handler.addFilter(partial(_with_worker, worker))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("openclip_api").setLevel(level.upper())
     logging.getLogger("asyncio").addFilter(NotAgain())
@@ -46,6 +52,12 @@ def logging_to_stderr(level: str, format: Format) -> Iterator[None]:
         stopping = threading.Thread(target=listener.stop, name="log-end", daemon=True)
         stopping.start()
         stopping.join(CLOSE_SECONDS)
+
+
+def _with_worker(worker: int, record: logging.LogRecord) -> bool:
+    if facts := getattr(record, "facts", None):
+        facts["worker"] = worker
+    return True
 
 
 class NotAgain(logging.Filter):

@@ -62,6 +62,9 @@ class Metrics:
     def text(self) -> bytes:
         return generate_latest(self._registry)
 
+    def figures(self) -> list[Metric]:
+        return list(self._registry.collect())
+
 
 class _Readings(Collector):
     def __init__(self, model_pool: ModelPool, in_flight: InFlightRequests, byte_budget: ByteBudget) -> None:

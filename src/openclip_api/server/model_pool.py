@@ -29,11 +29,18 @@ class ModelPool:
 
     The first model is the default. At most `max_loaded` models are in memory at once (0: all). To load one more,
     the pool unloads the model that was idle for the longest time. Use it from one event loop.
+    others_are_ready: whether the server's other workers are.
     """
 
-    def __init__(self, models: Mapping[str, LoadModel], max_loaded: int = 0) -> None:
+    def __init__(
+        self,
+        models: Mapping[str, LoadModel],
+        max_loaded: int = 0,
+        others_are_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._slots = {name: ModelSlot(load_model) for name, load_model in models.items()}
         self._max_loaded = max_loaded or len(models)
+        self._others_are_ready = others_are_ready
         self._changing = asyncio.Lock()
         self._was_ready = False
         self.stopping = False
@@ -53,20 +60,25 @@ class ModelPool:
         return max((embedder.busy_seconds for embedder in self.loaded().values()), default=0.0)
 
     def start(self, on_end: Callable[[], None]) -> None:
-        """Load the first `max_loaded` models in a thread, one after the other. The thread calls `on_end` at the end."""
-        first = list(self._first_slots().values())
-        for slot in first:
-            slot.expect_load()
+        """`load_first` in a thread, which calls `on_end` at the end."""
+        for slot in self._first_slots().values():
+            if slot.is_unloaded:
+                slot.expect_load()
 
         def work() -> None:
-            for slot in first:
-                slot.load()
-                if slot.error is not None:
-                    self.error = slot.error
-                    break
+            self.load_first()
             on_end()
 
         threading.Thread(target=work, name="loading", daemon=True).start()
+
+    def load_first(self) -> None:
+        """Load the first `max_loaded` models, one after the other, up to the first `error`. What is there stays."""
+        for slot in self._first_slots().values():
+            if slot.loaded is None:
+                slot.load()
+            if slot.error is not None:
+                self.error = slot.error
+                break
 
     @asynccontextmanager
     async def use(self, name: str | None, timeout: float) -> AsyncIterator[Embedder]:
@@ -101,6 +113,8 @@ class ModelPool:
             for name, slot in self._first_slots().items():
                 if (loading := slot.loading_status()) is not None:
                     return Readiness(False, {**loading, "model": name})
+            if not self._others_are_ready():
+                return Readiness(False, {"status": "loading", "stage": "starting the other workers"})
             self._was_ready = True
         return Readiness(True, {"status": "ready"})
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Literal, Protocol, cast
 
 import PIL
 import uvicorn
+from fastapi import FastAPI
 
 from ..checkpoints.hub import Report
 from ..checkpoints.sources import Source
@@ -30,9 +30,13 @@ from ..runtime.loader import load
 from ..settings import ServedModel, Settings
 from .app import create_app
 from .in_flight import InFlightRequests
+from .listening import BACKLOG, listen, url_of
 from .log import logging_to_stderr
+from .metrics import Metrics
 from .model_pool import ModelPool
 from .model_slot import LoadModel, ModelSlot
+from .worker import Worker
+from .worker_table import QueueCounts
 
 log = logging.getLogger("openclip_api")
 
@@ -52,16 +56,17 @@ def run(
     load: LoadCheckpoint = load,
     fetcher: ImageFetcher | None = None,
     on_ready: Callable[[str], None] | None = None,
+    worker: Worker | None = None,
 ) -> int:
     """Serve until SIGTERM or SIGINT.
 
     fetcher: replaces the one that the settings ask for. on_ready: called with the server's URL once the models are
-    loaded, instead of the greeting.
+    loaded, instead of the greeting. worker: this process, where it is one of several.
     Returns the exit code: 1 if a model could not be loaded, or if the time to stop was over before all requests were
     answered.
     """
-    with logging_to_stderr(settings.log_level, settings.log_format):
-        return _run(settings, load, fetcher or image_fetcher(settings), on_ready)
+    with logging_to_stderr(settings.log_level, settings.log_format, worker.number if worker else None):
+        return _run(settings, load, fetcher or image_fetcher(settings), on_ready, worker)
 
 
 def image_fetcher(settings: Settings) -> ImageFetcher | None:
@@ -76,7 +81,7 @@ def image_fetcher(settings: Settings) -> ImageFetcher | None:
     )
 
 
-def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
+def model_pool_of(settings: Settings, load: LoadCheckpoint = load, worker: Worker | None = None) -> ModelPool:
     """The models that the settings name. Raises MissingExtra, InvalidSetting, UnknownModel."""
     unsafe = [name for name in settings.served_formats if not BY_NAME[name].is_safe]
     if unsafe and not settings.isolates_decoding:
@@ -86,34 +91,61 @@ def model_pool_of(settings: Settings, load: LoadCheckpoint = load) -> ModelPool:
     if settings.store is not None and find_spec("lancedb") is None:
         raise MissingExtra("STORE needs lancedb: pip install 'openclip-api[search]'")
     models: dict[str, LoadModel] = {
-        name: partial(_load, load, settings, model) for name, model in settings.served_models.items()
+        name: partial(_load, load, settings, model, worker.queue(number) if worker else None)
+        for number, (name, model) in enumerate(settings.served_models.items())
     }
-    return ModelPool(models, settings.max_loaded_models)
+    others_are_ready = (lambda: worker.all_are_ready) if worker else (lambda: True)
+    return ModelPool(models, settings.max_loaded_models, others_are_ready)
 
 
 def _run(
-    settings: Settings, load: LoadCheckpoint, fetcher: ImageFetcher | None, on_ready: Callable[[str], None] | None
+    settings: Settings,
+    load: LoadCheckpoint,
+    fetcher: ImageFetcher | None,
+    on_ready: Callable[[str], None] | None,
+    worker: Worker | None,
 ) -> int:
-    if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
-        log.warning(
-            "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
-            "`pip install 'pillow>=%d'` closes them",
-            PIL.__version__,
-            SAFE_PILLOW,
-        )
-    model_pool, in_flight = model_pool_of(settings, load), InFlightRequests()
+    is_first = worker is None or worker.takes_requests_at_once
+    model_pool, in_flight = model_pool_of(settings, load, worker), InFlightRequests()
+    # Listen before the models load: a port in use ends the start at once, and early clients are not refused.
+    listening = worker.listening if worker else listen(settings.host, settings.port)
+    url = url_of(listening)
+
+    def greet(url: str) -> None:
+        log.info("%s", _greeting(model_pool.default, url))
 
     def on_loaded() -> None:
         if model_pool.error is not None:
             log.error("openclip-api: %s", model_pool.error)
             server.should_exit = True
-        elif on_ready is not None:
-            on_ready(url)
-        else:
-            log.info("%s", _greeting(model_pool.default, url))
+            return
+        if is_first:
+            (on_ready or greet)(url)
+        if worker is not None:
+            worker.tell_ready()
 
-    config = uvicorn.Config(
-        create_app(settings, model_pool, in_flight, fetcher, on_loaded),
+    app = create_app(settings, model_pool, in_flight, fetcher, on_loaded, worker)
+    server = Server(_config(settings, app), model_pool, in_flight, settings.grace_seconds, worker is None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)
+    if worker is not None:
+        metrics: Metrics = app.state.context.metrics
+        worker.follow(server, metrics.figures, lambda: model_pool.busy_seconds > 2 * settings.request_timeout)
+    if is_first:
+        _warn_of_old_pillow()
+        log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(model_pool.names()), url)
+    else:
+        model_pool.load_first()
+    if model_pool.error is None:
+        server.run(sockets=[listening])
+    else:
+        on_loaded()
+    return 1 if model_pool.error or in_flight.gave_up else 0
+
+
+def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -121,37 +153,54 @@ def _run(
         http=_connection_class(int(settings.max_body_mb * 1e6)),
         ws="none",
         server_header=False,
+        backlog=BACKLOG,
     )
-    server = Server(config, model_pool, in_flight, settings.grace_seconds)
-    # Listen before the models load: a port in use ends the start at once, and early clients are not refused.
-    listening = _listen(settings.host, settings.port, config.backlog)
-    url = _url(listening)
-    log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(model_pool.names()), url)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.handle_exit)
-    server.run(sockets=[listening])
-    return 1 if model_pool.error or in_flight.gave_up else 0
+
+
+def _warn_of_old_pillow() -> None:
+    if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
+        log.warning(
+            "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
+            "`pip install 'pillow>=%d'` closes them",
+            PIL.__version__,
+            SAFE_PILLOW,
+        )
 
 
 class Server(uvicorn.Server):
     """uvicorn's server with another way to stop.
 
     When told to stop, it answers the requests in flight, and /ready with 503, for at most `grace_seconds`. After that
-    time, or when told a second time, it answers the rest with 503.
+    time, or when told to hurry, it answers the rest with 503. A second signal hurries it, if `signals_hurry`: a worker
+    may get one from the system and is told by its supervisor.
     """
 
     def __init__(
-        self, config: uvicorn.Config, model_pool: ModelPool, in_flight: InFlightRequests, grace_seconds: float
+        self,
+        config: uvicorn.Config,
+        model_pool: ModelPool,
+        in_flight: InFlightRequests,
+        grace_seconds: float,
+        signals_hurry: bool,
     ) -> None:
         super().__init__(config)
         self._model_pool, self._in_flight = model_pool, in_flight
         self._grace_seconds = grace_seconds
+        self._signals_hurry = signals_hurry
         self._deadline: float | None = None
 
     def handle_exit(self, *_: int | FrameType | None) -> None:
+        if self._deadline is not None and self._signals_hurry:
+            self.hurry()
+        self.stop()
+
+    def stop(self) -> None:
         self._in_flight.stopping = self._model_pool.stopping = True
-        is_first = self._deadline is None
-        self._deadline = time.monotonic() + (self._grace_seconds if is_first else 0)
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._grace_seconds
+
+    def hurry(self) -> None:
+        self._deadline = time.monotonic()
 
     async def on_tick(self, counter: int) -> bool:
         if self._deadline is not None:
@@ -182,28 +231,14 @@ def _load(
     load: LoadCheckpoint,
     settings: Settings,
     model: ServedModel,
+    queue: QueueCounts | None,
     report: Report,
 ) -> Embedder:
     options = replace(settings.load_options, image_formats=settings.served_formats)
-    return load(model.source, None, options, model_id=model.model_id, report=report)
-
-
-def _listen(host: str, port: int, backlog: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=backlog)
-    except OSError as error:
-        raise InvalidSetting(f"cannot listen on HOST={host!r} PORT={port}: {error.strerror}") from error
-    except (TypeError, ValueError) as error:
-        raise InvalidSetting(f"HOST={host!r}: neither an address nor a name") from error
-
-
-def _url(listening: socket.socket) -> str:
-    """The URL for a program on this machine."""
-    host, port = listening.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104
-        host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    embedder = load(model.source, None, options, model_id=model.model_id, report=report)
+    if queue is not None:
+        embedder.queue.share(*queue)
+    return embedder
 
 
 def _greeting(slot: ModelSlot, url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from fastapi import APIRouter, Request
@@ -18,6 +19,7 @@ from ..shared.answer import NOT_READY_HEADERS, json_response
 from ..shared.bounded_json import most_values
 from ..shared.image_urls import MAX_IMAGE_URLS
 from ..shared.items import MAX_TEXT_CHARACTERS
+from ..summed_metrics import summed_text
 from ..web_page import page_response
 
 router = APIRouter(tags=["status"])
@@ -63,6 +65,7 @@ async def info(request: Request, model: str | None = None) -> Response:
     return json_response(
         {
             **facts,
+            "workers": context.settings.workers,
             "cores": context.settings.cores,
             "models": context.model_pool.names(),
             "store": has_store,
@@ -73,7 +76,12 @@ async def info(request: Request, model: str | None = None) -> Response:
 
 @router.get("/metrics", summary="What the server counts, for Prometheus", response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    return Response(context_of(request).metrics.text(), media_type=CONTENT_TYPE)
+    context = context_of(request)
+    if context.worker is None:
+        return Response(context.metrics.text(), media_type=CONTENT_TYPE)
+    figures = [context.metrics.figures(), *await context.worker.figures_of_others()]
+    text = await asyncio.to_thread(summed_text, figures, context.worker.workers)
+    return Response(text, media_type=CONTENT_TYPE)
 
 
 def _of_tei(info: ModelInfo, settings: Settings) -> dict[str, object]:
