@@ -66,10 +66,10 @@ def infinity(kind: str, content: str) -> dict[str, str | list[str]]:
     return {"model": "clip", "input": [content], "modality": kind}
 
 
-def write_bodies(folder: Path) -> None:
+def write_bodies(folder: Path, loads: Iterable[Load] = LOADS) -> None:
     """A file for each load and protocol; those that are there already are left alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    for load in LOADS:
+    for load in loads:
         paths = {protocol: bodies_file(folder, load, protocol.__name__) for protocol in (native, infinity)}
         if all(path.exists() for path in paths.values()):
             continue

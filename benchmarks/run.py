@@ -18,13 +18,13 @@ from pathlib import Path
 
 import report
 from captions import mixed_captions
-from loads import LOADS, Load, bodies_file, write_bodies
+from loads import LOADS, write_bodies
+from measuring import CACHE, measure, warm_up
 from photographs import photographs
 from random_checkpoint import write_random_checkpoint
 from systems import SYSTEMS, Running, infinity, ours_on, start
 
 HERE = Path(__file__).parent
-CACHE = HERE / ".cache"
 PRECISIONS = ("bf16", "fp32", "int8")
 
 
@@ -112,29 +112,6 @@ def write_models() -> None:
         arguments = ["--model-name", f"local-dir:{folder}", "--cache-dir", CACHE / "int8"]
         command = [HERE / ".venv-quantize/bin/openclip-api", "quantize", *arguments, "--images", photos]
         subprocess.run([*command, "--texts", texts], check=True)
-
-
-def warm_up(server: Running, loads: list[Load]) -> None:
-    for load in loads:
-        measure(server, load, max(load.clients), 2, 0)
-
-
-def measure(server: Running, load: Load, clients: int, seconds: float, round_: int) -> dict:
-    """One run of wrk: requests a second, median and 99th percentile of the answer times, core-milliseconds an answer
-    (those that were under way when time was up are finished and counted there)."""
-    bodies = bodies_file(CACHE / "bodies", load, server.system.protocol)
-    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "60s", "-s", str(HERE / "load.lua"),
-               server.url + server.system.path, "--", str(bodies), str(round_ * 7919)]  # fmt: skip
-    before = server.cpu_seconds()
-    output = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
-    server.wait_until_idle()  # what it was still asked when time was up must not run into the next one's
-    line = next(line for line in output.splitlines() if line.startswith("RESULT "))
-    result = json.loads(line.removeprefix("RESULT "))
-    return {
-        "round": round_, "load": load.name, "clients": clients, "system": server.system.name,
-        "per_second": result["requests"] / result["seconds"],
-        "core_ms": 1e3 * (server.cpu_seconds() - before) / (result["requests"] + clients), **result,
-    }  # fmt: skip
 
 
 def bare(folder: Path, precision: str) -> dict[str, float]:

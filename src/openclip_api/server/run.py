@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from ..runtime.embedder import Embedder
 from ..runtime.load_options import LoadOptions
 from ..runtime.loader import load
 from ..settings import ServedModel, Settings
+from .acceptor import Acceptor
 from .app import create_app
 from .in_flight import InFlightRequests
 from .listening import BACKLOG, listen, url_of
@@ -125,7 +127,7 @@ def _run(
             worker.tell_ready()
 
     app = create_app(settings, model_pool, in_flight, fetcher, on_loaded, worker)
-    server = Server(_config(settings, app), model_pool, in_flight, settings.grace_seconds, worker is None)
+    server = Server(_config(settings, app), model_pool, in_flight, settings.grace_seconds, worker)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.handle_exit)
     if worker is not None:
@@ -171,8 +173,8 @@ class Server(uvicorn.Server):
     """uvicorn's server with another way to stop.
 
     When told to stop, it answers the requests in flight, and /ready with 503, for at most `grace_seconds`. After that
-    time, or when told to hurry, it answers the rest with 503. A second signal hurries it, if `signals_hurry`: a worker
-    may get one from the system and is told by its supervisor.
+    time, or when told to hurry, it answers the rest with 503. A second signal hurries it, unless it is a worker: that
+    may get one from the system and one from its supervisor.
     """
 
     def __init__(
@@ -181,16 +183,17 @@ class Server(uvicorn.Server):
         model_pool: ModelPool,
         in_flight: InFlightRequests,
         grace_seconds: float,
-        signals_hurry: bool,
+        worker: Worker | None,
     ) -> None:
         super().__init__(config)
         self._model_pool, self._in_flight = model_pool, in_flight
         self._grace_seconds = grace_seconds
-        self._signals_hurry = signals_hurry
+        self._worker = worker
+        self._acceptor: Acceptor | None = None
         self._deadline: float | None = None
 
     def handle_exit(self, *_: int | FrameType | None) -> None:
-        if self._deadline is not None and self._signals_hurry:
+        if self._deadline is not None and self._worker is None:
             self.hurry()
         self.stop()
 
@@ -202,7 +205,23 @@ class Server(uvicorn.Server):
     def hurry(self) -> None:
         self._deadline = time.monotonic()
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._worker is None:
+            await super().startup(sockets)
+            return
+        await super().startup([])
+        make = partial(
+            cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class),
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        self._acceptor = self._worker.accept(lambda: len(self.server_state.connections), make)
+        self.servers = [cast("asyncio.Server", self._acceptor)]  # which uvicorn closes
+
     async def on_tick(self, counter: int) -> bool:
+        if self._acceptor is not None:
+            self._acceptor.tell()
         if self._deadline is not None:
             left = self._deadline - time.monotonic()
             if not len(self._in_flight):

@@ -15,6 +15,7 @@ from prometheus_client.core import Metric
 
 from ..runtime.count import Count
 from . import channel
+from .acceptor import Acceptor
 from .summed_metrics import packed, unpacked
 from .worker_table import QueueCounts, WorkerTable
 
@@ -54,6 +55,10 @@ class Worker:
     @property
     def body_bytes(self) -> Count:
         return self._table.body_bytes(self.number)
+
+    def accept(self, count: Callable[[], int], make: Callable[[], asyncio.Protocol]) -> Acceptor:
+        """Take connections from now on. See Acceptor."""
+        return Acceptor(self.listening, self._table.connections, self.number, count, make)
 
     def queue(self, model: int) -> QueueCounts:
         return self._table.queue(model, self.number)

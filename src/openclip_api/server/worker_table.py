@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..runtime.count import Count
 
 CELL_BYTES = 8
-SERVING, BODY_BYTES, QUEUES = range(3)  # columns; from QUEUES on two for each model
+SERVING, CONNECTIONS, BODY_BYTES, QUEUES = range(4)  # columns; from QUEUES on two for each model
 
 
 class QueueCounts(NamedTuple):
@@ -43,6 +43,11 @@ class WorkerTable:
     def set_serving(self) -> None:
         self._column(SERVING)[0] = 1
 
+    @property
+    def connections(self) -> memoryview[int]:
+        """See Acceptor."""
+        return self._column(CONNECTIONS)
+
     def body_bytes(self, worker: int) -> Count:
         return Count(self._column(BODY_BYTES), worker)
 
@@ -52,7 +57,7 @@ class WorkerTable:
 
     def forget(self, worker: int) -> None:
         """The worker has ended: what it held is free."""
-        for column in range(BODY_BYTES, self._columns):
+        for column in range(CONNECTIONS, self._columns):
             self._column(column)[worker] = 0
 
     def _column(self, number: int) -> memoryview[int]:
