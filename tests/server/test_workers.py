@@ -98,6 +98,9 @@ def test_one_that_is_killed_is_replaced_and_its_own_requests_alone_fail():
             finally:
                 over.set()
         assert server.line_with("worker 0 ended by SIGKILL; the next one starts in 0.1 s")
+        assert {line.count(" method=") for line in server.output.splitlines() if "request" in line} == {
+            1
+        }  # none is torn
         failed = [request.result().count(False) for request in came]
         assert max(failed) <= 1
         assert min(failed) == 0

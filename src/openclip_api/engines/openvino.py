@@ -33,7 +33,7 @@ class OpenVinoEngine:
 
     There is one stream, whatever the number of cores. So a single client gets the whole machine. And a small batch
     spends its time on reading the weights, which are then read once for all items that wait. On some 16 cores or more
-    small batches leave cores idle: there several processes with THREADS each do more (docs/tuning.md).
+    small batches leave cores idle: there several processes do more, WORKERS (docs/scaling.md).
 
     precision: "fp32", "bf16", "auto" (bf16 where the CPU computes in it, else fp32), or "int8": a tower from its
     calibrated graph where there is one, else with rounded weights.

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from logging.handlers import QueueHandler, QueueListener
 from typing import Any, Literal
@@ -23,6 +23,7 @@ LONGEST_QUEUE = 10_000  # lines; more are dropped
 CLOSE_SECONDS = 1
 GATHER_SECONDS = 0.02
 AGAIN_SECONDS = 1
+PIPE_BYTES = 4096  # PIPE_BUF of Linux
 ALIKE = 40  # characters
 FRAMES = 8
 
@@ -101,10 +102,10 @@ class StderrListener(QueueListener):
         lines = [line, *self._following()]
         if sys.stderr is None:  # stderr was closed at the start: number 2 may be another file now
             return
-        data = "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace")
         with contextlib.suppress(OSError):  # nobody reads it
-            while data:
-                data = data[os.write(2, data) :]
+            for data in _pieces(f"{line}\n".encode(errors="backslashreplace") for line in lines):
+                while data:
+                    data = data[os.write(2, data) :]
 
     def _following(self) -> Iterator[str]:
         """What else comes within GATHER_SECONDS."""
@@ -117,6 +118,17 @@ class StderrListener(QueueListener):
     def enqueue_sentinel(self) -> None:
         with contextlib.suppress(queue.Full):
             super().enqueue_sentinel()
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Whole lines together, as many as a pipe takes at once: those of other workers come between pieces only."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > PIPE_BYTES:
+            yield piece
+            piece = b""
+        piece += line
+    yield piece
 
 
 class TextFormatter(logging.Formatter):
