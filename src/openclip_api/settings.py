@@ -87,8 +87,8 @@ class Settings(BaseSettings):
         description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
     )
     cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
-    device: Annotated[Literal["auto", "cpu", "cuda", "mps"], BeforeValidator(lower)] = Field(
-        "auto", description="what computes: auto, cpu, or with the torch extra cuda or mps"
+    device: Annotated[Literal["auto", "cpu", "gpu", "npu", "cuda", "mps"], BeforeValidator(lower)] = Field(
+        "auto", description="what computes: auto, cpu, Intel's gpu or npu, or with the torch extra cuda or mps"
     )
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(lower)] = Field(
         "auto",

@@ -7,19 +7,20 @@ import numpy as np
 import openvino as ov
 import pytest
 
+import openclip_api
 from openclip_api.checkpoints.checkpoint import find
 from openclip_api.engines.openvino import OpenVinoEngine, check_precision, native_precision
-from openclip_api.errors import InvalidSetting
+from openclip_api.errors import InvalidSetting, UnsupportedModel
 from openclip_api.inputs.images import image_reader
 from openclip_api.models.build import build_towers
 
 from ..golden import FOLDERS, IMAGES, MODELS, TEXTS, arrays
 
 
-def engine(folder: Path, precision: str = "fp32") -> OpenVinoEngine:
+def engine(folder: Path, precision: str = "fp32", device: str = "cpu") -> OpenVinoEngine:
     checkpoint = find(f"local-dir:{folder}")
     towers = build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
-    return OpenVinoEngine(towers, precision)
+    return OpenVinoEngine(towers, precision, device=device)
 
 
 @pytest.mark.slow
@@ -55,6 +56,31 @@ def test_precision() -> None:
     assert made.precision == native_precision(ov.Core())
     check_precision("auto")
     check_precision("fp32")
+
+
+def test_another_device_than_the_cpu_is_given_none_of_its_options() -> None:
+    """HETERO is such a device to OpenVINO, and here it hands all on to the CPU."""
+    expected = arrays(MODELS["openai"] / "expected.npz")
+    made = engine(MODELS["openai"], device="hetero:cpu")
+    np.testing.assert_allclose(made.encode_texts(expected["ids"]), expected["text_vectors"], atol=1e-4)
+    with pytest.raises(UnsupportedModel, match=r"^DEVICE=hetero:tpu cannot run this model \(.+\): set DEVICE=cpu$"):
+        engine(MODELS["openai"], device="hetero:tpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu"])
+def test_a_device_that_is_not_there_is_told_with_those_that_are(device: str) -> None:
+    if device.upper() in str(ov.Core().available_devices):
+        pytest.skip("it is there")
+    with pytest.raises(InvalidSetting, match=rf"^DEVICE={device}: OpenVINO finds none here, only cpu"):
+        openclip_api.load("emoji", device=device)
+
+
+def test_what_the_cpu_alone_computes_in_is_refused_elsewhere() -> None:
+    for precision in ("bf16", "int8"):
+        with pytest.raises(InvalidSetting, match=rf"^PRECISION={precision}: not with DEVICE=gpu; allowed there: "):
+            check_precision(precision, "gpu")
+    check_precision("fp32", "gpu")
+    assert native_precision(ov.Core(), "gpu") == "fp16"
 
 
 def test_bf16_is_refused_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

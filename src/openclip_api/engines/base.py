@@ -12,7 +12,7 @@ class Engine(Protocol):
     """Both towers, ready to run. Calls must not overlap."""
 
     name: str  # "openvino", "torch"
-    device: str  # "cpu", "cuda", "mps"
+    device: str  # "cpu", "gpu", "npu", "cuda", "mps"
     precision: str  # "fp32", "bf16", "fp16", "int8"
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:

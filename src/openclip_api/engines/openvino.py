@@ -1,4 +1,4 @@
-"""Towers compiled for this machine's CPU by OpenVINO."""
+"""Towers compiled by OpenVINO: for this machine's CPU, or for an Intel GPU or NPU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from ..errors import CorruptCheckpoint, InvalidSetting
+from ..errors import CorruptCheckpoint, InvalidSetting, UnsupportedModel
 from ..models.build import Towers
 from ..models.int8 import round_weights
 from ..models.packed_texts import filled
@@ -21,7 +21,7 @@ from .cores import available_cores
 from .shapes import batch_rows, batch_tokens, padded, passes
 
 PRECISIONS = ("fp32", "bf16", "int8")
-ELEMENT_TYPES = {"fp32": "f32", "bf16": "bf16"}
+ELEMENT_TYPES = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 # How many inputs share a scale when they are rounded to int8. OpenVINO's default, 32, is made for language models. Here
 # 256 takes 0.7 of the time, and the cosine to fp32 stays above 0.9997 (random ViT-B-32).
@@ -39,10 +39,12 @@ class OpenVinoEngine:
     calibrated graph where there is one, else with rounded weights.
     threads: how many cores to use, 0 for all that affinity and quota allow.
     calibrated: the calibrated graphs by tower, "image" and "text".
+    device: OpenVINO's name for it. Only the CPU takes threads and int8; elsewhere "auto" is fp16.
+
+    Raises UnsupportedModel where the device cannot run the graphs.
     """
 
     name = "openvino"
-    device = "cpu"
 
     def __init__(
         self,
@@ -50,14 +52,18 @@ class OpenVinoEngine:
         precision: str = "auto",
         threads: int = 0,
         calibrated: Mapping[str, Path] = MappingProxyType({}),
+        device: str = "cpu",
     ) -> None:
         core = _core()
-        self.precision = native_precision(core) if precision == "auto" else precision
+        self.device = device
+        self.precision = native_precision(core, device) if precision == "auto" else precision
         # Not the tower itself: its graph may go once it is compiled.
         self._text_inputs, self._text_lengths = towers.text.model_inputs, towers.text.lengths
         self._weights = towers.weights  # OpenVINO keeps float32 and float16 arrays alive, but not bfloat16 ones
         self._image, self._text = (
             _compiled(core, graph, self.precision, threads, calibrated.get(tower))
+            if device == "cpu"
+            else _compiled_elsewhere(core, graph, self.precision, device)
             for tower, graph in (("image", towers.image), ("text", towers.text.graph))
         )
 
@@ -102,6 +108,15 @@ def _compiled(core: ov.Core, graph: ov.Model, precision: str, threads: int, cali
     return core.compile_model(graph, "CPU", options).create_infer_request()
 
 
+def _compiled_elsewhere(core: ov.Core, graph: ov.Model, precision: str, device: str) -> ov.InferRequest:
+    options = {"INFERENCE_PRECISION_HINT": ELEMENT_TYPES[precision], "PERFORMANCE_HINT": "LATENCY"}
+    try:
+        return core.compile_model(graph, device.upper(), options).create_infer_request()
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]  # the lines before tell where in OpenVINO's source
+        raise UnsupportedModel(f"DEVICE={device} cannot run this model ({why}): set DEVICE=cpu") from error
+
+
 def _allowed_threads() -> int:
     """0 where all cores may be used: OpenVINO then leaves hyperthreads out. It knows nothing of quotas."""
     cores = available_cores()
@@ -129,14 +144,25 @@ def _core() -> ov.Core:
     return ov.Core()
 
 
-def native_precision(core: ov.Core) -> str:
-    """What OpenVINO would choose: bf16 only on CPUs with instructions for it."""
+def native_precision(core: ov.Core, device: str = "cpu") -> str:
+    """What OpenVINO would choose: bf16 only on CPUs with instructions for it, fp16 on other devices."""
+    if device != "cpu":
+        return "fp16"
     return "bf16" if core.get_property("CPU", "INFERENCE_PRECISION_HINT") == ov.Type.bf16 else "fp32"
 
 
-def check_precision(precision: str) -> None:
-    """Raises InvalidSetting for a precision that there is not, or that this CPU cannot compute in."""
+def check_device(device: str) -> None:
+    """Raises InvalidSetting where OpenVINO does not find the device on this machine."""
+    found = [name.lower() for name in _core().available_devices]
+    if device not in {name.partition(".")[0] for name in found}:
+        raise InvalidSetting(f"DEVICE={device}: OpenVINO finds none here, only {', '.join(found)}")
+
+
+def check_precision(precision: str, device: str = "cpu") -> None:
+    """Raises InvalidSetting for a precision that there is not, or that this device cannot compute in."""
     if precision not in ("auto", *PRECISIONS):
         raise InvalidSetting(f"PRECISION={precision!r}: allowed are auto, {', '.join(PRECISIONS)}")
+    if device != "cpu" and precision in ("bf16", "int8"):
+        raise InvalidSetting(f"PRECISION={precision}: not with DEVICE={device}; allowed there: auto (fp16), fp32")
     if precision == "bf16" and "BF16" not in _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise InvalidSetting("PRECISION=bf16: this CPU has no bfloat16; allowed here: auto, fp32")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs on torch where that is installed), "cuda"
-    or "mps" (torch).
+    """device: "auto" or "cpu" (OpenVINO on the CPU; what it cannot build runs on torch where that is installed), "gpu"
+    or "npu" (OpenVINO's own), "cuda" or "mps" (torch).
     precision: "auto" (half where the device computes in it, else fp32), "fp32", "bf16", or "int8" (as `openclip-api
     quantize` calibrated it, else with rounded weights).
     threads: cores to compute on, 0 for all.

@@ -22,7 +22,7 @@ from ..checkpoints.weights import Weights
 from ..engines.base import Engine, Vectors
 from ..engines.cores import available_cores
 from ..engines.memory import warn_of_small_memory
-from ..engines.openvino import OpenVinoEngine, check_precision
+from ..engines.openvino import OpenVinoEngine, check_device, check_precision
 from ..engines.torch import TorchEngine, is_installed
 from ..errors import FailedSelfCheck, InvalidSetting, MissingExtra, UnsupportedModel
 from ..inputs.decoder_processes import DecoderProcesses
@@ -110,16 +110,20 @@ def _choose_engine(
     """Raises UnsupportedModel, MissingExtra, InvalidSetting, CorruptCheckpoint."""
     if options.device in ("cuda", "mps"):
         return TorchEngine(checkpoint, options.device, options.precision)
-    check_precision(options.precision)
+    device = "cpu" if options.device == "auto" else options.device
+    check_device(device)
+    check_precision(options.precision, device)
     try:
         towers = build_towers(checkpoint.config, checkpoint.preprocess, weights)
     except UnsupportedModel as error:
+        if device != "cpu":
+            raise
         if not is_installed():
             raise MissingExtra(
                 f"{error}; open_clip itself may run it: pip install 'openclip-api[torch]' and start again"
             ) from error
         return TorchEngine(checkpoint, options.device, options.precision)
-    return OpenVinoEngine(towers, options.precision, options.threads, calibrated)
+    return OpenVinoEngine(towers, options.precision, options.threads, calibrated, device)
 
 
 def _first_pass(engine: Engine, image_size: int, tokenizer: Tokenizer) -> dict[Kind, Vectors]:
