@@ -53,7 +53,7 @@ def _serve(settings: Settings, _: argparse.Namespace) -> int:
         return supervise(settings, workers)
     from .server.run import run
 
-    return run(settings.model_copy(update={"workers": 1}))
+    return run(settings)
 
 
 def _with_model_of_store(settings: Settings) -> Settings:

@@ -85,12 +85,11 @@ class Supervisor:
         count = len(self._slots)
         own = settings.model_copy(
             update={
-                "workers": count,
                 "threads": settings.threads or share.threads,
                 "text_cache_mb": settings.text_cache_mb / count,
             }
         )
-        at_once = index == 0 and not slot.was_ready and not self._table.is_serving
+        at_once = index == 0 and not slot.was_ready
         try:
             start = Start(own, index, count, self._models, at_once, share.cpus)
             slot.start(start, self._listening.fileno(), self._table.fd)

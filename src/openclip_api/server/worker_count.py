@@ -28,7 +28,9 @@ def worker_count(settings: Settings) -> int:
         if on_device or sys.platform == "win32":
             return 1
         cores = min(available_cores(), len(physical_cores()) or available_cores())
-        return most_workers(cores, free_memory(), sum(map(needed_memory, _parameters(settings)))) if cores > 1 else 1
+        if cores < 2 * CORES_EACH:
+            return 1
+        return most_workers(cores, free_memory(), sum(map(needed_memory, _parameters(settings))))
     if on_device:
         raise InvalidSetting(
             f"WORKERS={settings.workers} with DEVICE={settings.device}: one process feeds it, set WORKERS=1"

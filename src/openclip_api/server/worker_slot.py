@@ -96,4 +96,6 @@ def told(code: int) -> str:
     """How a process ended."""
     if code == HANGING:
         return "ended, as its engine hangs"
-    return f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    if -code in set(signal.Signals):
+        return f"ended by {signal.Signals(-code).name}"
+    return f"ended with {code}"

@@ -65,7 +65,7 @@ async def info(request: Request, model: str | None = None) -> Response:
     return json_response(
         {
             **facts,
-            "workers": context.settings.workers,
+            "workers": context.worker.workers if context.worker else 1,
             "cores": context.settings.cores,
             "models": context.model_pool.names(),
             "store": has_store,
