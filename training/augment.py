@@ -11,9 +11,10 @@ MEAN = STD = 0.5
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
-def augment(art: Tensor, monochrome: Tensor, size: int, strength: float) -> Tensor:
+def augment(art: Tensor, monochrome: Tensor, size: int, strength: float, keep: Tensor) -> Tensor:
     """art: uint8 [N, 4, H, W], premultiplied; monochrome: bool [N]; strength: how many pictures are spoiled, 0 to 1.
 
+    keep: bool [N], the pictures whose colours must stay, since their captions name them.
     Gives float [N, 3, size, size], normalised.
     """
     art = art.float()
@@ -22,8 +23,8 @@ def augment(art: Tensor, monochrome: Tensor, size: int, strength: float) -> Tens
     art = move(art, size).mul_(1 / 255)
     colour, alpha = art[:, :3], art[:, 3:]
     easy = (colour + 1 - alpha).clamp(0, 1)
-    colour = torch.where(monochrome.view(-1, 1, 1, 1), ink(alpha), colour)
-    colour = jitter(colour, alpha)
+    colour = torch.where((monochrome & ~keep).view(-1, 1, 1, 1), ink(alpha), colour)
+    colour = torch.where(keep.view(-1, 1, 1, 1), colour, jitter(colour, alpha))
     inked = chance(len(art), 0.35).nonzero()[:, 0]
     if len(inked):
         colour[inked], alpha[inked] = outline(colour[inked], alpha[inked])

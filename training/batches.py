@@ -1,6 +1,7 @@
 """What the model learns from: pictures drawn by concept, captions for them, and batches of both."""
 
 import random
+import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -8,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from art import TRAINING_ART
 from augment import augment
+from colours import COLOURS, named, tint
 from concepts import FILLERS, FLAGS, TEMPLATES, Concept, phrase_owners
-from fetch import TRAINING_ART
 from paths import PIXELS
-from render import MONOCHROME
 from torch import Tensor
+from wordnet import plural
 
-# How often a vendor's picture of a concept is drawn, where that isn't once. Nine sets have no colours: together they
-# come about as often as two that have; and coloured line drawings are the hand that the coloured sets lack.
-SHARES = dict.fromkeys(MONOCHROME, 0.25) | {"noto-inked": 2.0}
+# How often each hand is drawn, of those that a concept has: lines around flat surfaces are what most sets lack.
+SHARES = {"coloured": 0.5, "inked": 0.3, "lines": 0.2}
+PAIRS = 12  # concepts of a batch that come twice, each time in another colour that the caption names
+THINGS = (3, 4, 5, 6, 7)  # groups: animals to objects
 
 ChanceState = tuple[Any, Tensor]  # of Python's generator and of torch's
 
@@ -34,20 +37,22 @@ class Art:
 
     def __init__(self, concepts: list[Concept]) -> None:
         self.pixels = {vendor: np.load(PIXELS / f"{vendor}.npy", mmap_mode="r") for vendor in TRAINING_ART}
-        self.by_concept: list[list[tuple[str, int]]] = [[] for _ in concepts]
-        for vendor in TRAINING_ART:
-            for row, concept in enumerate(np.load(PIXELS / f"{vendor}.concepts.npy")):
+        self.by_concept: list[dict[str, list[tuple[str, int]]]] = [{} for _ in concepts]  # by hand
+        for name, vendor in TRAINING_ART.items():
+            for row, concept in enumerate(np.load(PIXELS / f"{name}.concepts.npy").tolist()):
                 # a flag without its colours is a few black stripes
-                if not (vendor in MONOCHROME and concepts[concept].group == FLAGS):
-                    self.by_concept[concept].append((vendor, row))
+                if not (vendor.hand == "lines" and concepts[concept].group == FLAGS):
+                    self.by_concept[concept].setdefault(vendor.hand, []).append((name, row))
 
     def draw(self, batch: list[int], rng: random.Random) -> tuple[Tensor, Tensor]:
+        """Pictures as uint8 [N, 4, SIZE, SIZE], and bool [N]: which are lines without a colour."""
         chosen = []
         for concept in batch:
-            options = self.by_concept[concept]
-            chosen.append(rng.choices(options, [SHARES.get(vendor, 1.0) for vendor, _ in options])[0])
-        art = np.stack([self.pixels[vendor][row] for vendor, row in chosen])
-        return torch.from_numpy(art), torch.tensor([vendor in MONOCHROME for vendor, _ in chosen])
+            hands = self.by_concept[concept]
+            hand = rng.choices(list(hands), [SHARES[hand] for hand in hands])[0]
+            chosen.append((hand, *rng.choice(hands[hand])))
+        art = np.stack([self.pixels[name][row] for _, name, row in chosen])
+        return torch.from_numpy(art), torch.tensor([hand == "lines" for hand, _, _ in chosen])
 
 
 class Captions:
@@ -57,8 +62,16 @@ class Captions:
         self.concepts = concepts
         self.owners = phrase_owners(concepts)
 
-    def draw(self, concept: Concept, rng: random.Random) -> tuple[str, str]:
+    def draw(self, concept: Concept, colour: str | None, rng: random.Random) -> tuple[str, str]:
         """The caption and the phrase it was made from."""
+        if colour:
+            phrase = rng.choice(
+                [
+                    concept.name,
+                    *(alias for alias in concept.aliases if len(self.owners[alias]) == 1 and colourless(alias)),
+                ]
+            )
+            return self.dress(f"{colour} {phrase}", rng), phrase
         kind = rng.choices(("name", "alias", "keyword", "list", "emoji"), (0.40, 0.24, 0.24, 0.10, 0.02))[0]
         if kind == "emoji":
             return concept.emoji, concept.name
@@ -73,13 +86,17 @@ class Captions:
             phrase = rng.choices(concept.keywords, [len(self.owners[word]) ** -0.5 for word in concept.keywords])[0]
         else:
             phrase = concept.name
-        return self.dress(phrase, rng), phrase
+        spoken = plural(phrase) if concept.group in THINGS and rng.random() < 0.1 else phrase
+        return self.dress(spoken, rng), phrase
 
     @staticmethod
     def dress(phrase: str, rng: random.Random) -> str:
         dress = rng.choices(("bare", "template", "fillers"), (0.4, 0.4, 0.2))[0]
         if dress == "template":
-            return rng.choice(TEMPLATES).replace("{}", phrase)
+            template = rng.choice(TEMPLATES)
+            if phrase[0] in "aeiou" and rng.random() < 0.7:
+                template = re.sub(r"\ba \{\}", "an {}", template)
+            return template.replace("{}", phrase)
         if dress == "fillers":
             before, after = (rng.choices(FILLERS, k=rng.randint(0, 4)) for _ in "ab")
             return " ".join([*before, phrase, *after[:2]])
@@ -93,14 +110,22 @@ class Captions:
         return share
 
 
-def pick_concepts(count: int, size: int, rng: random.Random) -> list[int]:
-    """Distinct concepts: half at random, half in runs of neighbours, which look and sound alike and so teach most."""
+def pick_concepts(concepts: list[Concept], size: int, rng: random.Random) -> list[int]:
+    """Distinct concepts: half in runs of neighbours, which look and sound alike and so teach most; half at random.
+
+    At random a thing comes twice as often as a face, a person, a sign or a flag.
+    """
     chosen: dict[int, None] = {}
     while len(chosen) < size // 2:
-        start = rng.randrange(count)
-        chosen.update(dict.fromkeys(range(start, min(start + 16, count))))
-    rest = [concept for concept in rng.sample(range(count), size) if concept not in chosen]
-    return [*list(chosen)[: size // 2], *rest][:size]
+        start = rng.randrange(len(concepts))
+        chosen.update(dict.fromkeys(range(start, min(start + 16, len(concepts)))))
+    runs = list(chosen)[: size // 2]
+    tickets = [index for index, concept in enumerate(concepts) for _ in range(2 if concept.group in THINGS else 1)]
+    return list(dict.fromkeys([*runs, *rng.sample(tickets, 2 * size)]))[:size]
+
+
+def colourless(phrase: str) -> bool:
+    return not COLOURS.keys() & set(phrase.split())
 
 
 @dataclass(frozen=True)
@@ -139,16 +164,33 @@ class Batches:
 
     @torch.no_grad()
     def make(self, stage: Stage, strength: float) -> Batch:
-        picked = pick_concepts(len(self.concepts), stage.batch, self.rng)
-        captions = {index: self.captions.draw(self.concepts[index], self.rng) for index in picked}
-        picked.sort(key=lambda index: len(captions[index][0]))  # short texts shall not be padded to the long ones
-        texts, phrases = zip(*(captions[index] for index in picked), strict=True)
-        pixels, monochrome = self.art.draw(picked, self.rng)
-        meant = self.captions.meant(list(phrases))
+        shown = self.pick(stage.batch)
+        drawn = [
+            (index, colour, *self.captions.draw(self.concepts[index], colour, self.rng)) for index, colour in shown
+        ]
+        drawn.sort(key=lambda one: len(one[2]))  # short texts shall not be padded to the long ones
+        picked, colours, texts, phrases = (list(column) for column in zip(*drawn, strict=True))
+        pixels, lines = self.art.draw(picked, self.rng)
+        meant = self.captions.meant(phrases)
+        also_true = (meant[:, picked].T > 0) & ~torch.eye(len(picked), dtype=torch.bool)
+        # a caption that names a colour is true of no picture in another one, and of none whose colour we don't know
+        also_true &= torch.tensor([colour is None for colour in colours])
         return Batch(
-            pictures=augment(pixels, monochrome, stage.size, strength),
-            texts=list(texts),
+            pictures=augment(tint(pixels, lines, colours), lines, stage.size, strength, named(colours)),
+            texts=texts,
             concepts=torch.tensor(picked),
             meant=meant,
-            also_true=(meant[:, picked].T > 0) & ~torch.eye(len(picked), dtype=torch.bool),
+            also_true=also_true,
         )
+
+    def pick(self, size: int) -> list[tuple[int, str | None]]:
+        """Concepts once each, and a few twice, each time in another colour."""
+        picked = pick_concepts(self.concepts, size - PAIRS, self.rng)
+        able = [
+            index for index in picked if self.concepts[index].group in THINGS and colourless(self.concepts[index].name)
+        ]
+        twice = set(self.rng.sample(able, min(PAIRS, len(able))))
+        shown: list[tuple[int, str | None]] = [(index, None) for index in picked if index not in twice]
+        for index in sorted(twice):
+            shown += [(index, colour) for colour in self.rng.sample(list(COLOURS), 2)]
+        return shown

@@ -11,8 +11,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cache
 
-from fetch import EMOJIBASE, EMOJILIB
+from packages import EMOJIBASE, EMOJILIB
 from paths import HERE
+from wordnet import words_for
 
 SHORTCODE_SETS = ["cldr", "emojibase", "emojibase-legacy", "github", "iamcal", "joypixels"]
 COMPONENTS = 2  # emojibase's group of skin tones and hair: parts of emoji, not pictures of something
@@ -36,6 +37,23 @@ TEMPLATES = [
     "a symbol for {}",
     "a simple {}",
     "this is a {}",
+    "i am looking for a {}",
+    "can you show me a {}",
+    "where is the {}",
+    "there is a {} here",
+    "the picture shows a {}",
+    "a {} in a picture",
+    "a {} on a white background",
+    "a line drawing of a {}",
+    "a sketch of a {}",
+    "a painting of a {}",
+    "vector graphic of a {}",
+    "a colourful {}",
+    "a cute {}",
+    "a small {}",
+    "a big {}",
+    "my {}",
+    "one {}",
 ]
 
 # Strewn around a phrase at random, so that the words of a sentence which name nothing don't disturb those which do.
@@ -126,7 +144,7 @@ def load_concepts() -> list[Concept]:
         )
     if synonyms:
         raise ValueError(f"synonyms.txt names emoji that do not exist: {sorted(synonyms)}")
-    return hold_out_aliases(sorted(concepts, key=lambda concept: concept.order))
+    return with_wordnet(hold_out_aliases(sorted(concepts, key=lambda concept: concept.order)))
 
 
 def bare(emoji: str) -> str:
@@ -176,6 +194,24 @@ def without_phrase(concept: Concept, phrase: str | None) -> Concept:
     fields["aliases"] = tuple(alias for alias in concept.aliases if alias != phrase)
     fields["keywords"] = tuple(word for word in concept.keywords if word != phrase)
     return Concept(**fields)
+
+
+def with_wordnet(concepts: list[Concept]) -> list[Concept]:
+    """WordNet's words for the name, and for the first of our own synonyms; but no phrase that is held out."""
+    held_out = {concept.held_out_alias for concept in concepts}
+    ours = read_synonyms()
+    richer = []
+    for concept in concepts:
+        synonyms, looser = [], []
+        for term in (concept.name, *ours.get(concept.name, [])[:2]):
+            same, wide = words_for(term, concept.group)
+            synonyms += [plain(word) for word in same]
+            looser += [plain(word) for word in wide]
+        known = {concept.name, *held_out}
+        fields = {**vars(concept), "aliases": unique([*concept.aliases, *synonyms], known)}
+        fields["keywords"] = unique([*concept.keywords, *looser], known | set(fields["aliases"]))
+        richer.append(Concept(**fields))
+    return richer
 
 
 def phrase_owners(concepts: list[Concept]) -> dict[str, set[int]]:

@@ -10,12 +10,22 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
+from colours import tint
 from concepts import FLAGS, HELD_OUT_TEMPLATES, load_concepts
 from paths import BUILTIN, HERE, PIXELS, SAMPLES
 from PIL import Image
 from torch import Tensor
+from wordnet import plural
 
 VENDOR = "openmoji"
+
+# What is recoloured to ask for it by colour: a word, and its emoji.
+COLOURED_THINGS = {
+    "sofa": "couch and lamp", "car": "automobile", "shirt": "t shirt", "dress": "dress", "umbrella": "umbrella",
+    "flower": "tulip", "bus": "bus", "house": "house", "chair": "chair", "shoe": "running shoe", "bird": "bird",
+    "fish": "fish", "balloon": "balloon", "bicycle": "bicycle", "door": "door",
+}  # fmt: skip
+PAINTS = ("red", "yellow", "green", "blue", "purple", "brown")
 
 # A class and the emoji that show it: every openmoji picture of each is one test image.
 EVERYDAY: dict[str, list[str]] = json.loads((HERE / "everyday.json").read_text())
@@ -83,8 +93,9 @@ def everyday(emoji: Emoji, texts: list[str]) -> tuple[float, list[str]]:
     return 1 - len(wrong) / len(wanted), wrong
 
 
-def read_queries() -> list[tuple[str, list[str]]]:
-    lines = [line for line in (HERE / "queries.txt").read_text().splitlines() if line and not line.startswith("#")]
+def read_queries(file: str = "queries.txt") -> list[tuple[str, list[str]]]:
+    """What is asked for, and the names of the emoji that would be right."""
+    lines = [line for line in (HERE / file).read_text().splitlines() if line and not line.startswith("#")]
     return [(text, [name.strip() for name in names.split(",")]) for text, names in (line.split(": ") for line in lines)]
 
 
@@ -106,6 +117,39 @@ def report_queries(emoji: Emoji) -> None:
             if found[text][0] not in names:
                 among = "among the first 5" if set(names) & set(found[text]) else "not among the first 5"
                 print(f"    {text!r} found {', '.join(found[text][:3])} ({among})")
+
+
+def report_common_nouns(emoji: Emoji) -> None:
+    """Each of the commonest nouns shall find a right picture among the first three."""
+    nouns = read_queries("common_nouns.txt")
+    for title, spell in (("alone", str), ("a photo of a", "a photo of a {}".format), ("plural", plural)):
+        found = {noun: emoji.search(spell(noun), 3) for noun, _ in nouns}
+        first = sum(found[noun][0] in names for noun, names in nouns)
+        missed = [(noun, found[noun]) for noun, names in nouns if not set(names) & set(found[noun])]
+        print(f"{len(nouns)} commonest nouns, {title}: {first} first, {len(nouns) - len(missed)} among the first 3")
+        print("    not:", "; ".join(f"{noun} → {', '.join(names)}" for noun, names in missed) or "none")
+
+
+def report_colours(emoji: Emoji) -> None:
+    """Things of the unseen vendor in six colours each, among all its pictures: "red sofa" shall find the red sofa."""
+    pixels = np.load(PIXELS / f"{VENDOR}.npy", mmap_mode="r")
+    rows = {emoji.concepts[concept].name: row for row, concept in enumerate(emoji.shown)}
+    asked = [(word, rows[name], colour) for word, name in COLOURED_THINGS.items() for colour in PAINTS]
+    art = torch.from_numpy(np.stack([pixels[row] for _, row, _ in asked]))
+    painted = tint(art, torch.zeros(len(art), dtype=torch.bool), [colour for _, _, colour in asked])
+    images = emoji.encode_images([on_paper(picture.numpy(), "white") for picture in painted])
+    others = [row for row in range(len(emoji.shown)) if row not in {row for _, row, _ in asked}]
+    texts = emoji.encode_texts([f"{colour} {word}" for word, _, colour in asked])
+    scores = texts @ torch.cat([images, emoji.images[others]]).T
+    best = scores.argmax(1).tolist()
+    right = sum(row == number for number, row in enumerate(best))
+    thing = sum(row < len(asked) and asked[row][0] == asked[number][0] for number, row in enumerate(best))
+    print(f"colours: {right} of {len(asked)} find the thing in its colour first, {thing} the thing in any")
+    for number, (word, _, colour) in enumerate(asked):
+        if word == "sofa" and best[number] != number:
+            row = best[number]
+            name = emoji.concepts[emoji.shown[others[row - len(asked)]]].name if row >= len(asked) else asked[row]
+            print(f"    {colour} sofa found {name}")
 
 
 def report_recall(emoji: Emoji) -> None:
@@ -169,6 +213,8 @@ if __name__ == "__main__":
     emoji = Emoji(folder, VENDOR)
     report_recall(emoji)
     report_everyday(emoji)
+    report_common_nouns(emoji)
+    report_colours(emoji)
     report_queries(emoji)
     report_samples(emoji)
     report_elsewhere(folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
-from paths import BUILTIN, RUNS
+from paths import BUILTIN, RUNS, TOKENIZER
 from safetensors.torch import save_file
 from tokenizer import CONTEXT_LENGTH, VOCAB_SIZE
 from tokenizers import Tokenizer
@@ -20,7 +20,7 @@ from torch import Tensor
 
 MODEL = {
     "embed_dim": 256,
-    "vision_cfg": {"layers": 8, "width": 256, "head_width": 64, "patch_size": 16},
+    "vision_cfg": {"layers": [2, 3, 4, 2], "width": 32, "head_width": 64},
     "text_cfg": {
         "context_length": CONTEXT_LENGTH,
         "vocab_size": VOCAB_SIZE,
@@ -42,7 +42,7 @@ PREPROCESS = {
 
 @cache
 def read_tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(BUILTIN / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
     tokenizer.enable_truncation(CONTEXT_LENGTH)
     tokenizer.enable_padding()
     return tokenizer
@@ -61,13 +61,19 @@ def encode_text(model: CLIP, ids: Tensor) -> Tensor:
     return F.normalize(x[torch.arange(len(x)), ids.argmax(1)] @ model.text_projection, dim=-1)
 
 
+def half(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
 def export(weights: dict[str, Tensor], size: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.half().contiguous() for name, tensor in weights.items()}
+    state = {name: half(tensor).contiguous() for name, tensor in weights.items()}
     save_file(state, folder / "weights.partial", metadata={"format": "pt"})
     vision = {**MODEL["vision_cfg"], "image_size": size}
     config = {"model_cfg": {**MODEL, "vision_cfg": vision}, "preprocess_cfg": {"size": size, **PREPROCESS}}
     write(folder / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        write(folder / name, (TOKENIZER / name).read_text())
     (folder / "weights.partial").chmod(0o644)
     os.replace(folder / "weights.partial", folder / "open_clip_model.safetensors")
 
@@ -79,9 +85,9 @@ def write(path: Path, text: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--run", default="emoji", help="name of the run's folder in the cache")
+    parser.add_argument("--run", type=Path, default=RUNS / "emoji", help="the run's folder")
     parser.add_argument("--folder", type=Path, default=BUILTIN)
     options = parser.parse_args()
-    saved = torch.load(RUNS / options.run / "checkpoint.pt", weights_only=False)
+    saved = torch.load(options.run / "checkpoint.pt", weights_only=False)
     export(saved["average"], saved["size"], options.folder)
     print(f"weights of stage {saved['stage']} step {saved['step']} → {options.folder}")

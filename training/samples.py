@@ -6,11 +6,12 @@ python training/samples.py
 import json
 from dataclasses import dataclass
 
+from art import ART
 from concepts import load_concepts
-from fetch import ART
+from find import find_pictures, read_icons
 from paths import SAMPLES
 from PIL import Image
-from render import draw, find_pictures, iconify_svg
+from render import draw, iconify_svg
 
 SIZE = 160  # pixels
 
@@ -101,11 +102,9 @@ def draw_samples() -> list[dict[str, str]]:
     concepts = load_concepts()
     entries = []
     for vendor, name, text, paper in PICTURES:
-        package, source = ART[vendor], SOURCES[vendor]
-        icons = json.loads((package.folder / "icons.json").read_text())
-        icon = next(
-            icon for icon, index in find_pictures(vendor, package, concepts).items() if concepts[index].name == name
-        )
+        art, source = ART[vendor], SOURCES[vendor]
+        icons = read_icons(art)
+        icon = next(icon for icon, index in find_pictures(art, concepts).items() if concepts[index].name == name)
         folder = "unseen/" if vendor == "openmoji" else ""
         path = SAMPLES / f"{folder}{name.replace(' ', '-')}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ python training/tokenizer.py
 import json
 
 from concepts import TEMPLATES, load_concepts
-from fetch import EMOJIBASE
-from paths import BUILTIN
+from packages import EMOJIBASE
+from paths import TOKENIZER
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 VOCAB_SIZE = 4096
@@ -60,8 +60,8 @@ def train() -> Tokenizer:
 
 
 def save(tokenizer: Tokenizer) -> None:
-    BUILTIN.mkdir(parents=True, exist_ok=True)
-    tokenizer.save(str(BUILTIN / "tokenizer.json"))
+    TOKENIZER.mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(TOKENIZER / "tokenizer.json"))
     config = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": START,
@@ -72,9 +72,9 @@ def save(tokenizer: Tokenizer) -> None:
         "model_max_length": CONTEXT_LENGTH,
         "clean_up_tokenization_spaces": False,
     }
-    (BUILTIN / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    (TOKENIZER / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 if __name__ == "__main__":
     save(train())
-    print("tokenizer written to", BUILTIN)
+    print("tokenizer written to", TOKENIZER)

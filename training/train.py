@@ -7,7 +7,10 @@ python training/train.py --pace 0.01          a hundredth of the steps, to try t
 import argparse
 import math
 import os
+import signal
+import sys
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,28 +21,27 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch reads it: the cores share ou
 import numpy as np
 import torch
 import torch.nn.functional as F
+from art import HELD_OUT_ART
 from augment import plain
 from batches import Batch, Batches, ChanceState, Stage
 from concepts import Concept, load_concepts
 from export import MODEL, encode_text, read_tokenizer, text_ids
-from fetch import HELD_OUT_ART
-from open_clip.model import CLIP, resize_pos_embed
+from open_clip.model import CLIP
 from paths import PIXELS, RUNS
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from towers import build, calibrate, channels_last, optimizers
 
 SEED = 0
 
+STAGES = (Stage(64, 192, 7000), Stage(96, 192, 2200))
 
-STAGES = (Stage(64, 192, 4200), Stage(96, 192, 1600))
-
-MUON_RATE = 2e-3  # hidden matrices
-ADAM_RATE = 7e-4  # embeddings, norms, biases, projections
 WARM_UP = 80  # steps at the start of each stage
 AVERAGE = 0.995  # the exported weights are a moving average
 SLICES = 2  # of a batch of pictures, for the cores to share out
-SAVE_EVERY = 100
+SAVE_SECONDS = 300
 LOOK_EVERY = 200
+CALIBRATION = 8  # batches, on which the average's batch norms are measured
 
 
 def clip_loss(image: Tensor, text: Tensor, scale: Tensor, also_true: Tensor) -> Tensor:
@@ -66,46 +68,6 @@ class Anchors(nn.Module):
         return F.cross_entropy(image @ anchors.T, batch.concepts) + F.cross_entropy(text @ anchors.T, batch.meant)
 
 
-class Patches(nn.Conv2d):
-    """The convolution that cuts a picture into patches, as one product of matrices: far quicker to differentiate."""
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        n, channels, height, width = pictures.shape
-        side = self.kernel_size[0]
-        rows, columns = height // side, width // side
-        cut = pictures.view(n, channels, rows, side, columns, side).permute(0, 2, 4, 1, 3, 5)
-        patches = F.linear(cut.reshape(n, rows * columns, -1), self.weight.flatten(1))  # [N, rows x columns, width]
-        return patches.transpose(1, 2).view(n, -1, rows, columns)
-
-
-def build(size: int, state: dict[str, Tensor] | None) -> CLIP:
-    vision = {**MODEL["vision_cfg"], "image_size": size}
-    model = CLIP(MODEL["embed_dim"], vision, MODEL["text_cfg"])
-    model.visual.conv1.__class__ = Patches
-    if state is not None:
-        state = dict(state)
-        resize_pos_embed(state, model)  # the same places, on a finer grid
-        model.load_state_dict(state)
-    return model
-
-
-def optimizers(model: CLIP, anchors: Anchors) -> list[torch.optim.Optimizer]:
-    """Muon, in two halves of like size that run side by side, for the hidden matrices; Adam for the rest."""
-    named = list(model.named_parameters())
-    hidden = [parameter for name, parameter in named if "resblocks" in name and parameter.ndim == 2]
-    vectors = [parameter for _, parameter in named if parameter.ndim < 2]
-    other = [parameter for name, parameter in named if "resblocks" not in name and parameter.ndim >= 2]
-    halves = [[p for i, p in enumerate(hidden) if i // 4 % 2 == half] for half in (0, 1)]  # four matrices a block
-    muons = [torch.optim.Muon(half, MUON_RATE, weight_decay=0.1, adjust_lr_fn="match_rms_adamw") for half in halves]
-    decay = {"params": other, "weight_decay": 0.1}
-    no_decay = {"params": [*vectors, *anchors.parameters()], "weight_decay": 0.0}
-    adam = torch.optim.AdamW([decay, no_decay], ADAM_RATE, betas=(0.9, 0.98))
-    for optim in (*muons, adam):
-        for group in optim.param_groups:
-            group["initial_lr"] = group["lr"]
-    return [*muons, adam]
-
-
 def halves(texts: list[str]) -> list[list[str]]:
     """By like length, since a batch is sorted so; the longer half is the smaller one, for both to take as long."""
     middle = len(texts) * 3 // 5
@@ -121,7 +83,7 @@ def backward(model: CLIP, anchors: Anchors, batch: Batch, pool: ThreadPoolExecut
 
     def image_slice(part: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return model.encode_image(part, normalize=True).float()
+            return model.encode_image(channels_last(part), normalize=True).float()
 
     def text_slice(part: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -154,13 +116,13 @@ def backward(model: CLIP, anchors: Anchors, batch: Batch, pool: ThreadPoolExecut
 
 
 def rate(done: float, step: int) -> float:
-    """Half a cosine over the whole run, and a short slope up at the start of each stage."""
-    return min(1.0, (step + 1) / WARM_UP) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+    """A short slope up at the start of each stage, steady until half of the run's work is done, then down to none."""
+    return min(1.0, (step + 1) / WARM_UP) * max(0.01, min(1.0, 2 * (1 - done)))
 
 
 def strength(done: float) -> float:
     """Clean pictures first: the image tower starts knowing nothing of edges, and learns them sooner undisturbed."""
-    return min(0.95, 0.2 + 3 * done)
+    return min(0.95, 0.2 + 5 * done)
 
 
 @torch.no_grad()
@@ -188,6 +150,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.checkpoint = folder / "checkpoint.pt"
         self.pool = pool
+        self.recent: deque[Tensor] = deque(maxlen=CALIBRATION)
+        self.stopping = False
         self.concepts = load_concepts()
         self.batches = Batches(self.concepts, pool)
         self.stages = [replace(stage, steps=max(1, round(stage.steps * pace))) for stage in STAGES]
@@ -225,18 +189,24 @@ class Run:
         stage = self.stages[self.stage]
         strengths = [strength(self.done(step)) for step in range(self.step, stage.steps)]
         began, first, losses = time.monotonic(), self.step, []
+        saved = began
         for batch, chance in self.batches.run(stage, strengths):
             losses.append(self.learn(batch))
+            self.recent.append(batch.pictures)
             self.step += 1
-            last = self.step == stage.steps
+            last = self.step == stage.steps or self.stopping
             if self.step % 50 == 0 or last:
                 pairs = (self.step - first) * stage.batch / (time.monotonic() - began)
                 at = f"{time.strftime('%H:%M:%S')} {stage.size} px step {self.step}/{stage.steps}"
                 print(f"{at} loss {np.mean(losses[-50:]):.3f} {pairs:.0f} pairs/s", flush=True)
             if self.step % LOOK_EVERY == 0 or last:
+                calibrate(self.average, list(self.recent))
                 print("   ", look(self.average, self.concepts, stage.size), flush=True)
-            if self.step % SAVE_EVERY == 0 or last:
+            if time.monotonic() - saved > SAVE_SECONDS or last:
                 self.save(chance)
+                saved = time.monotonic()
+            if self.stopping:
+                sys.exit("stopped; the same command goes on")
 
     def learn(self, batch: Batch) -> float:
         for optim in self.optims:
@@ -257,7 +227,11 @@ class Run:
         work = [stage.steps * stage.batch * stage.size**2 for stage in self.stages]
         return (sum(work[: self.stage]) + work[self.stage] * step / self.stages[self.stage].steps) / sum(work)
 
+    def stop(self, *_: object) -> None:
+        self.stopping = True
+
     def save(self, chance: ChanceState) -> None:
+        calibrate(self.average, list(self.recent))
         state = {
             "stage": self.stage,
             "step": self.step,
@@ -275,9 +249,11 @@ class Run:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--run", default="emoji", help="name of the run's folder in the cache")
+    parser.add_argument("--folder", type=Path, default=RUNS / "emoji", help="where the run keeps its checkpoint")
     parser.add_argument("--pace", type=float, default=1.0, help="share of the steps to run")
     options = parser.parse_args()
     # on so few tokens plain attention is far quicker to differentiate than the fused kernel
     with sdpa_kernel(SDPBackend.MATH), ThreadPoolExecutor(os.cpu_count()) as pool:
-        Run(RUNS / options.run, options.pace, pool).train()
+        run = Run(options.folder, options.pace, pool)
+        signal.signal(signal.SIGTERM, run.stop)
+        run.train()
