@@ -103,10 +103,11 @@ class Captions:
         return phrase
 
     def meant(self, phrases: list[str]) -> Tensor:
-        """float [N, concepts]: one, shared out among all concepts that a phrase is true of."""
+        """float [N, concepts]: one, shared out among all concepts that a phrase is true of, by how rightly."""
         share = torch.zeros(len(phrases), len(self.concepts))
         for row, phrase in enumerate(phrases):
-            share[row, list(self.owners[phrase])] = 1 / len(self.owners[phrase])
+            owners = self.owners[phrase]
+            share[row, list(owners)] = torch.tensor(list(owners.values())) / sum(owners.values())
         return share
 
 
@@ -134,7 +135,7 @@ class Batch:
     texts: list[str]
     concepts: Tensor  # int [N]
     meant: Tensor  # float [N, concepts]: each caption's share in the concepts it is true of
-    also_true: Tensor  # bool [image, text]
+    also_true: Tensor  # bool [image, text]: captions no less true of this picture than of their own
 
 
 class Batches:
@@ -172,7 +173,8 @@ class Batches:
         picked, colours, texts, phrases = (list(column) for column in zip(*drawn, strict=True))
         pixels, lines = self.art.draw(picked, self.rng)
         meant = self.captions.meant(phrases)
-        also_true = (meant[:, picked].T > 0) & ~torch.eye(len(picked), dtype=torch.bool)
+        truth = meant[:, picked]  # [text, image]
+        also_true = (truth >= truth.diag()[:, None]).T & ~torch.eye(len(picked), dtype=torch.bool)
         # a caption that names a colour is true of no picture in another one, and of none whose colour we don't know
         also_true &= torch.tensor([colour is None for colour in colours])
         return Batch(

@@ -72,6 +72,8 @@ HELD_OUT_TEMPLATES = [
     "do you have a {} somewhere",
 ]
 HELD_OUT_ALIASES = 300
+# how rightly a phrase is said of a concept
+NAME, ALIAS, KEYWORD = 8.0, 4.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,13 @@ def with_wordnet(concepts: list[Concept]) -> list[Concept]:
     return richer
 
 
-def phrase_owners(concepts: list[Concept]) -> dict[str, set[int]]:
-    owners = defaultdict(set)
+def phrase_owners(concepts: list[Concept]) -> dict[str, dict[int, float]]:
+    """Which concepts a phrase is true of, and how rightly: "cat" is a cat's name, and a word for a grinning cat."""
+    owners: dict[str, dict[int, float]] = defaultdict(dict)
     for index, concept in enumerate(concepts):
-        for phrase in concept.phrases:
-            owners[phrase].add(index)
+        for phrases, weight in ((concept.keywords, KEYWORD), (concept.aliases, ALIAS), ((concept.name,), NAME)):
+            for phrase in phrases:
+                owners[phrase][index] = weight
     return owners
 
 
