@@ -11,7 +11,7 @@ from paths import HERE
 class Vendor:
     package: Package | DebianPackage
     hand: str  # "coloured", "lines", or "inked": lines with surfaces that we coloured in
-    found: str  # how a picture's concept is found: "code", "name", "file" or "font"
+    found: str  # how a picture's concept is found: "code", "label", "name", "file" or "font"
     font: str = ""  # the font's file
 
     @property

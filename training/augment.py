@@ -5,10 +5,10 @@ All steps work on a whole batch of tensors at once; one loop over pictures would
 
 import torch
 import torch.nn.functional as F
+from colours import luma
 from torch import Tensor
 
 MEAN = STD = 0.5
-LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
 def augment(art: Tensor, monochrome: Tensor, size: int, strength: float, keep: Tensor) -> Tensor:
@@ -57,10 +57,6 @@ def some(n: int, probability: float) -> Tensor:
 
 def uniform(n: int, low: float, high: float) -> Tensor:
     return (low + (high - low) * torch.rand(n)).view(n, 1, 1, 1)
-
-
-def luma(colour: Tensor) -> Tensor:
-    return (colour * LUMA).sum(1, keepdim=True)
 
 
 def move(art: Tensor, size: int) -> Tensor:

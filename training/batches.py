@@ -65,12 +65,8 @@ class Captions:
     def draw(self, concept: Concept, colour: str | None, rng: random.Random) -> tuple[str, str]:
         """The caption and the phrase it was made from."""
         if colour:
-            phrase = rng.choice(
-                [
-                    concept.name,
-                    *(alias for alias in concept.aliases if len(self.owners[alias]) == 1 and colourless(alias)),
-                ]
-            )
+            own = [alias for alias in concept.aliases if len(self.owners[alias]) == 1 and colourless(alias)]
+            phrase = rng.choice([concept.name, *own])
             return self.dress(f"{colour} {phrase}", rng), phrase
         kind = rng.choices(("name", "alias", "keyword", "list", "emoji"), (0.40, 0.24, 0.24, 0.10, 0.02))[0]
         if kind == "emoji":
@@ -188,9 +184,8 @@ class Batches:
     def pick(self, size: int) -> list[tuple[int, str | None]]:
         """Concepts once each, and a few twice, each time in another colour."""
         picked = pick_concepts(self.concepts, size - PAIRS, self.rng)
-        able = [
-            index for index in picked if self.concepts[index].group in THINGS and colourless(self.concepts[index].name)
-        ]
+        things = [index for index in picked if self.concepts[index].group in THINGS]
+        able = [index for index in things if colourless(self.concepts[index].name)]
         twice = set(self.rng.sample(able, min(PAIRS, len(able))))
         shown: list[tuple[int, str | None]] = [(index, None) for index in picked if index not in twice]
         for index in sorted(twice):

@@ -19,6 +19,11 @@ COLOURS = {
 LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
 
 
+def luma(colour: Tensor) -> Tensor:
+    """[N, 3, H, W] → [N, 1, H, W], how light."""
+    return (colour * LUMA).sum(1, keepdim=True)
+
+
 def named(colours: list[str | None]) -> Tensor:
     """bool [N]: which pictures have a colour that their caption names."""
     return torch.tensor([colour is not None for colour in colours])
@@ -32,7 +37,7 @@ def tint(art: Tensor, lines: Tensor, colours: list[str | None]) -> Tensor:
     colour = torch.tensor([COLOURS[colours[row]] for row in rows.tolist()]).view(-1, 3, 1, 1)
     colour = (colour + 0.05 * torch.randn_like(colour)).clamp(0, 1)
     alpha = art[rows, 3:].float() / 255
-    light = (art[rows, :3].float() / 255 * LUMA).sum(1, keepdim=True)
+    light = luma(art[rows, :3].float() / 255)
     mean = light.sum((2, 3), True) / alpha.sum((2, 3), True).clamp(1)
     # the mean light becomes the colour itself, what is darker goes to black, what is lighter half way to white
     shade = torch.where(lines[rows].view(-1, 1, 1, 1), 0.5 * alpha, light * 0.5 / mean.clamp(min=0.05))

@@ -72,7 +72,8 @@ HELD_OUT_TEMPLATES = [
     "do you have a {} somewhere",
 ]
 HELD_OUT_ALIASES = 300
-# how rightly a phrase is said of a concept
+
+# How rightly a phrase is said of a concept.
 NAME, ALIAS, KEYWORD = 8.0, 4.0, 1.0
 
 

@@ -136,6 +136,7 @@ def report_colours(emoji: Emoji) -> None:
     rows = {emoji.concepts[concept].name: row for row, concept in enumerate(emoji.shown)}
     asked = [(word, rows[name], colour) for word, name in COLOURED_THINGS.items() for colour in PAINTS]
     art = torch.from_numpy(np.stack([pixels[row] for _, row, _ in asked]))
+    torch.manual_seed(0)  # for the same shades each time
     painted = tint(art, torch.zeros(len(art), dtype=torch.bool), [colour for _, _, colour in asked])
     images = emoji.encode_images([on_paper(picture.numpy(), "white") for picture in painted])
     others = [row for row in range(len(emoji.shown)) if row not in {row for _, row, _ in asked}]

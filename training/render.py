@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import resvg_py
-from art import ART, Vendor
+from art import ART, SYMBOLA_FONT, Vendor
 from concepts import FLAGS, load_concepts
 from find import find_pictures, read_icons
 from ink import coloured_in, painted, palette
@@ -89,7 +89,7 @@ def font_pictures(vendor: Vendor) -> Iterator[tuple[int, Image.Image]]:
         if concept.group == FLAGS or (coloured is not None and index not in coloured):
             continue
         emoji = concept.emoji.replace("\ufe0f", "")
-        if "symbola" in str(vendor.font_file).lower() and len(emoji) > 1:  # it draws the parts side by side
+        if vendor.package == SYMBOLA_FONT and len(emoji) > 1:  # it draws the parts side by side
             continue
         lines = glyph(font, emoji)
         if lines is None or (missing and lines.tobytes() == missing.tobytes()):
