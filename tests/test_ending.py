@@ -93,7 +93,7 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path: Path, command: str):
         code, _, stderr = finish(process)
         assert "Traceback" not in stderr
         if code == 130:
-            assert "openclip-api: interrupted; the same command " in stderr
+            assert "openclip-api: interrupted; run the same command again " in stderr
         else:  # it was faster, or Python itself had not begun to run it
             assert code in (0, 1, -signal.SIGINT)
 
@@ -103,7 +103,7 @@ def test_ctrl_c_while_a_module_is_imported(capsys: pytest.CaptureFixture[str]):
         raise ImportError("initialization failed") from KeyboardInterrupt()
 
     assert exit_code(run, goes_on=False) == 130
-    assert capsys.readouterr().err == "openclip-api: interrupted; the same command starts again\n"
+    assert capsys.readouterr().err == "openclip-api: interrupted; run the same command again to start over\n"
 
 
 def test_a_module_that_is_not_there_is_a_fault():

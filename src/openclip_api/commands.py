@@ -104,7 +104,7 @@ def _convert(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"source": arguments.source, "model_name": name}))
     else:
-        print(f"MODEL_NAME={shlex.quote(name)} serves it; open_clip.create_model takes the same name")
+        print(f"MODEL_NAME={shlex.quote(name)} serves this folder; open_clip.create_model takes the same name")
     return 0
 
 
@@ -181,19 +181,21 @@ SOURCE = "a name, name:tag, name:/path/of/weights, org/repo of a hub, or a folde
 
 
 def _add_info_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", nargs="?", help=f"{SOURCE}, or a file: tell what it is without loading it")
+    parser.add_argument("source", nargs="?", help=f"{SOURCE}, or a file: describe it without loading it")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help=SOURCE)
-    parser.add_argument("directory", help="a folder that is not there yet, or is empty")
+    parser.add_argument("directory", help="a new or empty folder")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_quantize_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", required=True, metavar="DIR", help="a folder of images like those to be embedded")
-    parser.add_argument("--texts", metavar="FILE", help="texts like those to be embedded, one a line")
+    parser.add_argument(
+        "--images", required=True, metavar="DIR", help="a folder of images like those that you will embed"
+    )
+    parser.add_argument("--texts", metavar="FILE", help="a file of texts like those that you will embed, one per line")
 
 
 class Command(NamedTuple):
@@ -216,14 +218,14 @@ MODEL = ("model_name", "model_pretrained", "precision")
 COMMANDS = {
     "serve": Command("start the server", _serve, example="openclip-api serve --model-name ViT-B-32"),
     "info": Command(
-        "load the model and print what it is, as JSON; with a source, tell what that is",
+        "load the model and describe it as JSON; with a source, describe that without loading it",
         _info,
         _add_info_arguments,
         example="openclip-api info epoch_3.pt",
         settings=(*MODEL, "cache_dir"),
     ),
     "convert": Command(
-        "write any checkpoint as a folder of open_clip's layout",
+        "write any checkpoint as a folder in open_clip's layout",
         _convert,
         _add_convert_arguments,
         example="openclip-api convert openai/clip-vit-base-patch32 clip-b-32",
@@ -238,7 +240,7 @@ COMMANDS = {
         settings=(*MODEL, "cache_dir"),
     ),
     "embed": Command(
-        "embed a collection into files of vectors, and keep these in step with it",
+        "embed a collection into files of vectors; run it again to update them",
         _embed,
         add_embed_arguments,
         example="openclip-api embed photos/ --out vectors",
@@ -246,7 +248,7 @@ COMMANDS = {
         goes_on=True,
     ),
     "index": Command(
-        "keep a store of vectors in step with folders, tables and archives",
+        "build a store of vectors from folders, tables and archives; run it again to update it",
         _index,
         add_index_arguments,
         example="openclip-api index photos/ --store photos.lance",
@@ -254,21 +256,21 @@ COMMANDS = {
         goes_on=True,
     ),
     "search": Command(
-        "look for a text or an image in a store",
+        "search a store by a text or an image",
         _search,
         add_search_arguments,
         example="openclip-api search --store photos.lance a red car",
         settings=("store", *MODEL),
     ),
     "duplicates": Command(
-        "list what is in a store more than once",
+        "list the duplicates in a store",
         _duplicates,
         add_duplicates_arguments,
         example="openclip-api duplicates --store photos.lance",
         settings=("store",),
     ),
     "photos": Command(
-        "search a folder's photos in the browser, and keep up with the folder",
+        "search a folder's photos in the browser; new photos are added as they come",
         _photos,
         add_photos_arguments,
         example="openclip-api photos ~/Pictures",

@@ -13,8 +13,8 @@ from typing import NoReturn
 from .errors import RunError, StartupError
 
 INTERRUPTED, NOBODY_READS = 128 + signal.SIGINT, 141  # 141: 128 + SIGPIPE, as a shell has it
-GOES_ON = "interrupted; the same command goes on from here"
-STARTS_AGAIN = "interrupted; the same command starts again"
+GOES_ON = "interrupted; run the same command again to continue"
+STARTS_AGAIN = "interrupted; run the same command again to start over"
 
 
 def open_output() -> None:

@@ -63,140 +63,139 @@ class Settings(BaseSettings):
     )
     model_pretrained: str | None = Field(
         None,
-        description="a tag of that name, the path of a file with weights, or tag:/path "
-        f"(default {DEFAULT.tag} for {DEFAULT.name}, else the name's only tag)",
+        description="a tag of that name, the path of a weights file, or tag:/path "
+        f"(default: {DEFAULT.tag} for {DEFAULT.name}, otherwise the name's only tag)",
     )
-    model_id: str | None = Field(None, description="the name that answers carry (default: derived from the model)")
+    model_id: str | None = Field(None, description="the model's name in answers (default: made from the model)")
     models: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
-        description="several models in one server, comma-separated name:tag, the first being the default; "
-        "instead of MODEL_NAME, MODEL_PRETRAINED and MODEL_ID",
+        description="several models in one server, each as name:tag, comma-separated; the first is the default; "
+        "replaces MODEL_NAME, MODEL_PRETRAINED and MODEL_ID",
     )
     max_loaded_models: int = Field(
         0,
         ge=0,
         le=MAX_COUNT,
-        description="most models in memory at once; beyond it the longest idle is unloaded; 0 for all",
+        description="most models in memory at once; above it, the model idle longest is unloaded; 0 for all",
     )
-    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all")
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 for all addresses")
     port: int = Field(
         7860,
         ge=0,
         le=65535,
         validation_alias=AliasChoices(*PORT_NAMES),
-        description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT go first",
+        description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT override it",
     )
-    cache_dir: Path | None = Field(None, description="where downloads are kept (default: the hub's own cache, HF_HOME)")
+    cache_dir: Path | None = Field(None, description="folder for downloads (default: the hub's own cache, HF_HOME)")
     device: Annotated[Literal["auto", "cpu", "gpu", "npu", "cuda", "mps"], BeforeValidator(lower)] = Field(
-        "auto", description="what computes: auto, cpu, Intel's gpu or npu, or with the torch extra cuda or mps"
+        "auto", description="device to compute on: auto, cpu, Intel's gpu or npu, or with the torch extra cuda or mps"
     )
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(lower)] = Field(
         "auto",
-        description="auto (half where the device computes in it, else fp32), fp32, bf16, or int8 (docs/tuning.md)",
+        description="auto (16 bits if the device supports it, otherwise fp32), fp32, bf16, or int8 (docs/tuning.md)",
     )
-    threads: int = Field(0, ge=0, le=4096, description="cores to compute on; 0 for all that affinity and quota allow")
+    threads: int = Field(0, ge=0, le=4096, description="CPU cores to use; 0 for all that affinity and quota allow")
     workers: Annotated[Literal["auto"] | int, BeforeValidator(worker_count)] = Field(
         1,
-        description="processes that share port and cores, each with the model: a number, or auto (docs/scaling.md)",
+        description="processes that share port and cores, each with its own model: a number, or auto (docs/scaling.md)",
     )
     max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
     max_queue: int = Field(
-        4096, ge=1, le=MAX_COUNT, description="most items in flight at once; beyond it requests get 429"
+        4096, ge=1, le=MAX_COUNT, description="most items in flight at once; above it, requests get 429"
     )
     max_queue_mb: float = Field(
         512,
         gt=0,
         le=MAX_MEGABYTES,
-        description="most megabytes of request bodies, and of items in flight; beyond it requests get 429",
+        description="most megabytes of request bodies, and of items in flight; above it, requests get 429",
     )
     text_cache_mb: float = Field(
         16,
         ge=0,
         le=MAX_MEGABYTES,
-        description="megabytes of text vectors to keep for when a text comes again (some 5,000), and as many of "
-        "labels' vectors; 0 for none",
+        description="megabytes of memory to remember text vectors in (about 5,000 texts), and the same for "
+        "labels' vectors; 0 turns both off",
     )
     max_texts: int = Field(2048, ge=1, le=MAX_COUNT, description="most texts in one request")
     max_items: int = Field(256, ge=1, le=MAX_COUNT, description="most images in one request")
     max_prompts: int = Field(
-        80_000, ge=1, le=MAX_COUNT, description="most prompts, labels times templates, in one request to classify"
+        80_000, ge=1, le=MAX_COUNT, description="most prompts (labels times templates) in one request to classify"
     )
     max_body_mb: float = Field(32, gt=0, le=MAX_MEGABYTES, description="largest request body, in megabytes")
     decode: Annotated[Literal["auto", "thread", "process"], BeforeValidator(lower)] = Field(
         "auto",
-        description="where images are decoded: process (a hostile image ends only its own request), thread, or auto: "
-        "process wherever that works, thread on Windows",
+        description="where images are decoded: process (a hostile image ends only its own request), thread, or auto ("
+        "process where that works, thread on Windows)",
     )
     max_image_megapixels: float = Field(40, gt=0, le=MAX_MEGABYTES, description="largest image, in millions of pixels")
-    allow_image_urls: bool = Field(
-        False, description="fetch images that are given as http(s) URLs, from public addresses only"
-    )
+    allow_image_urls: bool = Field(False, description="fetch images by http(s) URL, from public addresses only")
     url_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
-        [], description="the only hosts that images are fetched from, comma-separated; none: any public one"
+        [], description="fetch images from these hosts only, comma-separated (default: any public host)"
     )
     url_allow_private: Annotated[
         list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_endpoints)
     ] = Field(
         [],
-        description="hosts of your own network that images may be fetched from too, comma-separated, "
-        "with a port where it is not 80 or 443",
+        description="hosts of your own network to fetch images from as well, comma-separated, "
+        "with the port if it is not 80 or 443",
     )
-    url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="seconds in which an image must have been fetched")
+    url_timeout: float = Field(10, gt=0, le=MAX_SECONDS, description="most seconds to fetch an image")
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(lower)] = Field(
         "auto",
-        description="decode large JPEGs to a fraction of their size: on, off (pixels as open_clip's, bit by bit), "
+        description="decode large JPEGs at a smaller size, which is faster: on, off (exactly open_clip's pixels), "
         "or auto (on for transformers unless the precision is fp32)",
     )
     image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(lower)] = Field(
         "natural",
-        description="natural (upright, transparency on white, in sRGB: docs/api.md), or open_clip (bit by bit as "
-        "open_clip reads it, and version 0.1 did)",
+        description="how images are read: natural (upright, transparency on white, sRGB; docs/api.md), or "
+        "open_clip (exactly as open_clip and version 0.1 read them)",
     )
     image_formats: Annotated[list[str], NoDecode, BeforeValidator(format_names)] = Field(
         [],
-        description="formats of images that are read, comma-separated, or all "
-        f"(default: {','.join(SAFE_FORMATS)} on a server; all that are installed where your own files are read)",
+        description="image formats to accept, comma-separated, or all "
+        f"(default: {','.join(SAFE_FORMATS)} on a server, all installed formats for your own files)",
     )
     store: Path | None = Field(
-        None, description="where 'openclip-api index' puts vectors, NAME.lance; with it the server answers POST /search"
+        None,
+        description="the store that 'openclip-api index' fills, NAME.lance; with it, the server answers POST /search",
     )
-    request_timeout: float = Field(60, gt=0, le=MAX_SECONDS, description="seconds after which a request is given up")
-    body_timeout: float = Field(
-        30, gt=0, le=MAX_SECONDS, description="seconds in which a request's body must have arrived"
+    request_timeout: float = Field(
+        60, gt=0, le=MAX_SECONDS, description="most seconds to answer a request; after that, it fails"
     )
+    body_timeout: float = Field(30, gt=0, le=MAX_SECONDS, description="most seconds for a request's body to arrive")
     grace_seconds: float = Field(
-        20, gt=0, le=MAX_SECONDS, description="seconds after SIGTERM in which accepted requests are still answered"
+        20, gt=0, le=MAX_SECONDS, description="most seconds after SIGTERM to answer the requests already accepted"
     )
     self_check: bool = Field(
-        True, description="try one image and one text at start; NaN, only zeros or a wrong shape end it"
+        True, description="embed one image and one text at start; stop if a vector has NaN, only zeros or a wrong shape"
     )
     api_key: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
         repr=False,
-        description="keys of which a request must carry one as 'Authorization: Bearer KEY', comma-separated; "
-        "none: open to all who reach it",
+        description="API keys, comma-separated; every request must send one as 'Authorization: Bearer KEY' "
+        "(default: no key is needed)",
     )
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated)] = Field(
         ["*"],
-        description="origins that browsers may call from, comma-separated; * for any, empty for none; "
-        "other pages may search the store and read its thumbnails only if this is set",
+        description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
+        "they may search the store and see its pictures only if you set this",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
-        description="names that clients reach the server by, comma-separated; * for any "
-        "(default: only this machine's own where HOST is loopback, else any)",
+        description="host names that clients use for this server, comma-separated; * for any "
+        "(default: only this machine's names if HOST is loopback, otherwise any)",
     )
     aip_health_route: Annotated[str | None, AfterValidator(route)] = Field(
-        None, description="a path at which Vertex AI asks whether the model answers; it sets this itself"
+        None, description="the path of Vertex AI's health checks; Vertex AI sets it"
     )
     aip_predict_route: Annotated[str | None, AfterValidator(route)] = Field(
-        None, description="a path to which Vertex AI sends its requests; it sets this itself"
+        None, description="the path of Vertex AI's requests; Vertex AI sets it"
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(lower)] = Field(
-        "info", description="debug; info: when it is ready, and each request; warning; or error"
+        "info", description="debug, info (the start and each request), warning, or error"
     )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(lower)] = Field(
-        "text", description="text, or json: one object a line"
+        "text", description="text, or json (one object per line)"
     )
 
     @property

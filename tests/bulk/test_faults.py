@@ -94,7 +94,7 @@ def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed):
     code, stderr = finish(start(source, "--out", tmp_path / "out", *SHARD, "--progress", "quiet", largest_file=5000))
     assert code == 1
     assert stderr == (
-        f"openclip-api: {tmp_path}/out/vectors/00000.parquet: File too large; the same command goes on from here\n"
+        f"openclip-api: {tmp_path}/out/vectors/00000.parquet: File too large; run the same command again to continue\n"
     )
     code, stderr = finish(start(source, "--out", tmp_path / "out", *SHARD, "--progress", "json"))
     assert code == 3
@@ -121,7 +121,7 @@ def test_ctrl_c_ends_it_at_once_and_it_goes_on(tmp_path: Path, run: Embed):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     code, stderr = finish(process, timeout=30)
-    assert (code, stderr) == (130, "openclip-api: interrupted; the same command goes on from here\n")
+    assert (code, stderr) == (130, "openclip-api: interrupted; run the same command again to continue\n")
 
 
 @pytest.mark.process

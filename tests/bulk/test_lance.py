@@ -105,7 +105,7 @@ def test_a_table_that_cannot_be_written_is_one_line(tmp_path: Path, run: Embed, 
     in_the_way = tmp_path / "out" / "vectors.lance" / "_transactions"
     (in_the_way.parent / "data").mkdir(parents=True)
     in_the_way.write_text("")
-    with pytest.raises(CannotWrite, match=r"vectors.lance: .*; the same command goes on from here") as error:
+    with pytest.raises(CannotWrite, match=r"vectors.lance: .*; run the same command again to continue") as error:
         run(images, "--out", tmp_path / "out", *LANCE)
     assert "\n" not in str(error.value)
     in_the_way.unlink()

@@ -269,7 +269,7 @@ def test_duplicate_ids_are_told_of_before_the_start(tmp_path: Path, run: Embed, 
     options = ["--text-column", "text", "--id-column", "id", "--progress", "json"]
     assert run(tmp_path / "t.csv", *options, "--out", tmp_path / "out") == 0
     first, *_, last = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert first["message"] == "1 items have an id that an earlier one has"
+    assert first["message"] == "1 items have the id of an earlier one"
     assert (last["event"], last["items"], last["total"], last["failures"]) == ("done", 3, 3, 0)
     assert rows_of(tmp_path / "out")["id"].to_list() == ["1", "2", "1"]
 

@@ -155,7 +155,7 @@ def test_without_a_cluster_it_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     assert (code, stderr) == (1, "openclip-api: --ray 127.0.0.1:1: Connection refused\n")
     code, stderr = finish(start("--out", tmp_path / "out", "--ray", tmp_path / "t.txt"))
     assert code == 2
-    assert "t.txt' is not HOST:PORT; a SOURCE comes before --ray" in stderr
+    assert "t.txt' is not HOST:PORT; write the SOURCE before --ray" in stderr
 
 
 @pytest.mark.parametrize(

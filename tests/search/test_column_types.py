@@ -111,7 +111,7 @@ def test_two_files_of_two_types(tmp_path: Path, run, index, capsys):
     assert index(tmp_path / "c.csv", *options, "--column-type", "price=float64", store=store) == 3
     assert Store(store).schema.field("price").type == pa.float64()
     assert index(tmp_path / "c.csv", *options, store=store) == 0
-    assert "column 'price' becomes text, as not all of it is double; with --column-type" in capsys.readouterr().err
+    assert "column 'price' becomes text, as some values are not double; with --column-type" in capsys.readouterr().err
     assert sorted(Store(store).columns(["price"])["price"].to_pylist()) == ["1", "2.5", "cheap"]
     assert index(tmp_path / "a.csv", tmp_path / "b.csv", *options, store=store) == 0
     assert index(tmp_path / "a.csv", *options, store=store) == 0

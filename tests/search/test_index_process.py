@@ -52,7 +52,7 @@ def test_ctrl_c_says_that_it_goes_on(tmp_path: Path, embedder: Embedder):
     wait_for(lambda: any(store.glob("data/*")), process)
     process.send_signal(signal.SIGINT)
     code, _, stderr = finish(process, timeout=30)
-    assert (code, stderr) == (130, "openclip-api: interrupted; the same command goes on from here\n")
+    assert (code, stderr) == (130, "openclip-api: interrupted; run the same command again to continue\n")
     source.write_text("\n".join(f"text {n}" for n in range(100)))
     code, stdout, stderr = finish(start(source, "--store", store, "--progress", "quiet"))
     assert code == 0, stderr
@@ -93,7 +93,7 @@ def test_a_running_server_finds_a_new_photo_within_two_seconds(tmp_path: Path, e
     finally:
         watching.send_signal(signal.SIGINT)
         code, _, stderr = finish(watching, timeout=30)
-    assert (code, stderr) == (130, "openclip-api: interrupted; the same command goes on from here\n")
+    assert (code, stderr) == (130, "openclip-api: interrupted; run the same command again to continue\n")
 
 
 def _is_equal(store: Path, folder: Path, embedder: Embedder) -> bool:

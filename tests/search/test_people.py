@@ -250,7 +250,7 @@ def test_duplicates(home: Path):
     assert (equal.count("first "), equal.count("equal ")) == (1, 2)
     assert equal.splitlines()[-1].startswith("42 rows, 1 groups: 2 copies of")
     under = call("duplicates", "--store", "s.lance", "--under", "photos/2021", cwd=home).stdout
-    assert under == "4 rows, none of them twice\n"
+    assert under == "4 rows, no duplicates\n"
     assert call("duplicates", "--store", "none.lance", cwd=home).returncode == 1
 
 

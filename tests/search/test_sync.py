@@ -138,10 +138,10 @@ def test_what_is_missing_or_suddenly_empty_removes_nothing(photos: Path, store: 
     index(photos, store=store)
     photos.rename(photos.with_name("elsewhere"))
     assert index(photos, store=store) == 1
-    assert "not there or empty, so its 3 rows stay" in capsys.readouterr().err
+    assert "missing or empty, so its 3 rows are kept" in capsys.readouterr().err
     photos.mkdir()
     assert index(photos, store=store) == 1
-    assert "its 3 rows stay" in capsys.readouterr().err
+    assert "its 3 rows are kept" in capsys.readouterr().err
     assert len(rows(store)) == 3
     assert index("--forget", photos, store=store) == 0
     assert rows(store) == []
@@ -170,7 +170,7 @@ def test_a_part_that_nobody_can_look_into_keeps_its_rows(
 
         monkeypatch.setattr(os, "scandir", refusing)
     assert index(photos, store=store) == 3
-    assert last(capsys) == "4 images: 3 unchanged, 1 kept though not there, 1 could not be read"
+    assert last(capsys) == "4 images: 3 unchanged, 1 missing but kept, 1 could not be read"
     assert "usb/guitar.png" in [path for (path,) in rows(store)]
     monkeypatch.undo()
     if kind == "link":
@@ -183,7 +183,7 @@ def test_keep_missing_removes_nothing(photos: Path, store: Path, index, capsys):
     index(photos, store=store)
     (photos / "cat.png").unlink()
     assert index(photos, "--keep-missing", store=store) == 0
-    assert last(capsys) == "2 images: 2 unchanged, 1 kept though not there"
+    assert last(capsys) == "2 images: 2 unchanged, 1 missing but kept"
     index(photos, store=store)
     assert last(capsys) == "2 images: 1 removed, 2 unchanged"
 
@@ -269,7 +269,7 @@ def test_rows_of_tables_and_archives_follow_too(tmp_path: Path, store: Path, ind
             tar.addfile(info, data)
     options = ["--text-column", "title", "--id-column", "sku", "--keep", "price"]
     assert index(table, *options, store=store) == 0
-    assert last(capsys) == "2 items: 2 new, 1 with an id that an earlier one has"
+    assert last(capsys) == "2 items: 2 new, 1 with the id of an earlier one"
     assert index(archive, store=store) == 0
     assert rows(store, "id", "price") == [("1", 5), ("2", 6), ("x", None), ("y", None)]
     embedded.clear()
@@ -290,7 +290,7 @@ def test_a_damaged_archive_is_named_and_keeps_its_rows(tmp_path: Path, store: Pa
     capsys.readouterr()
     assert index(archive, photos, store=store) == 3
     assert capsys.readouterr() == (
-        "5 items: 3 new, 1 unchanged, 2 kept though not there, 1 could not be read\n",
+        "5 items: 3 new, 1 unchanged, 2 missing but kept, 1 could not be read\n",
         "",
     )
     assert len(rows(store)) == 3 + 3 + 1
@@ -393,7 +393,7 @@ def test_the_lock_is_told_of(photos: Path, store: Path, index, capsys):
     taken.wait()
     assert index(photos, store=store) == 0
     holder.join()
-    assert "another openclip-api index is at work on it; waiting for its end" in capsys.readouterr().err
+    assert "another openclip-api index is using it; waiting until that one ends" in capsys.readouterr().err
 
 
 def test_a_pattern_through_a_link_to_a_folder(photos: Path, store: Path, index, capsys):
@@ -532,8 +532,8 @@ def test_a_disk_below_the_root_that_is_away_keeps_its_rows(photos: Path, store: 
         for there in (usb, photos):  # some systems remove the folder where it was
             assert index(photos, store=store) == 1
             out, err = capsys.readouterr()
-            assert out == "3 images: 3 unchanged, 1 kept though not there\n"
-            assert f"{there}: a disk that was there is away, so its 1 rows stay" in err
+            assert out == "3 images: 3 unchanged, 1 missing but kept\n"
+            assert f"{there}: its disk is not mounted, so its 1 rows are kept" in err
             if there == usb:
                 usb.rmdir()
         usb.symlink_to(disk)

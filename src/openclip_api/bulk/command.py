@@ -85,13 +85,13 @@ def _run(
         wanted = np.setdiff1d(found.stamps, before.stamps)
         with Progress(options.progress, found.items, found.items - len(wanted), 0) as progress:
             if found.duplicates:
-                progress.warn(f"{found.duplicates} items have an id that an earlier one has")
+                progress.warn(f"{found.duplicates} items have the id of an earlier one")
             write(news(sources, wanted), ledger, output, progress)
             gone = before.gone(found)
             failures = _end(ledger, options, output, found.items, gone)
             progress.finished()
             if gone:
-                progress.warn(f"{len(gone)} rows are of items that are gone: gone.parquet lists them")
+                progress.warn(f"{len(gone)} rows belong to items that are gone: gone.parquet lists them")
         return SOME_FAILED if failures else 0
     finally:
         ledger.close()

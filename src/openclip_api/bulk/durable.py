@@ -30,7 +30,7 @@ def write_file(path: Path, content: bytes | memoryview) -> WrittenFile:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}; the same command goes on from here") from error
+        raise CannotWrite(f"{path}: {error.strerror}; run the same command again to continue") from error
     return WrittenFile(path.name, len(content), digest)
 
 
@@ -39,7 +39,7 @@ def append_line(path: Path, line: bytes) -> None:
     try:
         _write(path, line + b"\n", os.O_WRONLY | os.O_APPEND)
     except OSError as error:
-        raise CannotWrite(f"{path}: {error.strerror}; the same command goes on from here") from error
+        raise CannotWrite(f"{path}: {error.strerror}; run the same command again to continue") from error
 
 
 def truncate(path: Path, size: int) -> None:

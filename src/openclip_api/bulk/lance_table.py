@@ -62,9 +62,9 @@ def write_table(root: Path, files: Iterable[ShardFile], row: pa.Table) -> None:
         for name in ("_transactions", "_versions", "."):
             sync_folder(root / name)
     except OSError as error:
-        raise CannotWrite(f"{root}: {_reason(error)}; the same command goes on from here") from error
+        raise CannotWrite(f"{root}: {_reason(error)}; run the same command again to continue") from error
     if _listed(root) != wanted:
-        raise CannotWrite(f"{root}: {NOT_WHOLE}; the same command goes on from here")
+        raise CannotWrite(f"{root}: {NOT_WHOLE}; run the same command again to continue")
 
 
 def _written(table: pa.Table) -> tuple[dict[str, Any], bytes]:

@@ -56,23 +56,34 @@ def options_of(kind: type[OptionsT], arguments: argparse.Namespace) -> OptionsT:
 def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "+")
     add = parser.add_argument
-    add("--out", type=Path, required=True, metavar="DIR", help="where the shards go; the same command goes on there")
+    add(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder for the results; run the same command again to continue or update",
+    )
     add(
         "--format",
         choices=("parquet", "npy", "jsonl", "lance"),
         default="parquet",
-        help="of the shards (default parquet)",
+        help="the format of the files (default parquet)",
     )
-    add("--dtype", choices=("float32", "float16"), default="float32", help="of the vectors (default float32)")
+    add(
+        "--dtype",
+        choices=("float32", "float16"),
+        default="float32",
+        help="the type of the vectors' numbers (default float32)",
+    )
     add("--normalize", action="store_true", help="scale each vector to length 1")
-    add("--shard-rows", type=positive, default=10_000, metavar="N", help="rows in a shard (default 10000)")
+    add("--shard-rows", type=positive, default=10_000, metavar="N", help="rows in one file (default 10000)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--server",
         action="append",
         default=[],
         metavar="URL",
-        help="embed on this running server instead of here; may be repeated: the least loaded is asked",
+        help="let this running server compute the vectors; repeat it to share the work among several",
     )
     where.add_argument(
         "--ray",
@@ -80,7 +91,7 @@ def add_embed_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         type=_ray_address,
         metavar="HOST:PORT",
-        help="embed on the nodes of this Ray cluster (without an address: RAY_ADDRESS, else the one that runs here)",
+        help="let this Ray cluster compute the vectors (no address: RAY_ADDRESS, or the cluster on this machine)",
     )
 
 
@@ -91,25 +102,35 @@ def add_source_arguments(parser: argparse.ArgumentParser, count: str) -> None:
         "source",
         nargs=count,
         metavar="SOURCE",
-        help="a folder (its images, recursively), a pattern, an image, a .txt file (a text a line), "
-        "a .csv, .tsv, .jsonl or .parquet table, a .tar or .tar.gz of webdataset",
+        help="a folder of images (with its subfolders), a pattern, an image, a .txt file (one text per line), "
+        "a table (.csv, .tsv, .jsonl, .parquet), or a webdataset archive (.tar, .tar.gz)",
     )
     role = parser.add_mutually_exclusive_group()
     role.add_argument(
-        "--path-column", metavar="NAME", help="the table's column of image files, from the table's folder"
+        "--path-column", metavar="NAME", help="the table's column with image paths, relative to the table's folder"
     )
-    role.add_argument("--url-column", metavar="NAME", help="the table's column of image URLs, public ones only")
-    role.add_argument("--image-column", metavar="NAME", help="the table's column of images: base64, data URIs or bytes")
-    role.add_argument("--text-column", metavar="NAME", help="the table's column of texts; in a .tar a suffix, as txt")
-    add("--id-column", metavar="NAME", help="the table's column of ids (default file:row)")
-    add("--keep", type=_names, default=[], metavar="NAMES", help="columns to carry along, comma-separated")
+    role.add_argument("--url-column", metavar="NAME", help="the table's column with image URLs (public addresses only)")
+    role.add_argument(
+        "--image-column", metavar="NAME", help="the table's column with images: base64, data URIs or bytes"
+    )
+    role.add_argument(
+        "--text-column", metavar="NAME", help="the table's column with texts; in a .tar the suffix, such as txt"
+    )
+    add("--id-column", metavar="NAME", help="the table's column with ids (default: file:row)")
+    add(
+        "--keep",
+        type=_names,
+        default=[],
+        metavar="NAMES",
+        help="other columns to keep with the vectors, comma-separated",
+    )
     add(
         "--column-type",
         action="append",
         type=_column_type,
         default=[],
         metavar="NAME=TYPE",
-        help="a kept column of a .csv, .tsv or .jsonl file, if its values' own type is not wanted: "
+        help="the type of a kept column of a .csv, .tsv or .jsonl file (default: found from its values): "
         f"{', '.join(COLUMN_TYPES)}; may be repeated",
     )
     add_selection_arguments(parser)
@@ -128,9 +149,9 @@ def add_selection_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="leave out what fits, as in a .gitignore: 'raw/', '*.png'; may be repeated",
+        help="leave out the files that match, as in a .gitignore: 'raw/', '*.png'; may be repeated",
     )
-    parser.add_argument("--hidden", action="store_true", help="take hidden and system files and folders too")
+    parser.add_argument("--hidden", action="store_true", help="include hidden and system files and folders")
 
 
 def positive(text: str) -> int:
@@ -141,7 +162,7 @@ def positive(text: str) -> int:
 
 def _ray_address(text: str) -> str:
     if text != "auto" and not re.fullmatch(r"[\w.-]+:\d+|\[[\da-fA-F:]+\]:\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT; a SOURCE comes before --ray")
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT; write the SOURCE before --ray")
     return text
 
 

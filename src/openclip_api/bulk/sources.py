@@ -138,7 +138,7 @@ def expanded(argument: str) -> list[Source]:
     else:
         paths = sorted(glob.glob(argument, recursive=True), key=os.fsencode)
         if not paths:
-            raise MissingSource(f"{printable(argument)}: no such file or folder, and no file that it fits as a pattern")
+            raise MissingSource(f"{printable(argument)}: no such file or folder, and no file matches it as a pattern")
         found = [Source(path, argument) for path in paths if not os.path.isdir(path)] or [Source(p) for p in paths]
     for source in found:
         _check(source.path)

@@ -129,7 +129,7 @@ class DecoderProcesses:
             if answer[0] != SHORT:
                 return child, answer[0], answer[1:]
             status, message = SHORT, SHORTAGE
-        log.warning("a decoder process was given up: %s", WHY[status])
+        log.warning("a decoder process was stopped: %s", WHY[status])
         if child is not None:
             _end(child)
         return None, status, message.encode()

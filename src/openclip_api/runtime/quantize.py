@@ -107,7 +107,7 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
         for tower, batch in inputs.items():
             order = np.random.default_rng(0).permutation(len(batch))
             used, held_back[tower] = np.split(batch[order], [min(CALIBRATING, len(batch) * 2 // 3)])
-            say(f"calibrating the {tower} tower on {len(used)} {tower}s; this takes a minute or two")
+            say(f"calibrating the {tower} tower on {len(used)} {tower}s; this takes one or two minutes")
             calibrate(towers, tower, used, Path(working) / f"{tower}.xml")
         graphs = calibrated_graphs(Path(working))
         exact, rounded = OpenVinoEngine(towers, "fp32"), OpenVinoEngine(towers, "int8", calibrated=graphs)
@@ -166,7 +166,7 @@ def _read_images(folder: Path, read_image: ReadImage, say: Callable[[str], None]
         except RequestError:
             passed_over += 1
     if passed_over:
-        say(f"{passed_over} files are no images and were passed over")
+        say(f"{passed_over} files are not images and were skipped")
     return np.array(pixels)
 
 

@@ -31,8 +31,8 @@ def duplicates(options: DuplicatesOptions, settings: Settings) -> int:
         groups = equal_groups(contents)
     elif len(contents) > MAX_CONTENTS:
         raise InvalidSource(
-            f"{len(contents):,} different contents are too many to compare, {MAX_CONTENTS:,} at most: "
-            "narrow it with --under FOLDER, or take --equal"
+            f"{len(contents):,} different contents are too many to compare (at most {MAX_CONTENTS:,}): "
+            "choose a folder with --under, or use --equal"
         )
     else:
         groups = similar_groups(contents, vectors_of(store, filter, contents), options.similar, _progress)
@@ -69,7 +69,7 @@ def _print_json(group: Sequence[Copy]) -> None:
 def _summary(groups: Sequence[Sequence[Copy]], contents: Contents) -> str:
     rows = sum(map(len, contents))
     if not groups:
-        return f"{rows:,} rows, none of them twice"
+        return f"{rows:,} rows, no duplicates"
     spare = [copy.columns["bytes"] or 0 for group in groups for copy in group[1:]]
     return f"{rows:,} rows, {len(groups):,} groups: {len(spare):,} copies of {sum(spare) / 1e6:,.1f} MB"
 

@@ -63,7 +63,7 @@ def forget(store: Store, roots: Sequence[str]) -> int:
         left = {id: row for id, row in left.items() if id not in set(ids)}
         print(
             f"{printable(root)}: "
-            + (f"{len(ids):,} rows removed" if ids else "no rows of it; --roots lists what there is")
+            + (f"{len(ids):,} rows removed" if ids else "no rows of this root; --roots lists the roots")
         )
         unknown += not ids
     print(f"{len(store):,} rows left")
@@ -80,7 +80,7 @@ def delete(store: Store, patterns: Sequence[str]) -> int:
         left -= ids
         removed += len(ids)
         if not ids:
-            print(f"{pattern}: no id fits it")
+            print(f"{pattern}: no id matches it")
             unknown += 1
     print(f"{removed:,} rows removed, {len(left):,} left")
     return 1 if unknown else 0

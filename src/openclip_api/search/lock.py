@@ -38,7 +38,7 @@ def locked(path: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"{path}: another openclip-api index is at work on it; waiting for its end", file=sys.stderr)
+            print(f"{path}: another openclip-api index is using it; waiting until that one ends", file=sys.stderr)
             lock.acquire()
     except OSError as error:
         raise CannotWrite(f"{path}: {error.strerror}") from error

@@ -64,33 +64,33 @@ class PhotosOptions:
 def add_index_arguments(parser: argparse.ArgumentParser) -> None:
     add_source_arguments(parser, "*")
     add = parser.add_argument
-    add("--watch", action="store_true", help="keep on: bring the store in step with each change, until Ctrl-C")
-    add("--keep-missing", action="store_true", help="remove nothing, whatever is gone")
-    add("--retry-failed", action="store_true", help="read again what could not be read, though its file is the same")
-    add("--failures", action="store_true", help="list what could not be read, and why")
+    add("--watch", action="store_true", help="keep running, and update the store after each change, until Ctrl-C")
+    add("--keep-missing", action="store_true", help="keep the rows of files that are gone")
+    add("--retry-failed", action="store_true", help="try failed files again, even if they have not changed")
+    add("--failures", action="store_true", help="list the files that could not be read, and why")
     add("--roots", action="store_true", help="list the folders, tables and archives that the store is made from")
-    add("--json", action="store_true", help="with --failures or --roots: one JSON object a line")
-    add("--forget", action="append", default=[], metavar="ROOT", help="remove all of this root; may be repeated")
+    add("--json", action="store_true", help="with --failures or --roots: one JSON object per line")
+    add("--forget", action="append", default=[], metavar="ROOT", help="remove all rows of this root; may be repeated")
     add(
         "--delete",
         action="append",
         default=[],
         metavar="ID",
-        help="remove this id, or those that fit a pattern as '2021/*'; may be repeated",
+        help="remove this id, or all ids that match a pattern such as '2021/*'; may be repeated",
     )
-    add("--embeddings", type=Path, metavar="OUT", help="take the vectors of openclip-api embed --out OUT")
+    add("--embeddings", type=Path, metavar="OUT", help="add the vectors that openclip-api embed --out OUT made")
     add(
         "--exact-below",
         type=positive,
         default=EXACT_BELOW,
         metavar="N",
-        help="rows up to which search compares with each; more get an IVF-PQ index (default 100000)",
+        help="with more rows than this, build an approximate index (IVF-PQ) for search (default 100000)",
     )
 
 
 def add_photos_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", metavar="FOLDER", help="the folder of the photos")
-    parser.add_argument("--no-browser", action="store_true", help="print the page's address, open nothing")
+    parser.add_argument("folder", metavar="FOLDER", help="the folder with the photos")
+    parser.add_argument("--no-browser", action="store_true", help="print the page's address, do not open the browser")
     add_selection_arguments(parser)
 
 

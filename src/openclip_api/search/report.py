@@ -18,9 +18,9 @@ def last_line(counts: Counts, look: Look, left_out: Counter[str], noun: str) -> 
         (counts.renamed, "renamed"),
         (counts.removed, "removed"),
         (unchanged, "unchanged"),
-        (look.kept, "kept though not there"),
+        (look.kept, "missing but kept"),
         (failed, "could not be read"),
-        (look.repeated, "with an id that an earlier one has"),
+        (look.repeated, "with the id of an earlier one"),
     ]
     shown = [f"{count:,} {what}" for count, what in parts if count]
     if left_out:

@@ -41,24 +41,24 @@ class DuplicatesOptions:
 def add_search_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("words", nargs="*", metavar="TEXT", help="what to look for; several words need no quotes")
-    add("--image", dest="image_file", type=Path, metavar="FILE", help="look for what is like this image")
-    add("--like", metavar="ID", help="look for what is like this row of the store")
-    part = "an image file or a text, with its weight behind a star if that is not 1, as 'people*0.5'; may be repeated"
+    add("--image", dest="image_file", type=Path, metavar="FILE", help="find what is similar to this image")
+    add("--like", metavar="ID", help="find what is similar to this row of the store")
+    part = "an image file or a text, with a weight after a star, as in 'people*0.5' (default 1); may be repeated"
     add("--plus", action="append", default=[], metavar="PART", help=f"and also: {part}")
     add("--minus", action="append", default=[], metavar="PART", help=f"but not: {part}")
     add("--k", type=_result_count, default=10, metavar="N", help="how many results (default 10)")
-    add("--offset", type=_offset, default=0, metavar="N", help="leave out the first results (default 0)")
-    add("--min-score", type=_cosine, metavar="X", help="only results whose cosine is at least this")
+    add("--offset", type=_offset, default=0, metavar="N", help="how many of the first results to skip (default 0)")
+    add("--min-score", type=_cosine, metavar="X", help="only results with at least this cosine")
     add("--under", metavar="FOLDER", help="only what is in this folder, or below it")
     add(
         "--filter",
         action="append",
         default=[],
         metavar="COND",
-        help="column=value, with =, !=, <, <=, > or >=, as 'taken>=2021-06' or 'price<10'; may be repeated",
+        help="column=value, with =, !=, <, <=, > or >=, such as 'taken>=2021-06' or 'price<10'; may be repeated",
     )
-    add("--copies", action="store_true", help="show each copy, instead of one result that counts them")
-    add("--json", action="store_true", help="one JSON object a line instead of a table")
+    add("--copies", action="store_true", help="show every copy, instead of one result with the number of copies")
+    add("--json", action="store_true", help="print one JSON object per line instead of a table")
     add("--open", action="store_true", help="write a page of thumbnails and open it in the browser")
 
 
@@ -69,11 +69,11 @@ def add_duplicates_arguments(parser: argparse.ArgumentParser) -> None:
         type=_cosine,
         default=SAME_PICTURE,
         metavar="X",
-        help=f"the cosine from which two are near-duplicates (default {SAME_PICTURE})",
+        help=f"images with at least this cosine count as near-duplicates (default {SAME_PICTURE})",
     )
     add("--equal", action="store_true", help="only files with the same content, byte by byte")
     add("--under", metavar="FOLDER", help="only what is in this folder, or below it")
-    add("--json", action="store_true", help="one JSON object for each group instead of a list")
+    add("--json", action="store_true", help="print one JSON object per group instead of a list")
 
 
 def _result_count(text: str) -> int:

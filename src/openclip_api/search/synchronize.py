@@ -56,9 +56,9 @@ def sync_sources(options: SyncOptions, settings: Settings, model: StoreModel, on
     counts = bring_in_step(rows, found, extent, options, settings, model)
     for scope in found.silent:
         count = sum(row.place in Below({scope.path}) for row in rows.all)
-        say(f"{printable(scope.source)}: not there or empty, so its {count:,} rows stay (--forget removes them)")
+        say(f"{printable(scope.source)}: missing or empty, so its {count:,} rows are kept (--forget removes them)")
     for folder, count in found.away.items():
-        say(f"{printable(folder)}: a disk that was there is away, so its {count:,} rows stay (--forget removes them)")
+        say(f"{printable(folder)}: its disk is not mounted, so its {count:,} rows are kept (--forget removes them)")
     if found.has_news or not only_news:
         print(last_line(counts, found, left_out, _noun(sources)), flush=True)
     if found.silent or found.away or missing:
@@ -92,7 +92,10 @@ def _join_types(sources: Sources, model: StoreModel) -> None:
     sources.join_types(known)
     for name, type in sources.kept_types().items():
         if type == pa.string() and known.get(name, type) not in (pa.null(), type):
-            say(f"column {name!r} becomes text, as not all of it is {known[name]}; with --column-type, those rows fail")
+            say(
+                f"column {name!r} becomes text, as some values are not {known[name]}; "
+                "with --column-type, those rows fail"
+            )
 
 
 def print_recall(recall: float | None) -> None:
@@ -141,7 +144,7 @@ def _check_any(found: Look, sources: Sources, options: SyncOptions, missing: Seq
         return
     if missing:
         raise MissingSource(
-            f"{printable(missing[0].source)}: no such file or folder, and no file that it fits as a pattern"
+            f"{printable(missing[0].source)}: no such file or folder, and no file matches it as a pattern"
         )
     raise InvalidSource(f"{', '.join(map(printable, options.source))}: nothing to embed in it")
 

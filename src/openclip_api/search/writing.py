@@ -17,8 +17,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotWrite(
-            f"{path}: {error.strerror or first_line(error)}; the same command goes on from here"
+            f"{path}: {error.strerror or first_line(error)}; run the same command again to continue"
         ) from error
     except Exception as error:  # Lance has one type for many errors, and ends with a place in its source code
         message = re.sub(r", /\S+:\d+:\d+$", "", first_line(error)).rpartition("LanceError(IO): ")[2]
-        raise CannotWrite(f"{path}: {message}; the same command goes on from here") from error
+        raise CannotWrite(f"{path}: {message}; run the same command again to continue") from error

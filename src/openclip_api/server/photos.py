@@ -41,7 +41,7 @@ def photos(options: PhotosOptions, settings: Settings) -> int:
     follower = _Follower(options, settings)
     code = run(settings, on_ready=follower.start)
     if follower.is_embedding:
-        say("interrupted; the same command goes on from here")
+        say("interrupted; run the same command again to continue")
     return 1 if follower.failed else code
 
 
@@ -101,7 +101,7 @@ class _Follower:
                 model = StoreModel(store, self._settings, lambda _: remote)
                 model.store({})  # the page finds it, empty as it may be
                 page = f"{url}/#search"
-                say(f"search at {page}; Ctrl-C ends it")
+                say(f"search at {page} (Ctrl-C stops it)")
                 if not self._options.no_browser:
                     webbrowser.open(page)
                 self.is_embedding = True
