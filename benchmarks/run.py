@@ -18,6 +18,7 @@ from pathlib import Path
 
 import report
 from captions import mixed_captions
+from front_end import core_milliseconds
 from loads import LOADS, write_bodies
 from measuring import CACHE, measure, warm_up
 from photographs import photographs
@@ -72,6 +73,7 @@ def main() -> None:
             measured["servers"][server.system.name]["peak_mb"] = server.memory_mb("VmHWM")
         if not (options.short or options.device):
             measured["growth"] = growth(running[0])
+    measured["front_end"] = dict(core_milliseconds(str(folder)))
     print(json.dumps(measured["servers"], indent=1))
     measured["ended"] = time.strftime("%Y-%m-%d %H:%M")
     if not options.no_report:

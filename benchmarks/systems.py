@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 READY_WITHIN = 300  # seconds
-TWO_WORKERS = "ours, 2 workers"
+TWO_WORKERS = "ours 2 workers"
 
 
 @dataclass(frozen=True)

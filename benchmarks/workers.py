@@ -8,7 +8,6 @@ The servers run side by side and idle while one is measured, as in run.py.
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from statistics import median
 
 from loads import LOADS, write_bodies
@@ -20,9 +19,7 @@ LOADS_HERE = [load for load in LOADS if load.name in ("short texts", "images 451
 
 
 def system(workers: int, threads: int) -> System:
-    name = f"{workers} x {threads}"
-    base = ours(name, "auto")
-    return replace(base, environment=base.environment | {"WORKERS": str(workers), "THREADS": str(threads)})
+    return ours(f"{workers} x {threads}", "auto", WORKERS=str(workers), THREADS=str(threads))
 
 
 def main() -> None:
