@@ -37,8 +37,8 @@ site: .venv/site ## build docs/ as a site with search into build/site; a broken 
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	$(BIN)/python -m pytest -m site tests/docs
 
-clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server; those of Node where npm is
-	.venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
+clients: .venv/test .venv-clients/installed ## the protocols' own clients against a server (WORKERS=2: against two); those of Node where npm is
+	TEST_WORKERS=$(WORKERS) .venv-clients/bin/python -m pytest --confcutdir=tests/clients -o filterwarnings= tests/clients
 
 page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
 	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
@@ -53,8 +53,8 @@ ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
 
 FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_connection.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
-chaos: .venv/test ## faults and overload, in some eight minutes; writes benchmarks/CHAOS.md
-	CHAOS_WRITE=1 $(BIN)/python -m pytest -m 'not fuzz and not cost' tests/chaos $(FAULTS)
+chaos: .venv/test ## faults and overload, in some eight minutes; writes benchmarks/CHAOS.md unless WORKERS=2
+	CHAOS_WRITE=$(if $(WORKERS),,1) TEST_WORKERS=$(WORKERS) $(BIN)/python -m pytest -m 'not fuzz and not cost' tests/chaos $(FAULTS)
 
 fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_TORCH_FILES, FUZZ_EXAMPLES, FUZZ_SEED
 	$(BIN)/python -m pytest -m 'not chaos and not cost' -s tests/fuzz

@@ -51,16 +51,16 @@ async def requests(server: ServerProcess, count: int, image: bytes, seed: int) -
 
 
 def resident_mb(server: ServerProcess) -> float:
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    status = [Path(f"/proc/{pid}/status").read_text() for pid in server.serving]
+    return sum(int(text.partition("VmRSS:")[2].split()[0]) for text in status) / 1024
 
 
 def open_files(server: ServerProcess) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+    return sum(len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in server.serving)
 
 
 def threads(server: ServerProcess) -> int:
-    return len(list(Path(f"/proc/{server.process.pid}/task").iterdir()))
+    return sum(len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in server.serving)
 
 
 def slope(server: ServerProcess, image: bytes, count: int, warm_up: int) -> tuple[float, Outcome]:

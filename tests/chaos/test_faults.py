@@ -23,6 +23,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from ..support.process_tree import decoders
 from ..support.raw_http import connect, wait_for
 from ..support.server_process import FakeServer, ServerProcess
 from .conftest import Report
@@ -109,7 +110,7 @@ def test_decoders_that_crash_end_no_more_than_the_image_they_have(report: Report
         waiting = [clients.submit(server.http.post, "/embeddings", json={"image": image}) for image in images]
         while not all(request.done() for request in waiting):
             time.sleep(0.15 + rng.random() / 5)
-            for pid in _children(server.process.pid)[:1]:
+            for pid in decoders(server.process.pid)[:1]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSEGV)
                     crashes += 1
@@ -122,15 +123,6 @@ def test_decoders_that_crash_end_no_more_than_the_image_they_have(report: Report
         assert server.http.post("/embeddings", json={"image": images[0]}).status_code == 200
         report("after the last of them", "until an image is answered", f"{time.monotonic() - started:.2f} s")
         assert server.stop() == 0
-
-
-def _children(parent: int) -> list[int]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
-                found.append(int(process.name))
-    return found
 
 
 def test_nothing_that_waits_looks_at_the_wall_clock():
@@ -157,9 +149,9 @@ def test_out_of_file_descriptors_it_recovers(report: Report):
             for _ in range(120):
                 stack.enter_context(connect(server))
             time.sleep(2)
-            cpu = _cpu_seconds(server.process.pid)
+            cpu = sum(map(_cpu_seconds, server.serving))
             time.sleep(2)
-            busy = (_cpu_seconds(server.process.pid) - cpu) / 2
+            busy = (sum(map(_cpu_seconds, server.serving)) - cpu) / 2
             assert server.process.poll() is None
         wait_for(lambda: _answers(server.http), 30)
         assert server.http.post("/embeddings", json={"text": "a"}).status_code == 200

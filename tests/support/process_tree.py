@@ -1,4 +1,4 @@
-"""Processor time and memory of a process and its children, from Linux's /proc."""
+"""Processor time and memory of a process and its descendants, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of the process, its children, and those of its children that have ended."""
-    return sum(map(_cpu_seconds, (pid, *children(pid))))
+    """Of the process, its descendants, and those that have ended."""
+    return sum(map(_cpu_seconds, family(pid)))
 
 
 def machine_seconds() -> float:
@@ -30,18 +30,32 @@ def coreless_seconds(pid: int) -> dict[str, float]:
 
 
 def resident_mb(pid: int) -> float:
-    return sum(_memory(process, "VmRSS:") for process in (pid, *children(pid)))
+    return sum(_memory(process, "VmRSS:") for process in family(pid))
 
 
 def peak_mb(pid: int) -> float:
     """The most since forget_peaks: of each process its own, whenever it was."""
-    return sum(_memory(process, "VmHWM:") for process in (pid, *children(pid)))
+    return sum(_memory(process, "VmHWM:") for process in family(pid))
 
 
 def forget_peaks(pid: int) -> None:
-    for process in (pid, *children(pid)):
+    for process in family(pid):
         with contextlib.suppress(OSError):
             Path(f"/proc/{process}/clear_refs").write_text("5")
+
+
+def family(pid: int) -> list[int]:
+    """The process and its descendants: a server's workers, and their decoders."""
+    return [pid, *(descendant for child in children(pid) for descendant in family(child))]
+
+
+def decoders(pid: int) -> list[int]:
+    found = []
+    for process in family(pid):
+        with contextlib.suppress(OSError):
+            if b"decoder_processes" in Path(f"/proc/{process}/cmdline").read_bytes():
+                found.append(process)
+    return found
 
 
 def children(pid: int) -> list[int]:

@@ -57,7 +57,7 @@ def logging_to_stderr(level: str, format: Format, worker: int | None = None) -> 
 
 def _with_worker(worker: int, record: logging.LogRecord) -> bool:
     if facts := getattr(record, "facts", None):
-        facts["worker"] = worker
+        record.facts = {"worker": worker, **facts}
     return True
 
 
