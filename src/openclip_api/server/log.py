@@ -57,7 +57,8 @@ def logging_to_stderr(level: str, format: Format, worker: int | None = None) -> 
 
 def _with_worker(worker: int, record: logging.LogRecord) -> bool:
     if facts := getattr(record, "facts", None):
-        record.facts = {"worker": worker, **facts}
+        *others, last = facts.items()  # the request's id, which stays the last
+        record.facts = dict([*others, ("worker", worker), last])
     return True
 
 
