@@ -222,6 +222,23 @@ def ask_ready_at(server: ServerProcess) -> int:
     return ask_ready(server)
 
 
+def test_a_stop_while_the_first_worker_loads():
+    with FakeServer(ready=False, WORKERS=2, FAKE_LOAD_SECONDS=60) as server:
+        assert ask_ready_at(server) == 503
+        assert server.stop() == 0
+        assert "Traceback" not in server.output
+
+
+def test_a_worker_whose_supervisor_is_killed_while_it_starts_says_nothing():
+    with FakeServer(ready=False, WORKERS=2) as server:
+        wait_for(lambda: workers(server))
+        (worker,) = workers(server)
+        server.process.kill()
+        wait_for(lambda: not is_running(worker))
+        server.wait()
+        assert "Traceback" not in server.output
+
+
 def test_a_stop_while_the_second_worker_loads():
     with FakeServer(ready=False, WORKERS=2, FAKE_LOAD_SECONDS=2) as server:
         server.line_with("is ready after")

@@ -41,9 +41,13 @@ def send_start(channel: socket.socket, start: Start, listening: int, table: int)
 
 
 def receive_start(channel: socket.socket) -> tuple[Start, int, int]:
-    header, (listening, table), *_ = socket.recv_fds(channel, LENGTH.size, 2)
-    (count,) = LENGTH.unpack(header)
+    """What send_start has sent. Raises ConnectionError if the supervisor has ended."""
+    header, fds, *_ = socket.recv_fds(channel, LENGTH.size, 2)
+    count = LENGTH.unpack(header)[0] if header else 1
     data = channel.recv(count, socket.MSG_WAITALL)
+    if len(data) < count:
+        raise ConnectionError
+    listening, table = fds
     start: Start = pickle.loads(data)  # noqa: S301  # of the process that has started this one
     return start, listening, table
 

@@ -119,6 +119,8 @@ class Supervisor:
     def _became_ready(self, index: int) -> None:
         slot = self._slots[index]
         slot.became_ready()
+        if self._is_stopping:
+            return
         if self._table.is_serving:
             log.info("openclip-api: worker %d is ready again", index)
         elif all(slot.was_ready for slot in self._slots):
@@ -126,7 +128,7 @@ class Supervisor:
             log.info("openclip-api: all %d workers are ready at %s", len(self._slots), url_of(self._listening))
         elif index == 0:
             for other in self._slots[1:]:
-                if other.channel is None and not self._is_stopping:
+                if other.channel is None:
                     other.due = 0
 
     def _forward(self, index: int, fds: list[int]) -> None:

@@ -20,7 +20,7 @@ from .summed_metrics import packed, unpacked
 from .worker_table import QueueCounts, WorkerTable
 
 FIGURES_SECONDS = 1  # in which another worker must have told its figures
-LOOK_SECONDS = 1
+LOOK_SECONDS = 1  # between looks at the engine, whether it hangs
 
 
 class Stoppable(Protocol):
@@ -36,7 +36,7 @@ class Worker:
     """
 
     def __init__(self, fd: int) -> None:
-        """fd: of the channel to the supervisor. Raises OSError if that has ended."""
+        """fd: of the channel to the supervisor. Raises ConnectionError if that has ended."""
         self._channel = socket.socket(fileno=fd)
         start, listening, table = channel.receive_start(self._channel)
         if start.cpus:
@@ -81,7 +81,8 @@ class Worker:
                     case None:
                         os._exit(1)
                     case b"figures":
-                        _tell(fds[0], figures())
+                        for fd in fds:  # none where this process has no descriptor left
+                            _tell(fd, figures)
                     case b"stop":
                         server.stop()
                     case b"hurry":
@@ -95,13 +96,11 @@ class Worker:
     async def figures_of_others(self) -> list[list[Metric]]:
         """What the other workers count. One that does not tell within FIGURES_SECONDS is left out."""
         with ExitStack() as open_sockets:
-            try:
-                pairs = [socket.socketpair() for _ in range(self.workers - 1)]
-                for ours, theirs in pairs:
-                    open_sockets.enter_context(ours)
-                    open_sockets.enter_context(theirs)
-            except OSError:  # no descriptor left
-                return []
+            pairs = []
+            with suppress(OSError):  # no descriptor left
+                for _ in range(self.workers - 1):
+                    ours, theirs = socket.socketpair()
+                    pairs.append((open_sockets.enter_context(ours), open_sockets.enter_context(theirs)))
             channel.send(self._channel, b"figures", [theirs.fileno() for _, theirs in pairs])
             for ours, theirs in pairs:
                 theirs.close()
@@ -120,7 +119,7 @@ async def _told(ours: socket.socket) -> bytes | None:
     return None
 
 
-def _tell(fd: int, figures: Sequence[Metric]) -> None:
-    with socket.socket(fileno=fd) as asking, suppress(OSError):
+def _tell(fd: int, figures: Callable[[], Sequence[Metric]]) -> None:
+    with socket.socket(fileno=fd) as asking, suppress(Exception):  # whatever fails, the thread must go on
         asking.settimeout(FIGURES_SECONDS)
-        asking.sendall(packed(figures))
+        asking.sendall(packed(figures()))

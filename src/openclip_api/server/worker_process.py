@@ -11,7 +11,10 @@ from .worker import Worker
 
 def main() -> NoReturn:
     open_output()
-    worker = Worker(int(sys.argv[1]))  # before anything counts the cores
+    try:
+        worker = Worker(int(sys.argv[1]))  # before anything counts the cores
+    except ConnectionError:
+        end(1)
     from .run import run
 
     end(exit_code(lambda: run(worker.settings, worker=worker), goes_on=False))
