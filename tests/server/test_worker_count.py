@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from openclip_api.engines.cores import available_cores
 from openclip_api.engines.memory import free_memory
 from openclip_api.errors import InvalidSetting
 from openclip_api.server.core_shares import Core, divided, physical_cores, shares
@@ -119,3 +120,11 @@ def test_a_device_of_its_own_takes_one_process():
     assert worker_count(read_settings(workers="auto", device="cuda")) == 1
     with pytest.raises(InvalidSetting, match=r"^WORKERS=2 with DEVICE=cuda: one process feeds it, set WORKERS=1$"):
         worker_count(read_settings(workers="2", device="cuda"))
+
+
+@pytest.mark.process
+def test_auto_asks_how_large_the_model_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    if available_cores() < 64:
+        pytest.skip("a quota allows fewer cores")
+    assert 1 < worker_count(read_settings(workers="auto", model_name="emoji")) <= 8
