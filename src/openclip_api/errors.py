@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import reprlib
 
-SHORTAGE = "the server has no memory, process or file descriptor left: send the request again shortly"
+SHORTAGE = "the server is out of memory, processes or open files: send the request again shortly"
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxlong = _SHORT.maxother = 80
 

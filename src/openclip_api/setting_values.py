@@ -35,7 +35,7 @@ def some_comma_separated(value: object) -> object:
     """As comma_separated, for lists that open the server further when they are empty: that must not be by mistake."""
     parts = comma_separated(value)
     if isinstance(value, str) and not parts:
-        raise ValueError("nothing is named: leave the setting out, or name at least one")
+        raise ValueError("it is empty: leave the setting out, or name at least one")
     return parts
 
 
@@ -47,7 +47,7 @@ def format_names(value: object) -> object:
 def checked_endpoints(value: list[str]) -> list[str]:
     for entry in value:
         if any(_is_never_asked(host) for host, _ in url.endpoints(entry)):
-            raise ValueError("an address of a cloud's metadata service, or of no network of one's own, is never asked")
+            raise ValueError("name a host of your own network; a cloud's metadata service is never allowed")
     return value
 
 

@@ -46,9 +46,7 @@ def test_lancedb_searches_it(tmp_path: Path, run: Embed, embedder: Embedder):
     found = table.search(query, vector_column_name="vector").limit(2).to_list()
     assert (found[0]["id"], found[0]["price"]) == ("t.csv:2", 1.5)
     failed = table.search().where("error is not null").to_list()
-    assert [(row["id"], row["vector"], row["error"]) for row in failed] == [
-        ("t.csv:4", None, "nothing in column 'name'")
-    ]
+    assert [(row["id"], row["vector"], row["error"]) for row in failed] == [("t.csv:4", None, "column 'name' is empty")]
 
 
 def test_a_shard_of_failures_alone(tmp_path: Path, run: Embed):
@@ -121,7 +119,7 @@ def test_a_full_disk_is_one_line_and_an_exit_code(tmp_path: Path, run: Embed, im
     options = ("--out", tmp_path / "out", *LANCE, "--progress", "quiet")
     code, stderr = finish(start(images, *options, largest_file=size - missing))
     assert code == 1
-    assert "not whole, is the disk full?" in stderr or "File too large" in stderr
+    assert "not whole; is the disk full?" in stderr or "File too large" in stderr
     assert stderr.count("\n") == 1
     code, stderr = finish(start(images, *options))
     assert (code, stderr) == (3, "")
@@ -137,7 +135,7 @@ def test_a_table_that_did_not_fit_on_the_disk_is_reported(tmp_path: Path, run: E
         cut_manifest(Path(root))
 
     monkeypatch.setattr(LanceDataset, "commit", half)
-    with pytest.raises(CannotWrite, match="not whole, is the disk full"):
+    with pytest.raises(CannotWrite, match="not whole; is the disk full"):
         run(images, "--out", tmp_path / "out", *LANCE)
     monkeypatch.undo()
     assert run(images, "--out", tmp_path / "out", *LANCE) == 3

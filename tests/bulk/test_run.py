@@ -159,7 +159,7 @@ def test_another_source_model_or_format_is_refused(tmp_path: Path, run: Embed, s
             run(source, "--out", out, *options)
     manifest = out / "manifest.jsonl"
     manifest.write_text(manifest.read_text().replace('"layout":2,', ""))
-    with pytest.raises(OtherRun, match="holds a run with rows of an older version; take another folder"):
+    with pytest.raises(OtherRun, match="holds a run with rows of an older version; use another folder"):
         run(source, "--out", out)
 
 
@@ -236,7 +236,7 @@ def test_another_model_is_refused(tmp_path: Path, run: Embed, source: Path, tiny
 def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path, run: Embed, source: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.docx").write_bytes(b"years of work")
-    with pytest.raises(OtherRun, match=r"holds 'thesis.docx' and no manifest.jsonl"):
+    with pytest.raises(OtherRun, match=r"holds 'thesis.docx' but no manifest.jsonl"):
         run(source, "--out", tmp_path / "out")
 
 

@@ -185,7 +185,7 @@ def test_what_a_server_answers_500_for_is_a_row_that_failed(tmp_path: Path, run:
         assert answered(server, 500) == 3
     rows = rows_of(tmp_path / "out")
     assert rows["error"].is_null().to_list() == [n != 7 for n in range(30)]
-    assert rows["error"][7].startswith("an error of the server's own; its log has request ")
+    assert rows["error"][7].startswith("an error in the server; its log has more about request ")
 
 
 def test_a_server_that_answers_500_for_all_ends_the_run(tmp_path: Path, run: Embed):
@@ -199,6 +199,6 @@ def test_a_server_that_answers_500_for_all_ends_the_run(tmp_path: Path, run: Emb
 @pytest.mark.slow
 def test_patience_ends():
     with Scripted([503] * 1000) as scripted, RemoteEmbedder([scripted.url], None, patience=1) as embedder:
-        with pytest.raises(ServerFailed, match="has no room: status 503"):
+        with pytest.raises(ServerFailed, match="is busy: status 503"):
             embedder.submit_blocking("text", "a")
         scripted.shutdown()

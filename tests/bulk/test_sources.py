@@ -138,7 +138,7 @@ def test_tables_of_images_as_base64(tmp_path: Path, run: Embed, images: np.ndarr
     rows = rows_of(tmp_path / "out")
     same(rows[:2], images)
     assert rows["id"][1] == f"t.{suffix}:2"
-    assert rows["error"][2:].to_list() == ["image: not valid base64", "nothing in column 'image'"]
+    assert rows["error"][2:].to_list() == ["image: not valid base64", "column 'image' is empty"]
 
 
 def test_images_as_hugging_face_keeps_them(tmp_path: Path, run: Embed, images: np.ndarray):
@@ -178,7 +178,7 @@ def test_urls_pass_the_server_s_guard(tmp_path: Path, run: Embed):
         errors[0]
         == errors[1]
         == errors[3]
-        == "the URL's host cannot be found, or is none that images are fetched from here"
+        == "the URL's host cannot be found, or the server may not fetch images from it"
     )
     assert errors[2] == errors[4] == "not a plain http or https URL"
 
@@ -252,7 +252,7 @@ def test_hidden_and_excluded_files_are_left_out(tmp_path: Path, run: Embed):
         ("t.csv", b"", ["--text-column", "a"], "no column 'a'; it has none"),
         ("t.csv", b"a\n", ["--text-column", "a"], "nothing to embed in it"),
         ("t.csv", b"a,b\n1,2\n", ["--text-column", "c"], "no column 'c'; it has 'a', 'b'"),
-        ("t.csv", b"a,b\n1,\n", ["--text-column", "a", "--id-column", "b"], "row 1 has nothing in its id column 'b'"),
+        ("t.csv", b"a,b\n1,\n", ["--text-column", "a", "--id-column", "b"], "row 1 is empty in its id column 'b'"),
         ("t.csv", b"a\nx\n", [], "name its column"),
         ("t.txt", b"x\n", ["--keep", "a"], "also name the column"),
         ("t.txt", b"\n\n", [], "nothing to embed"),
@@ -260,7 +260,7 @@ def test_hidden_and_excluded_files_are_left_out(tmp_path: Path, run: Embed):
         ("t.tar", b"no tar at all" * 99, [], "cannot be read to its end"),
         ("t.tar.gz", b"no gzip at all" * 99, [], "cannot be read to its end"),
         ("t.tgz", gzip.compress(os.urandom(9999))[:5000], [], "cannot be read to its end"),
-        ("t.pdf", b"%PDF", [], "neither a folder nor an image"),
+        ("t.pdf", b"%PDF", [], "not a folder, an image, or"),
         ("t.jpg.d/x.txt", b"", [], "no such file or folder"),
     ],
 )
@@ -276,7 +276,7 @@ def test_what_is_no_source_is_refused(
 
 def test_a_fifo_as_a_table_is_refused(tmp_path: Path, run: Embed):
     os.mkfifo(tmp_path / "t.csv")
-    with pytest.raises(InvalidSource, match="neither a folder"):
+    with pytest.raises(InvalidSource, match="not a folder"):
         run(tmp_path / "t.csv", "--text-column", "a", "--out", tmp_path / "out")
 
 

@@ -79,7 +79,7 @@ def test_what_cannot_be_fetched_is_a_row_that_says_so(tmp_path: Path, run: Embed
     names = ["a.jpg", "404", "page", "large", "hang", "inward"]
     addresses = [f"http://ok.test/{name}" for name in names] + ["http://in.test/", f"http://127.0.0.1:{sentinel.port}/"]
     assert embed_urls(tmp_path, run, addresses, max_body_mb=1, url_timeout=4) == 3
-    not_allowed = "the URL's host cannot be found, or is none that images are fetched from here"
+    not_allowed = "the URL's host cannot be found, or the server may not fetch images from it"
     assert rows_of(tmp_path / "out")["error"].to_list() == [
         None,
         "the image could not be fetched: its host answers with status 404",

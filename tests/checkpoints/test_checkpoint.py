@@ -71,7 +71,7 @@ def test_a_file_beside_its_config(folder: Path):
 def test_a_file_without_a_config(folder: Path):
     path = (folder / "open_clip_model.safetensors").rename(folder.parent / "bare.safetensors")
 
-    with pytest.raises(UnknownModel, match=f"write the name before it, as ViT-B-32:{path}"):
+    with pytest.raises(UnknownModel, match=f"write the name before it, as in ViT-B-32:{path}"):
         find(str(path))
 
 

@@ -53,7 +53,7 @@ LASTING = [
     (Status(429, file=""), "HubUnreachable", "(429 Too Many Requests)"),
     (Status(503, method="GET"), "HubUnreachable", "(503 Service Unavailable)"),
     (Status(404, file=""), "HubUnreachable", "(404 Not Found)"),
-    (Portal(file=""), "HubUnreachable", "not a hub: check HF_ENDPOINT"),
+    (Portal(file=""), "HubUnreachable", "not from a hub: check HF_ENDPOINT"),
     (Cut(1000), "HubUnreachable", "peer closed connection"),
     (Cut(1000, reset=True), "HubUnreachable", "reset by peer"),
     (Hang(1000), "HubUnreachable", "timed out"),
@@ -126,7 +126,7 @@ def test_a_damaged_file_in_the_cache(hub: Hub, home: Path, spoil: Spoil):
     offline = start(home, NAME, HF_ENDPOINT="http://127.0.0.1:9")
     assert offline["error"] == "CorruptCheckpoint"
     assert offline["message"].startswith(f"{spoiled} is not a whole safetensors file")
-    assert "fetching it anew failed: cannot fetch" in offline["message"]
+    assert "downloading it again failed: cannot fetch" in offline["message"]
     assert "Connection refused" in offline["message"]
 
     hub.requests.clear()

@@ -41,7 +41,7 @@ def command(home: Path, *arguments: str, **settings: object) -> str:
 )
 def test_a_setting_that_the_library_does_not_start_with(home: Path, arguments: list[str], setting: dict[str, str]):
     said = command(home, *arguments, **setting)
-    assert said.startswith("openclip-api: one of the HF_ variables has no value it can have, such as HF_ENDPOINT (")
+    assert said.startswith("openclip-api: a variable HF_… has an invalid value, perhaps HF_ENDPOINT (")
 
 
 @pytest.mark.parametrize("endpoint", ["huggingface.co", "ftp://hub.example"])

@@ -70,7 +70,7 @@ def test_an_index_beside_them_says_the_same(shards: list[Path]):
 def test_a_file_that_is_missing_is_named(shards: list[Path]):
     shards[1].unlink()
 
-    with pytest.raises(CorruptCheckpoint, match=f"1 of 3 are missing, first {shards[1].name}: fetch all"):
+    with pytest.raises(CorruptCheckpoint, match=f"1 of 3 are missing, first {shards[1].name}: download all"):
         read_weights(shards[0])
 
 
@@ -109,7 +109,7 @@ def test_an_index_that_names_not_all_of_the_numbers(shards: list[Path]):
     del written["weight_map"]["model.ln_final.b"]
     index.write_text(json.dumps(written))
 
-    with pytest.raises(CorruptCheckpoint, match=f"but not {shards[1].name}: fetch the index anew"):
+    with pytest.raises(CorruptCheckpoint, match=f"but not {shards[1].name}: download the index again"):
         read_weights(index)
 
 

@@ -27,13 +27,13 @@ KINDS = {
         ["transformer.h.0.attn.c_attn.bias", "transformer.wte.weight"],
         ["decoder.block.0.layer.0.SelfAttention.k.weight", "shared.weight"],
     ],
-    "is a text model alone": [["embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.bias"]],
-    "is a model of speech": [
+    "is only a text model": [["embeddings.word_embeddings.weight", "encoder.layer.0.output.dense.bias"]],
+    "is a speech model": [
         ["model.encoder.conv1.weight", "model.decoder.embed_tokens.weight"],
         ["encoder.conv1.weight", "decoder.token_embedding.weight"],
     ],
-    "is a model of sounds": [["audio_model.audio_encoder.batch_norm.bias", "text_model.embeddings.LayerNorm.bias"]],
-    "is an image model alone": [
+    "is an audio model": [["audio_model.audio_encoder.batch_norm.bias", "text_model.embeddings.LayerNorm.bias"]],
+    "is only an image model": [
         ["embeddings.cls_token", "embeddings.patch_embeddings.projection.bias", "encoder.layer.0.norm2.bias"],
         ["blocks.0.attn.qkv.weight", "cls_token", "patch_embed.proj.weight", "pos_embed"],
         ["conv1.weight", "layer1.0.conv1.weight", "fc.weight"],
@@ -41,7 +41,7 @@ KINDS = {
         ["resnet.embedder.embedder.convolution.weight", "classifier.1.bias"],
         ["class_embedding", "conv1.weight", "transformer.resblocks.0.ln_1.bias", "proj"],
     ],
-    "is a text tower alone": [["token_embedding.weight", "transformer.resblocks.0.ln_1.bias", "ln_final.weight"]],
+    "is only a text tower": [["token_embedding.weight", "transformer.resblocks.0.ln_1.bias", "ln_final.weight"]],
     "cuts objects out": [["mask_decoder.iou_token.weight", "vision_encoder.pos_embed", "prompt_encoder.a.weight"]],
     "reads images and writes texts": [
         ["language_model.lm_head.weight", "vision_tower.vision_model.pre_layrnorm.weight"],
@@ -49,10 +49,10 @@ KINDS = {
         ["text_decoder.bert.embeddings.LayerNorm.bias", "vision_model.post_layernorm.weight"],
         ["itm_head.bias", "text_encoder.embeddings.LayerNorm.bias", "vision_model.post_layernorm.weight"],
     ],
-    "Apple's own code for MobileCLIP": [
+    "Apple's own MobileCLIP code": [
         ["image_encoder.model.patch_embed.0.rbr_conv.0.conv.weight", "text_encoder.embedding_layer.weight"],
     ],
-    "is a LoRA adapter": [
+    "is a LoRA or similar adapter": [
         ["base_model.model.text_model.encoder.layers.0.mlp.fc2.ia3_l"],
         ["base_model.model.vision_model.encoder.layers.0.self_attn.q_proj.hada_w1_a"],
         ["visual.transformer.resblocks.0.attn.lora_down.weight"],
@@ -104,7 +104,7 @@ FILES: dict[str, tuple[type[StartupError], bytes]] = {
     "a document, a table": (UnsupportedModel, b"%PDF-1.4\n" + bytes(range(99))),
     "a web page": (CorruptCheckpoint, b"\n<!-- moved --><html>"),
     "Xet storage": (CorruptCheckpoint, b"# xet version 0\nhash = 'a'\n"),
-    "begins with zeros alone": (CorruptCheckpoint, bytes(2000)),
+    "begins with zeros only": (CorruptCheckpoint, bytes(2000)),
     "is a text": (UnsupportedModel, "# Lisez-moi: modèle\n".encode()),
     "learning rate scheduler": (UnsupportedModel, archive(state_dict({"last_epoch": number(1), "gamma": number(1)}))),
     "holds one tensor": (UnsupportedModel, archive(b"\x80\x02" + tensor("0", 4) + b".", {"0": FOUR.tobytes()})),
@@ -134,8 +134,8 @@ def test_the_numbers_of_an_openvino_model(tmp_path: Path):
 # The files of a folder → what is said of it.
 FOLDERS: list[tuple[list[str], str]] = [
     ([], "is empty: it needs open_clip_config.json"),
-    (["a.jpg", "b.PNG", "notes.txt"], "holds images and no model"),
-    (["tokenizer.json", "tokenizer_config.json"], "holds a tokenizer and no open_clip_config.json"),
+    (["a.jpg", "b.PNG", "notes.txt"], "holds images, but no model"),
+    (["tokenizer.json", "tokenizer_config.json"], "holds a tokenizer, but no open_clip_config.json and weights"),
     (["latest", "zero_to_fp32.py", "global_step1/mp_rank_00_model_states.pt"], "of DeepSpeed: make one file of it"),
     (["mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_optim_states.pt"], "a part of a DeepSpeed checkpoint"),
     (["pytorch_model_fsdp_0/.metadata", "pytorch_model_fsdp_0/__0_0.distcp"], "(FSDP): name the folder in it"),
@@ -149,7 +149,7 @@ FOLDERS: list[tuple[list[str], str]] = [
     (["openvino_model.xml", "openvino_model.bin"], "is an OpenVINO model"),
     (["model.onnx", "vocab.txt"], "is an ONNX model"),
     (["flax_model.msgpack"], "is a model of Flax"),
-    (["adapter_config.json", "adapter_model.safetensors"], "is a LoRA adapter or one like it"),
+    (["adapter_config.json", "adapter_model.safetensors"], "is a LoRA or similar adapter"),
     (["model_index.json", "unet/config.json"], "is a diffusers pipeline"),
     (["refs/main", "snapshots/abc/open_clip_config.json"], "name the repository, or the folder in its snapshots/"),
     (["params.txt", "checkpoints/epoch_1.pt"], "MODEL_PRETRAINED to "),

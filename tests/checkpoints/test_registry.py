@@ -64,6 +64,6 @@ AMBIGUOUS = {"RN50", "RN50x4", "RN50x16", "RN50x64", "RN101", "ViT-B-16", "ViT-B
 def test_the_names_for_which_a_bare_file_is_ambiguous():
     assert {name for name in registry.names() if registry.ambiguity(name, Path("x.pt"))} == AMBIGUOUS
     assert "MODEL_PRETRAINED=dfn5b:x.pt" in str(registry.ambiguity("ViT-H-14-quickgelu", Path("x.pt")))
-    assert "write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:x.pt; if it is right, " in str(
+    assert "write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:x.pt; if ViT-B-32 is right, " in str(
         registry.ambiguity("ViT-B-32", Path("x.pt"))
     )

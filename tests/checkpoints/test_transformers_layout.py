@@ -161,9 +161,9 @@ def test_tensors_of_no_dimensions_are_refused_in_one_line(copy: Copy, name: str)
 
 
 REFUSED: list[tuple[str, str, Any, str]] = [
-    ("clip", "model_type", "clip_text_model", "a text tower alone: the image tower is missing"),
-    ("clip", "model_type", "clip_vision_model", "an image tower alone: the text tower is missing"),
-    ("siglip", "model_type", "siglip_vision_model", "an image tower alone"),
+    ("clip", "model_type", "clip_text_model", "only a text tower: the image tower is missing"),
+    ("clip", "model_type", "clip_vision_model", "only an image tower: the text tower is missing"),
+    ("siglip", "model_type", "siglip_vision_model", "only an image tower"),
     ("siglip", "model_type", "siglip2", "NaFlex"),
     ("clip", "model_type", "bert", "'bert' is not supported; these are: clip, metaclip_2, siglip"),
     ("clip", "model_type", ..., "None is not supported"),
@@ -187,7 +187,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("clip", "vision_config.hidden_size", 10**9, "hidden_size"),
     ("clip", "vision_config.num_attention_heads", 5, "no multiple of num_attention_heads 5"),
     ("clip", "vision_config.layer_norm_eps", None, "layer_norm_eps None"),
-    ("clip", "quantization_config", {"bits": 4}, "quantised weights are not read"),
+    ("clip", "quantization_config", {"bits": 4}, "quantised weights are not supported"),
     ("siglip", "vision_config.vision_use_head", False, "vision_use_head is false"),
     ("siglip", "text_config.projection_size", 33, "projection_size 33: the image tower gives 32"),
     ("siglip", "vision_config.hidden_act", "quick_gelu", "not built for SigLIP"),

@@ -72,7 +72,7 @@ LORA = {"base_model.model.visual.attn.q_proj.lora_A.weight": FOUR}
 SAVE = "torch.save(model.state_dict(), path)"
 
 GIVE = "give a safetensors file"
-MERGE, NO_TOWER, FETCH = "merge_and_unload", "no image tower", "fetch it anew"
+MERGE, NO_TOWER, FETCH = "merge_and_unload", "no image tower", "download it again"
 PACKED = "is packed"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 4\n"
 TORCH = archive(PICKLE, STORED)
@@ -90,8 +90,12 @@ SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
         "model's tensors",
     ),
     "a list": (archive(b"\x80\x02]."), "holds no model's tensors", SAVE),
-    "a LoRA adapter": (save(LORA), "is a LoRA adapter", MERGE),
-    "another adapter": (archive(state_dict({"q.lora_down.weight": tensor("0", 4)})), "is a LoRA adapter", MERGE),
+    "a LoRA adapter": (save(LORA), "is a LoRA or similar adapter", MERGE),
+    "another adapter": (
+        archive(state_dict({"q.lora_down.weight": tensor("0", 4)})),
+        "is a LoRA or similar adapter",
+        MERGE,
+    ),
     "a UNet": (save({"down_blocks.0.a": FOUR}), "is a diffusion model", NO_TOWER),
     "Stable Diffusion": (archive(state_dict(DIFFUSION)), "is a diffusion model", NO_TOWER),
     "GGUF": (b"GGUF\x03\0\0\0" + bytes(40), "a GGUF file", GIVE),
@@ -104,12 +108,12 @@ SOMETHING_ELSE: dict[str, tuple[bytes, str, str]] = {
     "big_vision, compressed": (saved(lambda file: np.savez_compressed(file, a=FOUR)), "a NumPy archive", "webli"),
     "an array": (saved(lambda file: np.save(file, FOUR)), "a NumPy array", GIVE),
     "OpenVINO": (b'<?xml version="1.0"?>\n<net name="x">', "is XML", GIVE),
-    "a plain pickle": (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}.", "not one that torch.save writes", GIVE),
+    "a plain pickle": (b"\x80\x04\x95\x10\0\0\0\0\0\0\0}.", "but not from torch.save", GIVE),
     "a text": (b"just a note\n", "is a text", GIVE),
-    "a JSON text": (b'{"error": "Repository not found"}', "is a JSON text", GIVE),
+    "a JSON text": (b'{"error": "Repository not found"}', "is JSON, but not an index", GIVE),
     "random bytes": (bytes(range(255, 0, -1)), "of a form that is not known", GIVE),
-    "a plain zip": (zipped("a.txt", "b/c.bin"), "a zip archive and not of torch", "unpack it"),
-    "an empty zip": (zipped(), "a zip archive and not of torch", "unpack it"),
+    "a plain zip": (zipped("a.txt", "b/c.bin"), "a zip archive, but not from torch", "unpack it"),
+    "an empty zip": (zipped(), "a zip archive, but not from torch", "unpack it"),
     "a program of torch.export": (zipped("m/archive_format", "m/models/model.json"), "torch.export", SAVE),
     "a tar archive": (tarred(), PACKED, "unpacked first"),
     "a packed checkpoint": (gzip.compress(TORCH), PACKED, "unpacked first"),
@@ -124,7 +128,11 @@ DAMAGED: dict[str, tuple[bytes, str, str]] = {
     "a cut checkpoint": (TORCH[:200], "a download that was cut", FETCH),
     "a cut legacy checkpoint": (legacy(PICKLE, STORED)[:-3], "was cut", FETCH),
     "a cut safetensors file": (save({"a": FOUR})[:-3], "incomplete", FETCH),
-    "packed anew": (archive(PICKLE, STORED, compression=zipfile.ZIP_DEFLATED), "is compressed", "save it with torch"),
+    "packed anew": (
+        archive(PICKLE, STORED, compression=zipfile.ZIP_DEFLATED),
+        "is a compressed zip",
+        "save it with torch",
+    ),
 }
 CASES = [(UnsupportedModel, *case) for case in SOMETHING_ELSE.items()]
 CASES += [(CorruptCheckpoint, *case) for case in DAMAGED.items()]
@@ -155,7 +163,7 @@ def test_what_a_file_is_instead(
 
 OTHER_FOLDERS: dict[str, tuple[list[str], str, str]] = {
     "a diffusers pipeline": (["model_index.json", "unet/config.json"], "is a diffusers pipeline", "no image tower"),
-    "an adapter": (["adapter_config.json"], "is a LoRA adapter", "merge_and_unload"),
+    "an adapter": (["adapter_config.json"], "is a LoRA or similar adapter", "merge_and_unload"),
     "a distributed checkpoint": ([".metadata", "__0_0.distcp"], "is a distributed checkpoint", "dcp_to_torch"),
 }
 
@@ -261,12 +269,12 @@ def test_released_shards_are_read_anew_from_all_files(index: Path):
         ({"a": "\0"}, "no file beside it"),
         ({"a": "a" * 5000}, "no file beside it"),
         ({"a": 5}, "no file beside it: 5"),
-        ({"a": "model-3.safetensors"}, "names model-3.safetensors, which is not beside it"),
+        ({"a": "model-3.safetensors"}, "names model-3.safetensors, which is not in its folder"),
         ({"a": "model-00003-of-00002.safetensors"}, "but not model-00001-of-00002.safetensors"),
-        ({"a": SHARDS[0], "c": SHARDS[1]}, f"says that {SHARDS[1]} has the tensor 'c', and it has not"),
+        ({"a": SHARDS[0], "c": SHARDS[1]}, f"says that {SHARDS[1]} has the tensor 'c', but it does not"),
         ({}, "names 0 shards"),
         ({str(n): f"{n}.safetensors" for n in range(2000)}, "names 2000 shards"),
-        ({"a": "model.safetensors.index.json"}, "is a JSON text"),
+        ({"a": "model.safetensors.index.json"}, "is JSON, but not an index"),
     ],
 )
 def test_an_index_that_lies(index: Path, weight_map: Any, reason: str):

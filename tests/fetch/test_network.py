@@ -56,7 +56,7 @@ def test_no_spelling_of_this_machine_is_reached(sentinels: dict[str, Sentinel], 
 def test_a_name_with_a_private_address_is_not_connected_to(address: str):
     backend = Backend(1)
     for addresses in ([address], [PUBLIC_ADDRESS, address], [address, PUBLIC_ADDRESS]):
-        with pytest.raises(InvalidInput, match="cannot be found, or is none"):
+        with pytest.raises(InvalidInput, match="cannot be found, or the server may not"):
             fetch("http://name.test/", resolve=resolver({"name.test": addresses}), backend=backend)
     assert backend.connected == []
 

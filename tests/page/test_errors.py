@@ -174,6 +174,6 @@ def test_files_that_the_server_reads_are_offered_and_others_told(open_page: Open
         assert ".tif" not in accepted
         page.locator("#compare-pictures input").set_input_files([avif, tiff])
         expect(page.locator("#matrix th img")).to_have_count(5)
-        told = "not a JPEG, PNG, WebP, GIF, BMP or AVIF image but TIFF, which IMAGE_FORMATS leaves out here"
+        told = "not a JPEG, PNG, WebP, GIF, BMP or AVIF image but TIFF, which this server's IMAGE_FORMATS leaves out"
         expect(page.locator("#compare-pictures .failed .error")).to_contain_text(told)
         expect(page.locator("#compare-pictures .failed img")).to_have_attribute("src", re.compile("icon.svg$"))

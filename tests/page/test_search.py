@@ -107,7 +107,7 @@ def test_narrowed(open_page: Open, searching: ServerProcess):
 
     with open_page("/#search", base=url_of(searching)) as page:
         page.locator("#search-text").fill("a fox")
-        page.get_by_text("Narrow it").click()
+        page.get_by_text("Narrow the search").click()
         names = page.locator("#results .name")
         page.locator("#search-under").fill("unseen")
         expect(names).to_have_text(ids(under="unseen"))
@@ -120,7 +120,7 @@ def test_narrowed(open_page: Open, searching: ServerProcess):
         page.get_by_label("Column").select_option("width")
         page.get_by_label("Value").fill("wide")
         page.keyboard.press("Enter")
-        expect(page.locator("#search-filters .error")).to_have_text("width is compared with a number.")
+        expect(page.locator("#search-filters .error")).to_have_text("width: enter a number.")
         page.get_by_role("button", name="Remove path is not unseen/fox.png").click()
         page.locator("#search-under").fill("")
         page.locator("#search-minus").fill("a face")
@@ -143,8 +143,8 @@ def test_copies_and_names_of_any_bytes(open_page: Open, tmp_path: Path):
         page.locator("#search-text").fill("a cat")
         expect(page.locator("#results li")).to_have_count(2)
         expect(page.locator("#results li").first).to_contain_text("+3 copies")
-        page.get_by_text("Narrow it").click()
-        page.get_by_label("show each copy").check()
+        page.get_by_text("Narrow the search").click()
+        page.get_by_label("show every copy").check()
         expect(page.locator("#results li")).to_have_count(5)
         expect(page.locator("#results img[src^=blob]")).to_have_count(5)
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

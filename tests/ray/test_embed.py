@@ -72,7 +72,7 @@ def test_a_killed_node_s_rows_are_redone_and_a_new_node_helps(tmp_path: Path, so
     assert code == 3, stderr
     assert recorded < shards_in(whole) - 4, "the node was killed in mid-job"
     (warning,) = warnings_in(stderr)
-    assert "a worker is gone, what it had is given to others: shards [" in warning
+    assert "a worker is gone; others take its shards [" in warning
     same_rows(tmp_path / "out", whole)
     lines = [json.loads(line)["shard"] for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()[1:]]
     assert sorted(lines) == list(range(len(lines))), "each shard is recorded once"

@@ -41,4 +41,4 @@ def test_rows_that_failed_have_none(tmp_path: Path):
     assert [row["vector"] is None for row in rows] == [False, True]
     errors = pd.read_parquet(tmp_path / "out" / "vectors")["error"]
     assert errors.isna().to_list() == [True, False]
-    assert errors[1] == "nothing in column 'text'"
+    assert errors[1] == "column 'text' is empty"

@@ -86,10 +86,10 @@ def test_a_name_with_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.write_text("mine")
-    with pytest.raises(InvalidSetting, match="out is no folder: name one that is not there yet"):
+    with pytest.raises(InvalidSetting, match="out is not a folder: name a new one"):
         convert(LocalFolder(MODELS["mixed"]), out)
     for source in (MODELS["mixed"], write_tiny_checkpoint(tmp_path / "source")):
-        with pytest.raises(InvalidSetting, match="is not empty: name a folder that is not there yet"):
+        with pytest.raises(InvalidSetting, match="is not empty: name a new folder"):
             convert(LocalFolder(source), tmp_path / "source")
     assert out.read_text() == "mine"
 

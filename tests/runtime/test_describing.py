@@ -51,7 +51,7 @@ def test_a_folder_of_transformers() -> None:
 def test_a_file_whose_tensors_fit_no_name(tmp_path: Path) -> None:
     facts = describe(read_source(str(shutil.copy(MODELS["training"] / "epoch_3.pt", tmp_path))))
 
-    assert "no model of open_clip's table fits these tensors" in str(facts["problem"])
+    assert "no OpenCLIP model fits these tensors" in str(facts["problem"])
 
 
 def test_a_file_whose_tensors_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_a_folder_whose_tensors_do_not_fit_says_so(tmp_path: Path) -> None:
 def test_bad_input_is_one_line_that_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "lora.safetensors"
     save_file({"unet.lora_A.weight": np.zeros(1, np.float32)}, path)
-    with pytest.raises(UnsupportedModel, match="is a LoRA adapter"):
+    with pytest.raises(UnsupportedModel, match="is a LoRA or similar adapter"):
         describe(read_source(str(path)))
     (tmp_path / "page.pt").write_text("<!doctype html>")
     assert main(["info", str(tmp_path / "page.pt")]) == 1

@@ -88,5 +88,5 @@ def test_a_graph_that_an_earlier_version_calibrated_is_refused(tmp_path: Path):
     ids = op.parameter([-1, -1], np.int32)
     ids.output(0).set_names({"ids"})
     ov.save_model(ov.Model([op.convert(ids, "f32")], [ids]), folder / "text.xml")
-    with pytest.raises(CorruptCheckpoint, match=r"text\.xml is of an earlier version: calibrate anew"):
+    with pytest.raises(CorruptCheckpoint, match=r"text\.xml is of an earlier version: calibrate again"):
         load("emoji", precision="int8", cache_dir=tmp_path)

@@ -179,7 +179,7 @@ def test_filters_compare_as_the_column_s_type(tmp_path: Path, index, search, cap
     assert prices("price<10") == [2.5, 9]
     assert prices("price!=9", "price!=10") == [2.5, 100]
     assert prices("price>=9", "price>9") == [10, 100]
-    with pytest.raises(InvalidSource, match="price is double, and compared with a number"):
+    with pytest.raises(InvalidSource, match="price is double: compare it with a number"):
         prices("price<cheap")
 
 

@@ -115,7 +115,7 @@ def test_an_unfinished_run_is_not_indexed(tmp_path: Path, run, index):
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(InvalidSource, match="not finished"):
         index("--embeddings", tmp_path / "out", store=tmp_path / "s.lance")
-    with pytest.raises(InvalidSource, match="no run of openclip-api embed"):
+    with pytest.raises(InvalidSource, match="not a folder of openclip-api embed"):
         index("--embeddings", tmp_path, store=tmp_path / "s.lance")
 
 

@@ -58,7 +58,7 @@ def test_only_what_lies_below_its_root_is_shown(server: ServerProcess, home: Pat
     for id in ("out.png", "away/fox.png", "t.csv:2"):
         status, _, content = full(id)
         assert status == 404, id
-        assert b"lies outside of its root" in content
+        assert b"lies outside its root" in content
         assert server.http.get(f"/items/{quote(id, safe='')}/thumbnail").status_code == 200  # small, as it was indexed
 
     shutil.rmtree(photos / "swapped")

@@ -133,14 +133,14 @@ def test_an_empty_text_is_refused(home: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name what to look for"),
+        ([], "say what to look for"),
         ([""], "TEXT is empty"),
         (["  "], "TEXT is empty"),
         (["a", "--plus", ""], "--plus is empty"),
         (["a", "--minus", " "], "--minus is empty"),
         (["--like", ""], "--like is empty"),
         (["--like", "nobody"], "no such id"),
-        (["a", "--image", "other/cat.png"], "name what to look for"),
+        (["a", "--image", "other/cat.png"], "say what to look for"),
         (["a", "--under", ""], "--under is empty"),
         (["a", "--under", "/nowhere"], "the store has nothing from /nowhere"),
         (["a", "--under", "../nowhere"], "name a folder below a root"),
@@ -148,10 +148,10 @@ def test_an_empty_text_is_refused(home: Path):
         (["a", "--plus", "none.png"], "No such file"),
         (["a", "--minus", "b*0"], "a weight is above 0"),
         (["a", "--k", "1000", "--offset", "1"], "at most 1000 together"),
-        (["a", "--filter", "taken>=soon"], "taken is timestamp[us], and compared with a date or time"),
+        (["a", "--filter", "taken>=soon"], "taken is timestamp[us]: compare it with a date or time"),
         (["a", "--filter", "taken=2021-02-30"], "taken is timestamp[us]"),
         (["a", "--filter", "taken=2021-02-03T10:00Z"], "leave the zone out"),
-        (["a", "--filter", "width=wide"], "width is int32, and compared with a number"),
+        (["a", "--filter", "width=wide"], "width is int32: compare it with a number"),
     ],
 )
 def test_what_cannot_be_searched_is_told(home: Path, search, monkeypatch, arguments: list[str], message: str):

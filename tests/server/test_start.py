@@ -107,7 +107,7 @@ def test_a_bare_file_that_may_be_of_another_kind_is_told_of_at_the_start(tiny: P
     with ServerProcess(ready=False, MODEL_NAME="vit-b-32", MODEL_PRETRAINED=str(path)) as server:
         assert server.wait() == 1
         *_, warning, error = server.output.splitlines()
-    assert f"write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:{path}; if it is right, " in warning
+    assert f"write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:{path}; if ViT-B-32 is right, " in warning
     # the tiny model is none of that name: the error names the file and the tensor
     assert f"{path}: tensor 'visual.conv1.weight' has shape [32, 3, 16, 16]" in error
 
@@ -137,7 +137,7 @@ def broken_folder(tmp_path: Path, **changes: object) -> Path:
         ({"MODEL_NAME": f"local-dir:/{'x' * 300}"}, ["local-dir:/xxx", "File name too long"]),
         (
             {"MODEL_NAME": "local-dir:/no/such/folder"},
-            ["/no/such/folder", "no such file or folder; /no/such is not there"],
+            ["/no/such/folder", "no such file or folder; there is no /no/such"],
         ),
     ],
 )
@@ -236,7 +236,7 @@ def dead_image_tower(tmp_path: Path) -> Path:
 def test_a_model_without_usable_vectors_ends_in_one_line(dead_image_tower: Path):
     with ServerProcess(ready=False, MODEL_NAME=f"local-dir:{dead_image_tower}") as server:
         assert server.wait() == 1
-        assert server.output.splitlines()[-1].startswith("openclip-api: the image tower answers a test image with NaN")
+        assert server.output.splitlines()[-1].startswith("openclip-api: the image tower gives NaN")
         assert "Traceback" not in server.output
 
 

@@ -118,7 +118,9 @@ def test_free_memory_is_what_the_machine_has_or_the_limit(tmp_path: Path, monkey
 
 def test_a_device_of_its_own_takes_one_process():
     assert worker_count(read_settings(workers="auto", device="cuda")) == 1
-    with pytest.raises(InvalidSetting, match=r"^WORKERS=2 with DEVICE=cuda: one process feeds it, set WORKERS=1$"):
+    with pytest.raises(
+        InvalidSetting, match=r"^WORKERS=2 with DEVICE=cuda: one process keeps it busy, so set WORKERS=1$"
+    ):
         worker_count(read_settings(workers="2", device="cuda"))
 
 

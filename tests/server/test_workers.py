@@ -195,7 +195,7 @@ def metric_of_new_connection(server: ServerProcess, name: str) -> float:
 def test_a_worker_whose_engine_hangs_is_replaced():
     with FakeServer(WORKERS=2, REQUEST_TIMEOUT=0.2) as server:
         assert ask(server, "hang").status_code == 504
-        server.line_with("ended, as its engine hangs; the next one starts in 0.1 s")
+        server.line_with("ended because its engine hangs; the next one starts in 0.1 s")
         server.line_with("is ready again")
 
 
@@ -203,7 +203,7 @@ def test_a_model_that_cannot_be_loaded_ends_the_start_with_one_line(tmp_path: Pa
     with ServerProcess(ready=False, WORKERS=2, MODEL_NAME=f"local-dir:{tmp_path}") as server:
         assert server.wait() == 1
         loading, error = server.output.splitlines()
-        assert "/ready tells how far" in loading
+        assert "/ready" in loading
         assert error.startswith("openclip-api: ")
         assert str(tmp_path) in error
 
@@ -214,7 +214,7 @@ def test_a_worker_that_is_killed_while_it_starts_ends_the_start():
         assert ask_ready_at(server) == 503
         os.kill(workers(server)[0], signal.SIGKILL)
         assert server.wait() == 1
-        assert "worker 0 ended by SIGKILL while it started: fits WORKERS=2 into memory?" in server.output
+        assert "worker 0 ended by SIGKILL while it started: does WORKERS=2 fit into memory?" in server.output
 
 
 def ask_ready_at(server: ServerProcess) -> int:
@@ -251,7 +251,7 @@ def test_a_stop_while_the_second_worker_loads():
     ("settings", "part"),
     [
         ({"WORKERS": "many"}, "WORKERS='many': expected a number from 1 to 128, or auto"),
-        ({"WORKERS": "2", "DEVICE": "cuda"}, "WORKERS=2 with DEVICE=cuda: one process feeds it, set WORKERS=1"),
+        ({"WORKERS": "2", "DEVICE": "cuda"}, "WORKERS=2 with DEVICE=cuda: one process keeps it busy, so set WORKERS=1"),
         ({"WORKERS": "2", "HOST": "203.0.113.1"}, "cannot listen on HOST='203.0.113.1'"),
     ],
 )

@@ -58,7 +58,7 @@ def _uncompressed(path: str) -> Iterator[IO[bytes]]:
             try:
                 file.write(part)
             except OSError as error:
-                message = f"{path}: no room to unpack it in {tempfile.gettempdir()}; TMPDIR names another folder"
+                message = f"{path}: no room to unpack it in {tempfile.gettempdir()}; set TMPDIR to another folder"
                 raise CannotWrite(message) from error
         file.seek(0)
         yield file
@@ -151,5 +151,5 @@ def _bytes(file: IO[bytes], member: _Member, largest: int) -> bytes:
     file.seek(member.start)
     content = file.read(member.size)
     if len(content) < member.size:
-        raise Unreadable("the archive ends within it")
+        raise Unreadable("the archive ends before it does")
     return content

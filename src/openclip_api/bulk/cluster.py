@@ -152,8 +152,8 @@ class Cluster:
         if model != self._model:
             raise ClusterFailed(
                 f"node {actor.node} computes {model.id} in {model.precision} with fingerprint {model.fingerprint}, "
-                f"another in {self._model.precision} with {self._model.fingerprint}: all must have the same files, "
-                "and PRECISION must be set where processors differ"
+                f"another node in {self._model.precision} with {self._model.fingerprint}: they need the same files, "
+                "and set PRECISION if their processors differ"
             )
         actor.starting = None
         self._failed_starts = 0
@@ -167,7 +167,7 @@ class Cluster:
         if actor.starting is not None:
             self._failed_starts += 1
             if self._failed_starts == MAX_LOSSES:
-                raise ClusterFailed(f"node {actor.node}: the worker ends while it starts: {_cause(error)}") from error
+                raise ClusterFailed(f"node {actor.node}: the worker ended while it started: {_cause(error)}") from error
             return
         numbers = sorted(shard.number for shard in actor.shards.values())
         self._lost_shards.extend(actor.shards.values())
@@ -175,9 +175,9 @@ class Cluster:
         for number in numbers:
             if self._losses[number] == MAX_LOSSES:
                 raise ClusterFailed(
-                    f"node {actor.node}: shard {number} ended the third worker that computed it: {_cause(error)}"
+                    f"node {actor.node}: shard {number} crashed three workers: {_cause(error)}"
                 ) from error
-        progress.warn(f"node {actor.node}: a worker is gone, what it had is given to others: shards {numbers}")
+        progress.warn(f"node {actor.node}: a worker is gone; others take its shards {numbers}")
 
     def _look_for_nodes(self) -> None:
         """Start actors on new nodes, and on nodes that lost some."""
@@ -214,7 +214,7 @@ class Cluster:
     def _check_idle_time(self) -> None:
         busy = any(actor.shards for actor in self._actors)
         if not busy and time.monotonic() - self._worked_at > MAX_IDLE_SECONDS:
-            raise ClusterFailed(f"no node has had room for a worker for {MAX_IDLE_SECONDS:g} seconds: see `ray status`")
+            raise ClusterFailed(f"no node had room for a worker for {MAX_IDLE_SECONDS:g} seconds: see `ray status`")
 
 
 def actors_on(resources: dict[str, float], settings: Settings) -> tuple[int, int]:

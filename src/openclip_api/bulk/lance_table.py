@@ -24,8 +24,8 @@ from .durable import sync_folder
 FILE_VERSION = "2.1"  # of Lance's format; fixed, so that an upgrade of the package in mid-run does not mix two
 
 # Lance 14 does not always notice that a disk was too full for the end of a file, so sizes are checked here.
-NOT_WHOLE = "what Lance wrote is not whole, is the disk full?"
-ELSEWHERE = "TMPDIR names another folder, for one shard at a time"
+NOT_WHOLE = "what Lance wrote is not whole; is the disk full?"
+ELSEWHERE = "set TMPDIR to another folder; it holds one shard at a time"
 
 ShardFile = tuple[str, int, int]  # name, rows, bytes
 

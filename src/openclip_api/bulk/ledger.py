@@ -93,7 +93,7 @@ def read_run(out: Path) -> RecordedRun:
     try:
         (first, *lines), _ = _whole_lines(out / MANIFEST)
     except (OSError, ValueError) as error:
-        raise InvalidSource(f"{out}: no run of openclip-api embed") from error
+        raise InvalidSource(f"{out}: not a folder of openclip-api embed") from error
     if first.get("layout") != LAYOUT:
         raise InvalidSource(f"{out}: embedded by an older version; embed again, into another folder")
     shards = [shard for _, shard in sorted(_recorded_shards(lines).items())]
@@ -138,9 +138,11 @@ class Ledger:
         if size < self._manifest.stat().st_size:
             truncate(self._manifest, size)
         if not lines:
-            raise OtherRun(f"{self._manifest}: does not say what run this is; take another folder")
+            raise OtherRun(f"{self._manifest}: is damaged; use another folder")
         if difference := _difference(lines[0], asdict(identity)):
-            raise OtherRun(f"{self._out} holds a run with {difference}; take another folder, or what it was begun with")
+            raise OtherRun(
+                f"{self._out} holds a run with {difference}; use another folder, or the same settings as before"
+            )
         recorded = _recorded_shards(lines[1:])
         self._end = lines[-1] if "gone" in lines[-1] else None
         self._shards = {number: shard for number, shard in recorded.items() if self._is_whole(shard)}
@@ -149,7 +151,7 @@ class Ledger:
         """Without a manifest no file in the folder is a run's, so none may be overwritten."""
         found = [path.name for path in (*self._out.iterdir(), *self._folder.iterdir())]
         if others := sorted(set(found) - {self._folder.relative_to(self._out).parts[0], ".lock"}):
-            raise OtherRun(f"{self._out}: holds {others[0]!r} and no {MANIFEST}; take an empty folder")
+            raise OtherRun(f"{self._out}: holds {others[0]!r} but no {MANIFEST}; use an empty folder")
 
     def _is_whole(self, shard: RecordedShard) -> bool:
         return all(is_whole(self._folder / file.name, file) for file in shard.files)

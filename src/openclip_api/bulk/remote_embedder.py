@@ -119,7 +119,7 @@ class RemoteEmbedder:
             response.extensions["network_stream"].close()
         if response.status_code in BUSY:
             self._pause(server, response.headers.get("Retry-After"))
-            raise _Busy(f"{server.url} has no room: status {response.status_code}")
+            raise _Busy(f"{server.url} is busy: status {response.status_code}")
         server.failures = 0
         if response.status_code == 200:
             return response.content

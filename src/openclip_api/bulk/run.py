@@ -168,7 +168,7 @@ def shortage_ends_the_run() -> Iterator[None]:
     try:
         yield
     except Overloaded as error:
-        message = "this machine has no memory, process or file descriptor left: run the same command again to continue"
+        message = "this machine is out of memory, processes or open files: run the same command again to continue"
         raise RunError(message) from error
 
 

@@ -158,7 +158,7 @@ def _check(path: str) -> None:
     known = path.lower().endswith((*TABLES, *ARCHIVES, ".txt"))
     if not stat.S_ISDIR(state.st_mode) and not (stat.S_ISREG(state.st_mode) and known):
         raise InvalidSource(
-            f"{printable(path)}: neither a folder nor an image, .txt, .csv, .tsv, .jsonl, .parquet, .tar, .tar.gz file"
+            f"{printable(path)}: not a folder, an image, or a .txt, .csv, .tsv, .jsonl, .parquet, .tar or .tar.gz file"
         )
 
 

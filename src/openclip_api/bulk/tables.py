@@ -74,7 +74,7 @@ def table_items(path: str, columns: Columns, access: ImageAccess, types: Types) 
             continue
         if columns.id is not None:
             if row[columns.id] in (None, ""):
-                raise InvalidSource(f"{path}: row {number} has nothing in its id column {columns.id!r}")
+                raise InvalidSource(f"{path}: row {number} is empty in its id column {columns.id!r}")
             id = str(row[columns.id])
         extra, problem = ({name: row[name] for name in columns.keep}, None) if is_typed(path) else _typed(row, types)
         if problem is not None:
@@ -102,7 +102,7 @@ def _row_item(
     unreadable = partial(unreadable_item, id, table, kind, source=table, entry=id, extra=extra)
     item = partial(SourceItem, id, source=table, entry=id, extra=extra)
     if value is None or value == "":
-        return unreadable(f"nothing in column {columns.name!r}")
+        return unreadable(f"column {columns.name!r} is empty")
     if columns.role == "image":
         if isinstance(value, dict) and value.get("bytes") is None and isinstance(value.get("path"), str):
             return _file(id, value["path"], table, access, extra)

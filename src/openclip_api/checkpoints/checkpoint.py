@@ -138,8 +138,8 @@ def _from_file_alone(path: Path) -> Checkpoint:
     """With the config that lies beside it."""
     if not has_config(path.parent):
         raise UnknownModel(
-            f"{path} is a file, which does not tell its architecture: write the name before it, as ViT-B-32:{path} "
-            f"(MODEL_NAME=ViT-B-32 MODEL_PRETRAINED={path}); `openclip-api info {path}` tells what fits"
+            f"{path} is a file and does not say its architecture: write the name before it, as in ViT-B-32:{path} "
+            f"(MODEL_NAME=ViT-B-32 MODEL_PRETRAINED={path}); `openclip-api info {path}` shows which names fit"
         )
     return _from_folder(path.parent, str(path), path)
 

@@ -101,7 +101,7 @@ def read_config(path: Path) -> tuple[ModelConfig, PreprocessConfig]:
     content = read_json(path)
     if isinstance(content, dict) and "model_cfg" not in content and content.keys() & {"embed_dim", "vision_cfg"}:
         raise CorruptCheckpoint(
-            f'{path} is a model_cfg alone: write {{"model_cfg": …, "preprocess_cfg": {{}}}} around it, with the mean, '
+            f'{path} has only a model_cfg: write {{"model_cfg": …, "preprocess_cfg": {{}}}} around it, with the mean, '
             "std and resize_mode of its training in preprocess_cfg if they are not OpenAI's"
         )
     written = _section(path, content, "model_cfg")

@@ -79,16 +79,16 @@ def of_name(typed: str) -> str:
 def of_tag(name: str, typed: str) -> str:
     """Why this is neither a tag of the name nor a file."""
     if registry.canonical_name(typed) == name:
-        return "it is the name again: write a tag, or leave it out"
+        return "this repeats the name: write a tag, or leave it out"
     if other := registry.canonical_name(typed):
-        return f"it is a name and not a tag of {name}: write MODEL_NAME={other}"
+        return f"this is a name, not a tag of {name}: write MODEL_NAME={other}"
     tags = registry.tags(name)
     if "/" in typed:
-        return f"no such file, and {name} has no such tag; for a repository of a hub write MODEL_NAME={typed} alone"
+        return f"no such file, and {name} has no such tag; for a repository of a hub, write only MODEL_NAME={typed}"
     close = difflib.get_close_matches(typed.lower()[:100], tags, n=1, cutoff=0.7)
     meant = f"did you mean {name}:{close[0]}? " if close else ""
     owners = f"it is a tag of {_some(_names_with(typed))}; " if _names_with(typed) else ""
-    listed = f"its tags: {', '.join(tags)}" if tags else f"{name} has none; give the path of a file with weights"
+    listed = f"its tags: {', '.join(tags)}" if tags else f"{name} has none; give the path of a weights file"
     return f"{name} has no tag {typed!r}; {meant}{owners}{listed}"
 
 
@@ -98,7 +98,7 @@ def of_address(typed: str) -> str | None:
         parts = re.split(r"[?#]", typed[hub.end() :])[0].split("/")
         owner, name, kind, revision = (parts + [""] * 4)[:4]
         if not owner or not name or owner in ("datasets", "spaces"):
-            return "it is the address of a hub and names no model: write org/name"
+            return "this is the address of a hub, without a model: write org/name"
         at = f"@{revision}" if kind in ("tree", "blob", "resolve", "commit") and revision not in ("", "main") else ""
         one_file = f"; to take this one file, {DOWNLOAD}" if kind in ("blob", "resolve") and parts[4:] else ""
         return f"it is an address: write {owner}/{name}{at}{one_file}"
@@ -115,13 +115,13 @@ def near_repository(repo: str) -> str:
 def near_path(typed: str, path: Path) -> str:
     """ "; …" with what lies beside a path that is not there, or "". typed: what was written for it."""
     if os.sep == "/" and re.search(r"\\|^[A-Za-z]:", typed):
-        return "; that is a path of Windows, here a path starts with / and has it between folders"
+        return "; this is a Windows path: write it with /, as in /models/clip"
     bare = typed.rstrip("/")
     if bare != typed and (bare.count("/") == 1 or registry.canonical_name(bare)):
-        return f"; a name is written without / at its end: {bare}"
+        return f"; leave out the / at the end: {bare}"
     above = next((folder for folder in path.parents if folder.is_dir()), path.parent)
     if above != path.parent:
-        return f"; {path.parent} is not there"
+        return f"; there is no {path.parent}"
     try:
         with os.scandir(above) as entries:
             names = [entry.name for entry in islice(entries, MOST_LISTED)]

@@ -43,7 +43,7 @@ try:
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type: ignore[attr-defined]
     from huggingface_hub.utils.tqdm import tqdm
 except ValueError as error:  # it reads its settings when it is imported
-    raise InvalidSetting(f"one of the HF_ variables has no value it can have, such as HF_ENDPOINT ({error})") from error
+    raise InvalidSetting(f"a variable HF_… has an invalid value, perhaps HF_ENDPOINT ({error})") from error
 
 # Called with the stage, the bytes done and the bytes in all.
 Report = Callable[[str, int, int], None]
@@ -93,7 +93,7 @@ def download(
             with clear_errors(repo, revision, cache):
                 path = _fetch(repo, name_in_repository(path), commit(path), cache, report, force=True)
         except StartupError as error:
-            raise CorruptCheckpoint(f"{damage}; fetching it anew failed: {error}") from error
+            raise CorruptCheckpoint(f"{damage}; downloading it again failed: {error}") from error
         check(path)
     return path
 
@@ -254,9 +254,9 @@ def _translated(error: Exception, repo: str, revision: str | None, cache: Path) 
             hub = "the hub" if constants.ENDPOINT == "https://huggingface.co" else f"the hub {constants.ENDPOINT}"
             return NoSuchRepository(f"{hub} has no repository {repo!r} (or it is private: set HF_TOKEN)")
         case UnicodeEncodeError():
-            return InvalidSetting("HF_TOKEN has a character that no token has")
+            return InvalidSetting("HF_TOKEN has a character that is not allowed in a token")
         case HfHubHTTPError() if error.response.status_code == 401:
-            return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or to nothing")
+            return UnknownModel(f"the hub refuses the token for {repo}: set HF_TOKEN to a valid one, or leave it empty")
         # The hub's own errors are OSErrors too, but only those of the file system have a number.
         case OSError(errno=int()) if not isinstance(error, (LocalEntryNotFoundError, ConnectionError)):
             return HubUnreachable(
@@ -285,5 +285,7 @@ def _reason(error: BaseException) -> str:
         case OfflineModeIsEnabled():
             return "HF_HUB_OFFLINE is set"
         case FileMetadataError():
-            return "what answers there is not a hub: check HF_ENDPOINT, or for a proxy or a login page"
+            return (
+                "the answer is not from a hub: check HF_ENDPOINT, and whether a proxy or a login page answers instead"
+            )
     return first_line(error)

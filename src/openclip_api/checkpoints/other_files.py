@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CorruptCheckpoint, StartupError, UnsupportedModel
 
 READ = "a safetensors file, a .pt or .bin file of torch, or a *.index.json of several"
-FETCH = "delete it and fetch it anew"
+FETCH = "delete it and download it again"
 HEAD = 512  # bytes that tell
 
 # A file's first bytes → what it is.
@@ -17,7 +17,7 @@ DAMAGED = [
     (rb"version https://git-lfs", "is a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (rb"(\xef\xbb\xbf)?\s*(<!doctype html|<html|<head|<!--)", f"is a web page, perhaps a login or an error: {FETCH}"),
     (rb"# xet version", "is a pointer of the hub's Xet storage and not the file itself: fetch it with `hf download`"),
-    (rb"\0{512}", f"begins with zeros alone, as an unfinished download or a damaged disk leaves it: {FETCH}"),
+    (rb"\0{512}", f"begins with zeros only, as after an unfinished download or on a damaged disk: {FETCH}"),
 ]
 OTHERS = [
     (rb"GGUF", "is a GGUF file, which llama.cpp reads"),
@@ -28,11 +28,11 @@ OTHERS = [
     (rb"\x93NUMPY", "is a NumPy array"),
     (rb"([\x81-\x8f]|\xde..)[\xa1-\xbf\xd9]", "is a msgpack file of Flax"),
     (rb"\x08[\x01-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", "is an ONNX model, a TensorFlow graph or a Core ML model"),
-    (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is packed and has to be unpacked first"),
+    (rb"\x1f\x8b|7z\xbc\xaf|\xfd7zXZ|BZh|\x28\xb5\x2f\xfd|Rar!|.{257}ustar", "is packed, and must be unpacked first"),
     (rb"\s*<", "is XML, such as an OpenVINO model's or a server's error"),
     (rb".{4}TFL3", "is a TensorFlow Lite model"),
-    (rb"\x80[\x02-\x05]", "is a pickle and not one that torch.save writes"),
-    (rb"\s*[{\[]", "is a JSON text and no index of shards"),
+    (rb"\x80[\x02-\x05]", "is a pickle, but not from torch.save"),
+    (rb"\s*[{\[]", "is JSON, but not an index of shards"),
 ]
 
 
@@ -49,9 +49,9 @@ def refusal(path: Path) -> StartupError | None:
         if re.match(start, head, re.DOTALL):
             return UnsupportedModel(f"{path} {what}: give {READ}")
     if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
-        return UnsupportedModel(f"{path} has the numbers of the OpenVINO model beside it, without names: give {READ}")
+        return UnsupportedModel(f"{path} has the weights of the OpenVINO model beside it, without names: give {READ}")
     if _is_text(head):
-        return UnsupportedModel(f"{path} is a text: give {READ}")
+        return UnsupportedModel(f"{path} is a text file: give {READ}")
     return None
 
 
@@ -72,4 +72,4 @@ def archive_refusal(path: Path, names: Collection[str]) -> StartupError:
             f"{path} is a program of torch.export (.pt2): save the model's tensors with "
             "torch.save(model.state_dict(), path)"
         )
-    return UnsupportedModel(f"{path} is a zip archive and not of torch: unpack it, and give {READ}")
+    return UnsupportedModel(f"{path} is a zip archive, but not from torch: unpack it, and give {READ}")

@@ -11,12 +11,12 @@ from .other_models import MERGE
 MOST_LISTED = 1000
 STATE_DICT = "save the model's tensors with torch.save(model.state_dict(), path)"
 DCP = "make one file of it with `python -m torch.distributed.checkpoint.format_utils dcp_to_torch`"
-HUB = "take the same model in safetensors or as a file of torch"
+HUB = "use the same model as a safetensors file or a torch file"
 
 # Files that tell, as patterns below the folder; all of a line must be there.
 KINDS: list[tuple[tuple[str, ...], str]] = [
     (("model_index.json",), "is a diffusers pipeline, which makes images: it has no image tower"),
-    (("adapter_config.json",), f"is a LoRA adapter or one like it, {MERGE}"),
+    (("adapter_config.json",), f"is a LoRA or similar adapter, {MERGE}"),
     ((".metadata", "*.distcp"), f"is a distributed checkpoint of torch: {DCP}"),
     (
         ("*/.metadata", "*/*.distcp"),
@@ -59,14 +59,14 @@ def without_config(folder: Path, config: str) -> StartupError:
     if not files:
         return UnknownModel(f"{folder} is empty: it needs {config}, the weights and the tokenizer")
     if sum(path.suffix.lower() in IMAGES for path in files) > len(files) / 2:
-        return UnknownModel(f"{folder} holds images and no model: it needs {config} and the weights")
+        return UnknownModel(f"{folder} holds images, but no model: it needs {config} and the weights")
     for pattern in BELOW:
         if found := next(folder.glob(pattern), None):
             return UnknownModel(
                 f"{folder} has no {config}, but there is {found.relative_to(folder)}: {_instead(found)}"
             )
     if any(path.name.startswith(("tokenizer", "vocab")) for path in files):
-        return UnknownModel(f"{folder} holds a tokenizer and no {config}, which belongs beside it with the weights")
+        return UnknownModel(f"{folder} holds a tokenizer, but no {config} and weights: put them beside it")
     return UnknownModel(f"{folder / config}: no such file; an OpenCLIP folder has one beside its weights")
 
 
@@ -80,7 +80,7 @@ def unfinished(folder: Path) -> StartupError | None:
     """The error for a folder of which not all is there: a download was cut, or the hub's links were copied alone."""
     for path in islice(folder.iterdir(), MOST_LISTED):
         if path.suffix in UNFINISHED:
-            return UnknownModel(f"{path} is an unfinished download: finish it, or fetch the file anew")
+            return UnknownModel(f"{path} is an unfinished download: finish it, or download the file again")
         if path.is_symlink() and not path.exists():
-            return UnknownModel(f"{path} is a link to a file that is not there: copy the folder anew with `cp -rL`")
+            return UnknownModel(f"{path} is a link to a file that is not there: copy the folder again with `cp -rL`")
     return None

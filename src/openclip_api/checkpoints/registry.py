@@ -106,11 +106,11 @@ def ambiguity(name: str, path: Path) -> str | None:
     listed = ", ".join(entry.tag for entry in others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
     other_name = f"MODEL_NAME={quick}, or " if same_preprocessing and quick in _table() else ""
     right = next((entry.tag for entry in entries if entry not in others), None)
-    confirm = f"; if it is right, MODEL_PRETRAINED={right}:{path} says so" if right else ""
+    confirm = f"; if {name} is right, write MODEL_PRETRAINED={right}:{path}" if right else ""
     return (
-        f"MODEL_PRETRAINED {path}: the file does not tell how its weights were trained. {name} is "
+        f"MODEL_PRETRAINED {path}: the file does not say how its weights were trained. {name} is "
         f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. "
-        f"For weights like theirs write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
+        f"For weights like theirs, write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
     )
 
 

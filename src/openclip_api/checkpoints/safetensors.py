@@ -114,7 +114,7 @@ def check_whole(path: Path) -> None:
         reason = _other_format(path) or str(error).removeprefix("Error while deserializing header: ")[:LONGEST]
         # Name the file behind the cache's links: to delete a link would bring the same bytes back.
         raise CorruptCheckpoint(
-            f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and fetch it anew"
+            f"{path.resolve()} is not a whole safetensors file ({reason}): delete it and download it again"
         ) from error
 
 

@@ -58,7 +58,7 @@ def shards_of(path: Path) -> Shards | None:
         raise CorruptCheckpoint(f"{path}: weight_map names {len(shards)} shards, expected 1 to {MOST_SHARDS}")
     for name in shards:
         if lacking := [other for other in _all_numbers(name) if other not in shards]:
-            raise CorruptCheckpoint(f"{path}: weight_map names {name}, but not {lacking[0]}: fetch the index anew")
+            raise CorruptCheckpoint(f"{path}: weight_map names {name}, but not {lacking[0]}: download the index again")
     return dict(sorted(shards.items()))
 
 
@@ -67,7 +67,7 @@ def joined(path: Path, shards: Shards, read: Callable[[Path], Stored]) -> Arrays
     stored = {}
     for name in shards:
         if not (path.parent / name).is_file():
-            raise CorruptCheckpoint(f"{path} names {name}, which is not beside it: fetch all of its files")
+            raise CorruptCheckpoint(f"{path} names {name}, which is not in its folder: download all of its files")
         stored[name] = read(path.parent / name)
     where = _without_index(path, stored) if not any(shards.values()) else _with_index(path, shards, stored)
     keys = tower_keys(str(path), where)
@@ -105,7 +105,7 @@ def _numbered(path: Path) -> list[str]:
     lacking = [name for name in names if not (path.parent / name).is_file()]
     if path.name not in names or lacking:
         what = f"{len(lacking)} of {len(names)} are missing, first {lacking[0]}" if lacking else "its number is wrong"
-        raise CorruptCheckpoint(f"{path} is one of several files of a model, and {what}: fetch all of them")
+        raise CorruptCheckpoint(f"{path} is one of several files of a model, and {what}: download all of them")
     return names
 
 
@@ -125,7 +125,7 @@ def _with_index(path: Path, shards: Shards, stored: Mapping[str, Stored]) -> dic
     where = {name: shard for shard, names in shards.items() for name in names}
     for name, shard in where.items():
         if name not in stored[shard].names:
-            raise CorruptCheckpoint(f"{path} says that {shard} has the tensor {name!r}, and it has not")
+            raise CorruptCheckpoint(f"{path} says that {shard} has the tensor {name!r}, but it does not")
     for shard, its in stored.items():
         more = [name for name in its.names if name not in where and tower_key(name) is not None]
         if more:

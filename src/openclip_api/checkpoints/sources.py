@@ -116,7 +116,7 @@ def read_source(name: str, pretrained: str | None = None, *, field: str = "MODEL
     """
     asked, weights = Written(field, name.strip()), (pretrained or "").strip()
     if not asked.text:
-        raise asked.wrong(f"nothing is named: give {EXPECTED}", InvalidSetting)
+        raise asked.wrong(f"it is empty: give {EXPECTED}", InvalidSetting)
     if asked.text[0] in "'\"" and asked.text[-1] == asked.text[0]:
         raise asked.wrong("write it without quotation marks", InvalidSetting)
     known, behind = _split(asked.text)
@@ -168,7 +168,7 @@ def _of_table(name: str, weights: str, asked: Written) -> Source:
     if path is None:
         raise asked.wrong(hints.of_tag(name, weights))
     if path.is_dir():
-        raise asked.wrong(f"it is a folder, which has a config of its own: write it without {name}, as {FOLDER}{path}")
+        raise asked.wrong(f"it is a folder with its own config: write it without {name}, as {FOLDER}{path}")
     return LocalFile(path, name, tag)
 
 
@@ -186,7 +186,9 @@ def _by_itself(asked: Written) -> Source:
         case "local-dir" if colon:
             folder = _there(behind.strip(), asked)
             if not folder.is_dir():
-                raise asked.wrong(f"it is a file: write it behind a name of its architecture, as ViT-B-32:{folder}")
+                raise asked.wrong(
+                    f"it is a file: write the name of its architecture before it, as in ViT-B-32:{folder}"
+                )
             return LocalFolder(folder)
     if path := _path(text, asked):
         return LocalFolder(path) if path.is_dir() else LocalFile(path)
@@ -201,8 +203,8 @@ def _by_itself(asked: Written) -> Source:
 
 def _brings_its_own(name: str) -> str:
     return (
-        f"{name} brings its own weights: leave it out, or give a file together with a name of `openclip-api models`; "
-        "a folder's weights are replaced by putting the file into it"
+        f"{name} has its own weights: write {name} alone, or to use other weights, a name of `openclip-api models`; "
+        "to change a folder's weights, put the file into it"
     )
 
 
@@ -211,9 +213,9 @@ def _repository(text: str, asked: Written) -> HubRepository:
         raise asked.wrong(hint)
     repo, at, revision = text.partition("@")
     if not REPOSITORY.fullmatch(repo):
-        raise asked.wrong(f"not the name of a repository, which is org/name{hints.near_repository(repo)}")
+        raise asked.wrong(f"not the name of a repository: expected org/name{hints.near_repository(repo)}")
     if at and not REVISION.fullmatch(revision):
-        raise asked.wrong(f"not a revision behind the @: write {repo}, or {repo}@ and a branch, tag or commit")
+        raise asked.wrong(f"what follows the @ is not a revision: write {repo}, or {repo}@ and a branch, tag or commit")
     return HubRepository(repo, revision or None)
 
 
@@ -253,7 +255,7 @@ def _absolute(text: str, asked: Written) -> Path:
     if text.lower().startswith("file:"):
         parts = urlsplit(text)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise asked.wrong("a file: address of this machine has three slashes: file:///path")
+            raise asked.wrong("a file: address needs three slashes: file:///path")
         text = url2pathname(parts.path)
     try:
         return Path(text).expanduser().absolute()

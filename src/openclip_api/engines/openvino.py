@@ -128,9 +128,9 @@ def _calibrated(core: ov.Core, graph: ov.Model, path: Path) -> ov.Model:
     try:
         found = core.read_model(path)
     except RuntimeError as error:
-        raise CorruptCheckpoint(f"{path} cannot be read: delete its folder, and calibrate anew") from error
+        raise CorruptCheckpoint(f"{path} cannot be read: delete its folder, and calibrate again") from error
     if [parameter.get_names() for parameter in found.inputs] != [parameter.get_names() for parameter in graph.inputs]:
-        raise CorruptCheckpoint(f"{path} is of an earlier version: calibrate anew with openclip-api quantize")
+        raise CorruptCheckpoint(f"{path} is of an earlier version: calibrate again with openclip-api quantize")
     return found
 
 

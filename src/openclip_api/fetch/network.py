@@ -18,7 +18,7 @@ from .url import Endpoint
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
 CONNECT_SECONDS = 3  # to an address that is not the last one
-NOT_ALLOWED = "the URL's host cannot be found, or is none that images are fetched from here"
+NOT_ALLOWED = "the URL's host cannot be found, or the server may not fetch images from it"
 
 
 class CheckedNetwork(httpcore2.AsyncNetworkBackend):

@@ -153,7 +153,7 @@ def not_read(data: bytes, names: Iterable[str]) -> str:
     if found is None:
         return message
     if found.name in names:
-        return f"{message} that can be decoded: it begins as {found.label}, and is damaged or of a rare kind"
+        return f"{message} that can be decoded: it starts like {found.label}, but is damaged or of a rare kind"
     if not is_installed(found.name):
-        return f"{message} but {found.label}: pip install 'openclip-api[{found.extra}]' reads it"
-    return f"{message} but {found.label}, which IMAGE_FORMATS leaves out here"
+        return f"{message} but {found.label}: to read these, pip install 'openclip-api[{found.extra}]'"
+    return f"{message} but {found.label}, which this server's IMAGE_FORMATS leaves out"

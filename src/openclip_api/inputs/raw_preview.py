@@ -6,7 +6,7 @@ import io
 
 from ..errors import InvalidImage
 
-NO_PREVIEW = "the camera's raw file has no JPEG inside that could be read: develop it to one"
+NO_PREVIEW = "the camera's raw file has no readable JPEG inside: convert it to a JPEG"
 
 
 def raw_preview(data: bytes) -> bytes:

@@ -38,7 +38,7 @@ def convert(
     with refusing(str(source)):
         checkpoint = find(source, cache_dir=cache_dir, report=report)
         if checkpoint.preprocess.resized_size:
-            raise UnsupportedModel("its images are resized to more than is cropped, which no preprocess_cfg can say")
+            raise UnsupportedModel("its images are resized to more than the crop, which a preprocess_cfg cannot say")
         with suppress(UnsupportedModel):  # what has no graph here may be a model of open_clip's all the same
             build_towers(checkpoint.config, checkpoint.preprocess, checkpoint.read())
     with _replacing(directory) as folder:
@@ -52,9 +52,9 @@ def _check_is_free(directory: Path) -> None:
     """Raises InvalidSetting, CannotWrite."""
     with _writing(directory):
         if directory.is_dir() and any(directory.iterdir()):
-            raise InvalidSetting(f"{directory} is not empty: name a folder that is not there yet")
+            raise InvalidSetting(f"{directory} is not empty: name a new folder")
         if os.path.lexists(directory) and not directory.is_dir():
-            raise InvalidSetting(f"{directory} is no folder: name one that is not there yet")
+            raise InvalidSetting(f"{directory} is not a folder: name a new one")
 
 
 @contextmanager

@@ -53,8 +53,8 @@ def _of_file(path: Path) -> Facts:
         return facts | {"fits": fitting, "served_by": served, "warning": registry.ambiguity(fitting[0], path)}
     if form == "transformers":
         refuse_half(weights)
-        return facts | {"problem": "its config.json, preprocessor_config.json and tokenizer belong beside it"}
-    return facts | {"problem": "no model of open_clip's table fits these tensors: it needs its open_clip_config.json"}
+        return facts | {"problem": "put its config.json, preprocessor_config.json and tokenizer beside it"}
+    return facts | {"problem": "no OpenCLIP model fits these tensors: put its open_clip_config.json beside it"}
 
 
 def _of_checkpoint(source: Source, checkpoint: Checkpoint) -> Facts:
@@ -81,7 +81,7 @@ def _of_checkpoint(source: Source, checkpoint: Checkpoint) -> Facts:
 def _not_here(source: Source, cache_dir: Path | None) -> Facts:
     """What the table knows of a model whose files are not all in the cache."""
     if not isinstance(source, Pair):
-        return {"source": str(source), "weights": "not all files are in the cache: the start asks the hub for them"}
+        return {"source": str(source), "weights": "not all files are in the cache: the start downloads the rest"}
     entry = registry.pretrained(source.name, source.tag)
     weights = cached_weights(entry.repo, entry.filename, cache_dir)
     preprocess = preprocess_config(entry.preprocess, entry.config.image_size)

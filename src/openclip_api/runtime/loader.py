@@ -141,16 +141,16 @@ def check_vectors(tower: Kind, vectors: Vectors, embed_dim: int, precision: str)
     """Raises FailedSelfCheck unless there is one vector of this length, finite and not zero."""
     if vectors.shape != (1, embed_dim):
         raise FailedSelfCheck(
-            f"the {tower} tower answers a test {tower} with shape {list(vectors.shape)}, embed_dim asks for "
-            f"[1, {embed_dim}]: take the config that belongs to these weights"
+            f"the {tower} tower gives shape {list(vectors.shape)} for a test {tower}, but embed_dim asks for "
+            f"[1, {embed_dim}]: use the config that belongs to these weights"
         )
     if np.isfinite(vectors).all() and vectors.any():
         return
     found = "only zeros" if np.isfinite(vectors).all() else "NaN or infinity"
-    advice = "its weights are damaged or not trained, take others"
+    advice = "its weights are damaged or not trained: use others"
     if precision != "fp32":
         advice = f"set PRECISION=fp32 (it is {precision}); if that does not help, {advice}"
-    raise FailedSelfCheck(f"the {tower} tower answers a test {tower} with {found}: {advice}")
+    raise FailedSelfCheck(f"the {tower} tower gives {found} for a test {tower}: {advice}")
 
 
 def _scales_jpegs(jpeg_scaling: str, precision: str, config: ModelConfig) -> bool:

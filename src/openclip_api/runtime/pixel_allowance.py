@@ -27,8 +27,8 @@ class PixelAllowance:
         if waiter.set_running_or_notify_cancel():
             waiter.set_exception(
                 TooLarge(
-                    f"the request's images have more than {self._most / 1e6:.0f} megapixels together, {LARGEST_IMAGES} "
-                    f"times MAX_IMAGE_MEGAPIXELS and {PIXELS_PER_BYTE} for each of their bytes: send fewer at once"
+                    f"the request's images have more than {self._most / 1e6:.0f} megapixels together ({LARGEST_IMAGES} "
+                    f"times MAX_IMAGE_MEGAPIXELS plus {PIXELS_PER_BYTE} for each of their bytes): send fewer at once"
                 )
             )
 

@@ -58,7 +58,7 @@ class Fidelity:
 
     def __str__(self) -> str:
         return (
-            f"{self.items} held back: cosine to fp32 {self.mean_cosine:.4f} in the mean, {self.least_cosine:.4f} at "
+            f"{self.items} held out: cosine to fp32 {self.mean_cosine:.4f} in the mean, {self.least_cosine:.4f} at "
             f"least, recall@10 {self.recall_at_10:.3f}"
         )
 
@@ -116,7 +116,7 @@ def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Cal
             say(f"{tower}: {found[tower]}")
             if not found[tower].suffices:
                 raise FailedCalibration(
-                    f"the {tower} tower lost too much in int8 (asked for are a mean cosine of {LEAST_COSINE} and a "
+                    f"the {tower} tower lost too much in int8 (it needs a mean cosine of {LEAST_COSINE} and a "
                     f"recall@10 of {LEAST_RECALL}): nothing is saved; more {tower}s like those you search may help"
                 )
         facts = {tower: asdict(of_tower) for tower, of_tower in found.items()}

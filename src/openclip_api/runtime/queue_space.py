@@ -48,8 +48,10 @@ class QueueSpace:
                 return
             self._take(-count, -size)
         if items > self.max_items:
-            raise QueueFull(f"{items - count} items are waiting, at most {self.max_items} may: try again shortly")
-        raise QueueFull(f"what waits fills {self.max_bytes / 1e6:g} MB: try again shortly")
+            raise QueueFull(
+                f"{items - count} items are waiting, at most {self.max_items} may (MAX_QUEUE): try again shortly"
+            )
+        raise QueueFull(f"the waiting items fill {self.max_bytes / 1e6:g} MB (MAX_QUEUE_MB): try again shortly")
 
     def reserve_when_free(self, size: int) -> None:
         """Wait until an item of this many bytes fits. One that is larger than the queue gets it alone."""

@@ -83,7 +83,7 @@ def _parts(options: SearchOptions) -> Iterator[Part]:
     """Raises InvalidSource."""
     given = [bool(options.words), options.image_file is not None, options.like is not None]
     if sum(given) > 1 or not (any(given) or options.plus):
-        raise InvalidSource("name what to look for: a TEXT, or --image FILE, or --like ID")
+        raise InvalidSource("say what to look for: a TEXT, --image FILE or --like ID")
     if options.words:
         yield Part("text", _filled(" ".join(options.words), "TEXT"), 1)
     if options.image_file is not None:

@@ -25,6 +25,6 @@ def composed(vectors: Sequence[Vector], weights: Sequence[float]) -> Vector:
     units = unit_length(np.stack(vectors).astype(np.float32))
     total = np.asarray(weights, np.float32) @ units
     if np.linalg.norm(total) < LEAST_LEFT * np.abs(weights).sum():
-        raise InvalidInput("parts: they cancel each other out, so that nothing is left to look for", "parts")
+        raise InvalidInput("parts: they cancel each other out, so nothing is left to look for", "parts")
     unit: Vector = unit_length(total[None])[0]
     return unit

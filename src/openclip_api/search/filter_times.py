@@ -39,7 +39,7 @@ def _checked(value: object, type: pa.DataType, column: str) -> Span:
     is_date = pa.types.is_date(type)
     if span is None or (is_date and span.end - span.start < DAY and span.end != LAST):
         form = "a date as 2021-06" if is_date else "a date or time as 2021-06 or 2021-06-30T12:00"
-        raise InvalidInput(f"filter: {column} is {type}, and compared with {form}", "filter")
+        raise InvalidInput(f"filter: {column} is {type}: compare it with {form}", "filter")
     if span.has_zone and (is_date or type.tz is None):
         raise InvalidInput(f"filter: {column} is {type}, without a time zone: leave the zone out", "filter")
     return span

@@ -74,7 +74,7 @@ def _conditions(column: str, wanted: object, schema: pa.Schema) -> list[Expr]:
     if not isinstance(wanted, dict):
         wanted = {"eq": wanted}
     if not wanted or not wanted.keys() <= OPERATORS.keys():
-        raise InvalidInput(f"filter: {column} may be compared with {', '.join(OPERATORS)}", "filter")
+        raise InvalidInput(f"filter: {column} can be compared only with {', '.join(OPERATORS)}", "filter")
     if isinstance(unwanted := wanted.get("ne"), list) and not 1 <= len(unwanted) <= MAX_VALUES:
         raise InvalidInput(f"filter: a list holds between 1 and {MAX_VALUES} values", "filter")
     # ne of a list: none of these values
@@ -147,7 +147,7 @@ def _checked(value: object, type: pa.DataType, column: str) -> Value:
         if _is_finite(value):
             return value
         raise InvalidInput(f"filter: {column} is compared with a finite number, below 1.8e308", "filter")
-    raise InvalidInput(f"filter: {column} is {type}, and compared with {WANTED[kind_of(type) or 'text']}", "filter")
+    raise InvalidInput(f"filter: {column} is {type}: compare it with {WANTED[kind_of(type) or 'text']}", "filter")
 
 
 def _is_unicode(text: str) -> bool:

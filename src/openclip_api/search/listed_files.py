@@ -19,7 +19,7 @@ SNIFFED = 4096  # bytes
 CHUNK = 256 * 1024
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # bytes
 _HAS_DIR_FD = os.open in os.supports_dir_fd
-LEADS_OUT = "its file lies outside of its root, or a link leads there: index that folder itself"
+LEADS_OUT = "its file lies outside its root, perhaps through a link: index that folder itself"
 
 
 class ListedFile(NamedTuple):

@@ -27,7 +27,7 @@ class ByteBudget:
     def check(self, count: int) -> None:
         """Raises QueueFull if `count` more bytes do not fit."""
         if self._count.total + count > self.max_bytes:
-            raise QueueFull("what other requests sent fills the memory for it: try again shortly")
+            raise QueueFull("the bodies of other requests fill MAX_QUEUE_MB: try again shortly")
 
     @contextmanager
     def reservation(self) -> Iterator[Callable[[int], None]]:

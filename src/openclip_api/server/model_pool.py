@@ -139,7 +139,7 @@ class ModelPool:
         before_tag = [slot for full_name, slot in self._slots.items() if full_name.rpartition(":")[0] == name]
         if name and len(before_tag) == 1:
             return before_tag[0]
-        raise ModelNotFound(f"model: not served here; served are {', '.join(self._slots)}", "model")
+        raise ModelNotFound(f"model: not served here; this server has {', '.join(self._slots)}", "model")
 
     async def _reload(self, slot: ModelSlot, timeout: float) -> None:
         """Raises NotReady, DeadlineExceeded."""

@@ -135,7 +135,7 @@ def _run(
         worker.follow(server, metrics.figures, lambda: model_pool.busy_seconds > 2 * settings.request_timeout)
     if is_first:
         _warn_of_old_pillow()
-        log.info("openclip-api: loading %s; %s/ready tells how far", ", ".join(model_pool.names()), url)
+        log.info("openclip-api: loading %s. Progress: %s/ready", ", ".join(model_pool.names()), url)
     else:
         model_pool.load_first()
     if model_pool.error is None:
@@ -162,7 +162,7 @@ def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
 def _warn_of_old_pillow() -> None:
     if int(PIL.__version__.split(".")[0]) < SAFE_PILLOW:
         log.warning(
-            "openclip-api: Pillow %s has known holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
+            "openclip-api: Pillow %s has known security holes in its JPEG and TIFF decoders: on Python 3.11 or newer, "
             "`pip install 'pillow>=%d'` closes them",
             PIL.__version__,
             SAFE_PILLOW,

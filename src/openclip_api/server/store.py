@@ -33,7 +33,7 @@ log = logging.getLogger("openclip_api")
 Answer = TypeVar("Answer")
 MAX_ROOTS = 100  # that are told
 MAX_SEARCHES = 4  # at a time: each takes all cores
-NO_IMAGE = "no such item, or its image is not there any more"
+NO_IMAGE = "no such item, or its image is gone"
 
 
 class PageWanted(NamedTuple):
@@ -91,9 +91,9 @@ class LazyStore:
         """A client's vector, of any length but 0 → [E], of a length that float32 holds. Raises InvalidInput."""
         embed_dim = self._store().embed_dim
         if vector.shape != (embed_dim,):
-            raise InvalidInput(f"{param}: the store's have {embed_dim} numbers", param)
+            raise InvalidInput(f"{param}: the store's vectors have {embed_dim} numbers", param)
         if not np.isfinite(vector).all() or not vector.any():
-            raise InvalidInput(f"{param}: all numbers must be finite, and one not 0", param)
+            raise InvalidInput(f"{param}: all numbers must be finite, and at least one not 0", param)
         return np.asarray(vector / np.abs(vector).max(), np.float32)
 
     def vector_of(self, id: str, param: str) -> Vector:

@@ -150,7 +150,7 @@ class Supervisor:
             if code != 1:  # else it has said why
                 count = len(self._slots)
                 log.error(
-                    "openclip-api: worker %d %s while it started: fits WORKERS=%d into memory?", index, how, count
+                    "openclip-api: worker %d %s while it started: does WORKERS=%d fit into memory?", index, how, count
                 )
             self._stop(code=1)
 

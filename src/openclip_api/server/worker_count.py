@@ -33,10 +33,10 @@ def worker_count(settings: Settings) -> int:
         return most_workers(cores, free_memory(), sum(map(needed_memory, _parameters(settings))))
     if on_device:
         raise InvalidSetting(
-            f"WORKERS={settings.workers} with DEVICE={settings.device}: one process feeds it, set WORKERS=1"
+            f"WORKERS={settings.workers} with DEVICE={settings.device}: one process keeps it busy, so set WORKERS=1"
         )
     if sys.platform == "win32":
-        raise InvalidSetting(f"WORKERS={settings.workers}: on Windows there is one process, set WORKERS=1")
+        raise InvalidSetting(f"WORKERS={settings.workers}: on Windows there can be only one process: set WORKERS=1")
     return settings.workers
 
 

@@ -95,7 +95,7 @@ class WorkerSlot:
 def told(code: int) -> str:
     """How a process ended."""
     if code == HANGING:
-        return "ended, as its engine hangs"
+        return "ended because its engine hangs"
     if -code in set(signal.Signals):
         return f"ended by {signal.Signals(-code).name}"
-    return f"ended with {code}"
+    return f"ended with code {code}"

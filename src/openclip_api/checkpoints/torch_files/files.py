@@ -62,12 +62,16 @@ def read_archive(path: Path, places: Mapping[str, Place]) -> TorchFile:
     pickle, prefix = f"{root}/data.pkl", f"{root}/data/"
     storages = {name.removeprefix(prefix): place for name, place in places.items() if name.startswith(prefix)}
     if places[pickle].compressed or any(place.compressed for place in storages.values()):
-        raise CorruptCheckpoint(f"{path} was packed anew and is compressed, so it cannot be mapped: save it with torch")
+        raise CorruptCheckpoint(
+            f"{path} is a compressed zip archive, which cannot be read as it is: save it with torch.save"
+        )
     if places[pickle].size > MOST_BYTES:
         raise CorruptCheckpoint(f"{path}: its data.pkl has {places[pickle].size:,} bytes, more than {MOST_BYTES:,}")
     with path.open("rb") as file, _naming(path):
         if f"{root}/byteorder" in places and _bytes(file, places[f"{root}/byteorder"], 9) != b"little":
-            raise CorruptCheckpoint(f"{path} has its numbers in big-endian order: save it anew on a common machine")
+            raise CorruptCheckpoint(
+                f"{path} has its numbers in big-endian order: save it again on an x86 or ARM machine"
+            )
         content = load(Pickles(_bytes(file, places[pickle], MOST_BYTES))).content
     return TorchFile(path, content, storages, is_program=f"{root}/constants.pkl" in places)
 
@@ -116,5 +120,5 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except NotReadable as error:
         raise CorruptCheckpoint(
-            f"{path.resolve()} cannot be read ({error}): fetch it anew, or save it anew with torch.save"
+            f"{path.resolve()} cannot be read ({error}): download it again, or save it again with torch.save"
         ) from error

@@ -123,7 +123,7 @@ def _instead(file: TorchFile) -> str:
         return f"holds a whole pickled module or other object ({kind}), which only its own code can read: {SAVE}"
     for keys, what in STATES:
         if isinstance(content, dict) and any(key in content for key in keys):
-            return f"holds {what} and no model: give the checkpoint with the model's tensors"
+            return f"holds {what}, but no model: give the checkpoint with the model's tensors"
     if isinstance(content, Tensor):
-        return f"holds one tensor and no model: {SAVE}"
+        return f"holds one tensor, not a model: {SAVE}"
     return f"holds no model's tensors: {SAVE}"

@@ -43,7 +43,7 @@ def members(path: Path) -> dict[str, Place]:
         except Exception as error:  # a made-up list of members fails at many places
             is_cut = isinstance(error, zipfile.BadZipFile) and "not a zip file" in str(error)
             what = "a zip archive without its end, a download that was cut" if is_cut else "a damaged zip archive"
-            raise CorruptCheckpoint(f"{path.resolve()} is {what}: delete it and fetch it anew") from error
+            raise CorruptCheckpoint(f"{path.resolve()} is {what}: delete it and download it again") from error
         places = {entry.filename: _place(path, file, entry) for entry in listed}
     if len(places) < len(listed):
         raise CorruptCheckpoint(f"{path}: two members of the archive have the same name")

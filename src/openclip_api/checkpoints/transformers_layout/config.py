@@ -50,14 +50,14 @@ MOST = 65536  # of a width, or of layers
 
 SIGLIP_KEY = "siglip"  # marks a vision_cfg that says in numbers what a name of timm's stands for
 TOWERS_ALONE = {
-    "text": "a text tower alone: the image tower is missing",
-    "vision": "an image tower alone: the text tower is missing",
+    "text": "only a text tower: the image tower is missing",
+    "vision": "only an image tower: the text tower is missing",
 }
 
 # A config.json without model_type is another library's.
 OF_OTHERS = {
     "_class_name": "a part of a diffusers pipeline, which makes images",
-    "architecture": "timm's, an image model alone: the text tower is missing",
+    "architecture": "timm's, only an image model: the text tower is missing",
     "embed_dim": "open_clip's model_cfg: it belongs into an open_clip_config.json, as that file's model_cfg",
     "model_cfg": "open_clip's: its name is open_clip_config.json",
 }
@@ -84,7 +84,7 @@ def model_type(written: Section) -> str:
             raise UnsupportedModel(f"model_type {shown(kind)}: it is {missing}")
     if kind == "siglip2":
         raise UnsupportedModel(
-            "model_type 'siglip2': the NaFlex models, whose images keep their shape, are not built; "
+            "model_type 'siglip2': the NaFlex models, whose images keep their shape, are not supported; "
             "those with a size in their name are, such as google/siglip2-base-patch16-224"
         )
     for key, what in OF_OTHERS.items():
@@ -179,7 +179,7 @@ def _section(written: Section, name: str, defaults: Section) -> Section:
 def _refuse(written: Section, image: Section, text: Section) -> None:
     """What would change a vector, and is not built."""
     if written.get("quantization_config"):
-        raise UnsupportedModel("quantization_config: quantised weights are not read; take those of full precision")
+        raise UnsupportedModel("quantization_config: quantised weights are not supported; use those in full precision")
     if image["num_channels"] != 3:
         raise UnsupportedModel(f"vision_config.num_channels {shown(image['num_channels'])}: expected 3")
     if not image.get("vision_use_head", True):

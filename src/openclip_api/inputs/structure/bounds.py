@@ -9,4 +9,6 @@ MAX_EXIF_BYTES = 256_000  # a directory of EXIF costs Pillow five microseconds a
 
 def refuse_over(limit: float, count: float, what: str) -> None:
     if count > limit:
-        raise InvalidImage(f"the image has more than {limit:.0f} {what}: save it anew, without metadata or compression")
+        raise InvalidImage(
+            f"the image has more than {limit:.0f} {what}: save it again, without metadata or compression"
+        )

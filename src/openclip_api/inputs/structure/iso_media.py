@@ -21,7 +21,7 @@ MAX_UNITS = 20_000  # of compressed data; a picture has a few
 
 FULL = 4  # bytes of version and flags at the start of many boxes
 CONTAINERS = {b"meta": FULL, b"iprp": 0, b"ipco": 0, b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0}
-CUT = "the image cannot be decoded: a part of it is not where it should be"
+CUT = "the image cannot be decoded: a part of it is missing or misplaced"
 
 
 @dataclass

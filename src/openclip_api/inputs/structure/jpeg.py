@@ -61,5 +61,5 @@ def _check_jpeg_scans(data: bytes) -> None:
         scans += marker == START_OF_SCAN
         refuse_over(MAX_SEGMENTS, segments, "segments")
         if scans > MAX_JPEG_SCANS:
-            raise InvalidImage(f"the image is drawn over more than {MAX_JPEG_SCANS} times")
+            raise InvalidImage(f"the image has more than {MAX_JPEG_SCANS} scans: save it again with fewer")
         at += int.from_bytes(data[at : at + 2], "big")

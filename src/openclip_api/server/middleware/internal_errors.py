@@ -35,6 +35,6 @@ class InternalErrors:
             log.exception("request %s failed: %s", request_id, type(error).__name__)
             if is_answered:
                 raise
-            message = f"an error of the server's own; its log has request {request_id}"
+            message = f"an error in the server; its log has more about request {request_id}"
             await error_response(scope, 500, "internal_error", message)(scope, receive, send)
         return None

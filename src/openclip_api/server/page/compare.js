@@ -6,7 +6,7 @@ import { Pictures, SAMPLES } from "./pictures.js";
 import { dot, logit, probabilities } from "./scores.js";
 
 const WELCOME = SAMPLES.slice(0, 4);
-const HINT = "Point at a cell, or go there with the arrow keys, for the exact cosine.";
+const HINT = "For the exact cosine, point at a cell or use the arrow keys.";
 
 let vectors = new Map(); // of texts (strings) and pictures (objects): only what is new is asked for
 

@@ -33,7 +33,7 @@ export function debounced(work, pause = 250) {
 export function copyButton(button, text) {
   const name = button.textContent;
   button.addEventListener("click", async () => {
-    button.textContent = (await copied(text())) ? "Copied" : "Not copied: the browser forbids it";
+    button.textContent = (await copied(text())) ? "Copied" : "Not copied: the browser does not allow it";
     setTimeout(() => { button.textContent = name; }, 2000);
   });
   return button;

@@ -52,7 +52,7 @@ export class Filters {
     const name = this.column.value;
     const kind = this.columns[name];
     const value = parsed(this.value.value.trim(), kind);
-    this.error.textContent = value === null ? `${name} is compared with ${HINTS[kind]}.` : "";
+    this.error.textContent = value === null ? `${name}: enter ${HINTS[kind]}.` : "";
     if (value === null) return;
     const word = this.word.value;
     const same = (condition) => condition.name === name && condition.word === word;

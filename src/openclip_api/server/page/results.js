@@ -84,7 +84,7 @@ function told(row) {
 
 $("picture-image").addEventListener("error", () => {
   $("picture-image").hidden = true;
-  $("picture-error").textContent = "This browser cannot show it. Download it instead.";
+  $("picture-error").textContent = "This browser cannot show this image. Download it instead.";
 });
 $("picture-close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => event.target === dialog && dialog.close()); // beside it

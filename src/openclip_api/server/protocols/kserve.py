@@ -53,7 +53,7 @@ class InferRequest(Body):
 async def only_version(request: Request) -> None:
     """Raises ModelNotFound."""
     if request.path_params.get("version", "1") != "1":
-        raise ModelNotFound("version: there is one, which is called 1", "version")
+        raise ModelNotFound("version: the only version is 1", "version")
 
 
 router = APIRouter(tags=["Open Inference Protocol"], dependencies=[Depends(only_version)])

@@ -38,10 +38,10 @@ class EmbeddingsRequest(Body):
         None, description=f"an image as base64 or data URI ({label_of(SAFE_FORMATS)}), or a list of them"
     )
     normalize: bool = Field(False, description="scale each vector to length 1")
-    truncate: bool = Field(True, description="false: refuse a text that the model would read only the start of")
-    model: str | None = Field(None, description="which of the server's models; the first where none is named")
+    truncate: bool = Field(True, description="false: refuse a text that is too long for the model")
+    model: str | None = Field(None, description="one of the server's models (default: the first)")
     language: str | None = Field(
-        None, description="of the texts, such as de or deu_Latn, for a model that wants to know it (NLLB)"
+        None, description="the texts' language, such as de or deu_Latn, for a model that needs it (NLLB)"
     )
 
 
@@ -75,7 +75,7 @@ FORM = {  # only files have a type: the rest of a form is strings, whatever its 
     "schema": {
         "type": "object",
         "properties": {
-            "text": {"description": "a text; any number of times"},
+            "text": {"description": "a text; may be repeated"},
             "image": MANY_FILES,
             "normalize": {"description": "true or false"},
             "truncate": {"description": "true or false"},

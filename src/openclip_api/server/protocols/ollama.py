@@ -33,10 +33,10 @@ NO_DATE = "1970-01-01T00:00:00Z"  # a checkpoint does not tell when it was made,
 
 
 class EmbedRequest(Body):
-    model: str | None = Field(None, description="one of GET /api/tags; the first where none is named")
+    model: str | None = Field(None, description="one of GET /api/tags (default: the first)")
     input: StringOrMany | None = Field(None, description="texts", examples=["red sofa"])
     images: ManyStrings | None = Field(None, description="base64 or data URIs; their vectors come after the texts'")
-    truncate: bool | None = Field(None, description="false: refuse a text that the model would read only the start of")
+    truncate: bool | None = Field(None, description="false: refuse a text that is too long for the model")
     dimensions: int | None = None
 
 
@@ -46,7 +46,7 @@ class EmbeddingsRequest(Body):
 
 
 class ShowRequest(Body):
-    model: str | None = Field(None, description="one of GET /api/tags; the first where none is named")
+    model: str | None = Field(None, description="one of GET /api/tags (default: the first)")
     name: str | None = Field(None, description="what older clients call `model`")
 
 

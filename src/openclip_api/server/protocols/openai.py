@@ -68,18 +68,20 @@ class EmbeddingsRequest(Body):
         | None
     ) = Field(None, description='texts; images with `modality` or as {"image": ...}', examples=["red sofa"])
     messages: Inputs | None = Field(None, description="instead of `input`: all their texts and images make one vector")
-    model: str | None = Field(None, description="which of the server's models; the first where none is named")
-    modality: Literal["text", "image"] | None = Field(None, description="what strings in `input` are; text by default")
+    model: str | None = Field(None, description="one of the server's models (default: the first)")
+    modality: Literal["text", "image"] | None = Field(
+        None, description="what the strings in `input` are (default: text)"
+    )
     encoding_format: Literal["float", "base64"] | None = None
     embedding_type: EmbeddingType | Annotated[list[EmbeddingType], Field(min_length=1, fail_fast=True)] | None = Field(
         None, validation_alias=AliasChoices("embedding_type", "output_dtype")
     )
     dimensions: int | None = Field(None, validation_alias=AliasChoices("dimensions", "output_dimension"))
-    normalized: bool | None = Field(True, description="false: as the model gives them, not of length 1")
+    normalized: bool | None = Field(True, description="false: as the model gives them, not scaled to length 1")
     truncate: bool | None = Field(
         True,
         validation_alias=AliasChoices("truncate", "truncation"),
-        description="false: refuse a text that the model would read only the start of",
+        description="false: refuse a text that is too long for the model",
     )
 
 
@@ -152,7 +154,7 @@ async def models(request: Request) -> Response:
     return json_response({"object": "list", "data": [_model(name) for name in names]})
 
 
-@router.get("/models", summary="The same, as Infinity tells it")
+@router.get("/models", summary="The same, in Infinity's form")
 async def infinity_models(request: Request) -> Response:
     context = context_of(request)
     loaded = context.model_pool.loaded()
@@ -165,7 +167,7 @@ async def infinity_models(request: Request) -> Response:
 @router.get("/v1/models/{model:path}", summary="One model of this server")
 async def model(request: Request, model: str) -> Response:
     if model not in context_of(request).model_pool.names():
-        raise ModelNotFound("model: not served here; GET /v1/models lists those that are", "model")
+        raise ModelNotFound("model: not served here; GET /v1/models lists the models", "model")
     return json_response(_model(model))
 
 

@@ -50,7 +50,7 @@ OneOrMany = Annotated[Any, WithJsonSchema({"anyOf": [*ONE, MANY]})]
 
 
 class ClipRequest(Body):
-    clip_version_id: str | None = Field(None, description="one of the server's models; the first where none is named")
+    clip_version_id: str | None = Field(None, description="one of the server's models (default: the first)")
     inference_id: str | None = Field(None, alias="id")
 
 

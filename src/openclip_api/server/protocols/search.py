@@ -35,16 +35,16 @@ class Like(Body):
     """One of text, image, vector and id."""
 
     text: str | None = Field(None, description="what to look for", examples=["red sofa"])
-    image: str | None = Field(None, description="look for what is like it: base64 or a data URI")
+    image: str | None = Field(None, description="find what is similar to this image: base64 or a data URI")
     vector: Annotated[list[float], Field(fail_fast=True)] | None = Field(
         None, description="a vector of the store's model, of any length but 0"
     )
-    id: str | None = Field(None, description="look for what is like this row of the store")
+    id: str | None = Field(None, description="find what is similar to this row of the store")
 
 
 class Part(Like):
     weight: float = Field(
-        1, ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False, description="below 0 for what is not wanted; not 0"
+        1, ge=-MAX_WEIGHT, le=MAX_WEIGHT, allow_inf_nan=False, description="below 0 for what you do not want; not 0"
     )
 
 
@@ -55,13 +55,15 @@ class SearchRequest(Like):
         None, description='several at once: [{"text": "beach"}, {"text": "people", "weight": -1}]'
     )
     k: int = Field(10, ge=1, le=MAX_RESULTS, description="how many results")
-    offset: int = Field(0, ge=0, le=MAX_RESULTS, description=f"leave out the first; with k at most {MAX_RESULTS}")
+    offset: int = Field(
+        0, ge=0, le=MAX_RESULTS, description=f"how many of the first results to skip; with k at most {MAX_RESULTS}"
+    )
     min_score: float | None = Field(None, ge=-1, le=1, allow_inf_nan=False, description="the least cosine of a result")
     filter: dict[str, Any] = Field(
         {}, description='{"price": {"lt": 10}, "brand": ["a", "b"]}: all must hold; eq, ne, lt, le, gt, ge'
     )
     under: str | None = Field(None, description="only what is below this folder of a root", examples=["2021/beach"])
-    fold: bool = Field(False, description="one result for equal and nearly equal images, with the count of its copies")
+    fold: bool = Field(False, description="one result for equal and nearly equal images, with the number of copies")
     model: str | None = None
 
 

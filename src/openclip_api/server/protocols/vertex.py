@@ -39,7 +39,7 @@ class Parameters(Body):
     dimension: Annotated[int, BeforeValidator(_whole)] | None = Field(
         None, validation_alias=AliasChoices("dimension", "dimensions")
     )
-    normalize: bool | None = Field(None, description="false: as the model gives them, not of length 1")
+    normalize: bool | None = Field(None, description="false: as the model gives them, not scaled to length 1")
 
 
 class PredictRequest(Body):
@@ -49,7 +49,7 @@ class PredictRequest(Body):
         WithJsonSchema({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}, "minItems": 1}),
     ] = Field(examples=[["red sofa", {"text": "a cat"}]])
     parameters: Parameters | None = None
-    model: str | None = Field(None, description="which of the server's models; the first where none is named")
+    model: str | None = Field(None, description="one of the server's models (default: the first)")
 
 
 # google.rpc.Code, as Google's APIs name it in their errors: https://google.aip.dev/193

@@ -53,8 +53,8 @@ Inputs = Annotated[
 class Options(Body):
     """How to embed; `parameters` may have it too."""
 
-    normalize: bool | None = Field(None, description="false: as the model gives them, not of length 1")
-    truncate: bool | None = Field(None, description="false: refuse a text that the model would read only the start of")
+    normalize: bool | None = Field(None, description="false: as the model gives them, not scaled to length 1")
+    truncate: bool | None = Field(None, description="false: refuse a text that is too long for the model")
     truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
         None, description="with left, a text that is too long is refused"
     )
@@ -64,7 +64,7 @@ class Options(Body):
 
 class Parameters(Options):
     candidate_labels: Annotated[Strings, BeforeValidator(_labels, json_schema_input_type=str | Strings)] | None = Field(
-        None, description="the labels to choose from, also with commas between"
+        None, description="the labels to choose from, as a list or comma-separated"
     )
     hypothesis_template: str = Field("This is a photo of {}.", description="{} stands for the label")
 
@@ -72,7 +72,7 @@ class Parameters(Options):
 class Task(Options):
     inputs: Inputs = Field(description="texts, or images as data URIs or {'image': ..}", examples=["red sofa"])
     parameters: Parameters | None = None
-    model: str | None = Field(None, description="which of the server's models; the first where none is named")
+    model: str | None = Field(None, description="one of the server's models (default: the first)")
 
     @property
     def listed(self) -> list[Any]:
@@ -90,7 +90,7 @@ async def _embed(request: Request, asked: Task) -> Response:
     options = Options(**{key: _option(asked, key) for key in Options.model_fields})
     if options.prompt_name is not None:
         param = _place(asked, "prompt_name")
-        raise InvalidInput(f"{param}: the model has no prompts: write it into the texts", param)
+        raise InvalidInput(f"{param}: the model has no prompts: put the prompt into the texts", param)
     cuts_start = (options.truncation_direction or "").lower() == "left"
     truncate = options.truncate is not False and not cuts_start
     embedded = await embed(request, _items(asked.listed), asked.model, truncate=truncate)

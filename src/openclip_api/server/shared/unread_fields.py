@@ -28,7 +28,7 @@ def check_unread(content: bytes, without_escapes: bytes, read: Collection[str]) 
             size += end - start
             values += sum(inside.count(sign) for sign in BEFORE_VALUES)
             if values > MOST_VALUES or size > MOST_BYTES:
-                raise TooLarge(f"a field that is not read here has more than {MOST_VALUES} values or 2 MB", "body")
+                raise TooLarge(f"an unknown field has more than {MOST_VALUES} values or 2 MB", "body")
 
 
 def _pieces(content: bytes, plain: bytes) -> Iterator[tuple[int, int, str | None, bytes]]:

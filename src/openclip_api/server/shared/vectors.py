@@ -26,7 +26,7 @@ def first_dimensions(vectors: Rows, dimensions: int | None, param: str) -> Rows:
     if not dimensions:
         return vectors
     if not 1 <= dimensions <= vectors.shape[1]:
-        raise InvalidInput(f"{param}: between 1 and {vectors.shape[1]}, which is what the model has", param)
+        raise InvalidInput(f"{param}: between 1 and {vectors.shape[1]}, the length of the model's vectors", param)
     return vectors[:, :dimensions]
 
 

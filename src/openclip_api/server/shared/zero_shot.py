@@ -65,8 +65,8 @@ async def classify_images(
             return await _classified(request, images, labels, templates, model)
     except TimeoutError as error:
         raise DeadlineExceeded(
-            f"no answer within {settings.request_timeout:g} seconds (REQUEST_TIMEOUT): the labels' vectors so far are "
-            "kept, so send it again"
+            f"no answer within {settings.request_timeout:g} seconds (REQUEST_TIMEOUT): the label vectors made so far "
+            "are kept, so send it again"
         ) from error
 
 
@@ -116,7 +116,7 @@ def _check_templates(templates: Sequence[str], field: str) -> None:
     for index, template in enumerate(templates):
         if "{}" not in template:
             param = name(field, index, templates)
-            raise InvalidInput(f"{param}: has no {{}} where the label goes", param)
+            raise InvalidInput(f"{param}: put {{}} where the label goes", param)
 
 
 def _check_labels(labels: Sequence[str], field: str) -> None:
