@@ -80,7 +80,8 @@ def test_overload_costs_no_goodput(server: FakeServer, report: Report):
         assert ratio >= least
         assert set(over.counts) == {200, 429}
         assert over.wrong == 0
-        assert queue.longest <= 40
+        several = len(server.serving) > 1  # their figures are not of one moment
+        assert queue.longest <= (48 if several else 40)
         assert sheds_at_once(over)
         assert over.quantile(200, 0.99) < 2 * (40 / c) + 1  # what is accepted waits for one queue, no longer
     started = time.monotonic()
