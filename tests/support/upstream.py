@@ -28,19 +28,27 @@ class Upstream:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            _counts = 0
 
             def do_GET(self) -> None:
                 upstream.requests.append((self.path, dict(self.headers)))
-                with lock:
-                    now[0] += 1
-                    upstream.most_at_once = max(upstream.most_at_once, now[0])
+                self._change(1)
                 try:
                     answers[self.path.partition("?")[0]](self)
                 except OSError:
                     pass  # the client has had enough
                 finally:
-                    with lock:
-                        now[0] -= 1
+                    self._change(-self._counts)
+
+            def end_headers(self) -> None:
+                self._change(-self._counts)  # now: who has read the whole answer may ask again before this thread goes on
+                super().end_headers()
+
+            def _change(self, by: int) -> None:
+                with lock:
+                    self._counts += by
+                    now[0] += by
+                    upstream.most_at_once = max(upstream.most_at_once, now[0])
 
             def log_message(self, *_: Any) -> None:
                 pass
