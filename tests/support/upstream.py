@@ -41,7 +41,7 @@ class Upstream:
                     self._change(-self._counts)
 
             def end_headers(self) -> None:
-                self._change(-self._counts)  # now: who has read the whole answer may ask again before this thread goes on
+                self._change(-self._counts)  # who has it all may ask again before this thread ends
                 super().end_headers()
 
             def _change(self, by: int) -> None:
