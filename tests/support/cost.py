@@ -189,7 +189,8 @@ class Target:
 
     def verdict(self, make: Callable[[int], Request], size: int) -> tuple[Cost, list[str]]:
         """One request of about `size` bytes. Where it costs more than a busy machine's noise, one of twice the size
-        must not cost much more than twice."""
+        must not cost much more than twice, or at least one of four times the size not much more than that: a text that
+        does not fill the context is read twice, so there may be one step."""
         cost, told = self.judge(make(size))
         if told or cost.cpu <= 0.2:
             return cost, told
@@ -201,12 +202,13 @@ class Target:
             time.sleep(pause)
             cost = least(cost, self.measure(make(size)))
             double = least(double, self.measure(make(2 * size)))
-        if self._grows_too_fast(cost, double):
+        if self._grows_too_fast(cost, double) and self._grows_too_fast(double, self.judge(make(4 * size))[0]):
             told.append(f"{cost.cpu:.2f} s of CPU for {cost.size} bytes, {double.cpu:.2f} s for {double.size}")
         return cost, told
 
     def _grows_too_fast(self, cost: Cost, double: Cost) -> bool:
-        return double.size > 1.5 * cost.size and double.cpu > self.bound.growth * cost.cpu
+        is_over = double.status == NO_ANSWER or double.cpu > self.bound.growth * cost.cpu
+        return double.size > 1.5 * cost.size and is_over
 
     def _others_seconds(self, pid: int) -> float:
         """Processor time of all the machine but the server, its decoders and its clients here."""
