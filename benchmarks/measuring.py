@@ -30,6 +30,8 @@ def measure(server: Running, load: Load, clients: int, seconds: float, round_: i
     server.wait_until_idle()  # what it was still asked when time was up must not run into the next one's
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
     result = json.loads(line.removeprefix("RESULT "))
+    if result.pop("failed"):
+        raise SystemExit(f"{server.system.name} answers {load.name} with errors: see its log in {CACHE}")
     return {
         "round": round_, "load": load.name, "clients": clients, "system": server.system.name,
         "per_second": result["requests"] / result["seconds"],

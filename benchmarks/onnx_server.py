@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +32,14 @@ def tower(name: str) -> Callable[[np.ndarray], np.ndarray]:
         import openvino
 
         compiled = openvino.compile_model(folder / f"{name}.onnx", "CPU")
-        return lambda batch: compiled([batch])[0]
+        of_thread = threading.local()
+
+        def run(batch: np.ndarray) -> np.ndarray:
+            if not hasattr(of_thread, "request"):  # one must not run twice at once
+                of_thread.request = compiled.create_infer_request()
+            return of_thread.request.infer([batch])[0]
+
+        return run
     import onnxruntime
 
     file = folder / f"{name}{'-int8' if engine == 'int8' else ''}.onnx"
