@@ -61,7 +61,7 @@ def test_a_batch_too_large_for_memory_is_halved(server: FakeServer):
 
 
 def test_the_deadline_ends_what_the_engine_does_not(monkeypatch: pytest.MonkeyPatch):
-    with FakeServer(REQUEST_TIMEOUT=0.5, MAX_QUEUE=3, GRACE_SECONDS=1) as server:
+    with FakeServer(WORKERS=1, REQUEST_TIMEOUT=0.5, MAX_QUEUE=3, GRACE_SECONDS=1) as server:
         assert server.http.post("/embeddings", json={"text": "hang"}).status_code == 504
         for _ in range(6):  # more than the queue holds: those given up make room
             answer = server.http.post("/embeddings", json={"text": "a"})
