@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import StatisticsError, median
 
 from bare import ALIKE, MIXED, TOKENS
+from cells import by_cell, ratios, tails
 from front_end import CACHED, DECODED, JPEGS, SHORT
 from systems import TWO_WORKERS
 
 HEADER = ["figure", "before", "goal", "now", "reached"]
 GFLOP_OF_A_TOKEN, GFLOP_OF_AN_IMAGE = 0.076, 8.8  # of ViT-B-32
-Cell = tuple[str, int]  # load, clients
 
 
 class Run:
@@ -23,19 +23,13 @@ class Run:
         self.front_end: dict[str, float] = measured.get("front_end", {})
 
     def of(self, field: str, load: str, clients: int, system: str = "ours") -> float:
-        return median(self._values(field, load, clients, system))
+        return median(self._cell(field, load, clients).get(system, []))
 
     def ratio(self, ours: str, load: str, clients: int, other: str = "Infinity") -> float:
-        """Of the rates, round by round."""
-        pairs = zip(*(self._values("per_second", load, clients, name) for name in (ours, other)), strict=True)
-        return median(one / other for one, other in pairs)
+        return median(ratios(self._cell("per_second", load, clients), ours, other))
 
     def tail(self) -> float:
-        """One client's short texts: how many times the median the 99th percentile is."""
-        return median(
-            p99 / p50
-            for p50, p99 in zip(*(self._values(p, "short texts", 1, "ours") for p in ("p50_ms", "p99_ms")), strict=True)
-        )
+        return median(tails(self._measured["http"], "short texts", "ours"))
 
     def bare(self, what: str, precision: str = "bf16") -> float:
         return median(row[what] for row in self._measured["bare"] if row["precision"] == precision and what in row)
@@ -45,9 +39,8 @@ class Run:
         system = "ours" if precision == "bf16" else f"ours {precision}"
         return 100 * self.of("per_second", load, 8, system) / self.bare(f"{what} in batches of 8", precision)
 
-    def _values(self, field: str, load: str, clients: int, system: str) -> list[float]:
-        wanted = (load, clients, system)
-        return [row[field] for row in self._measured["http"] if (row["load"], row["clients"], row["system"]) == wanted]
+    def _cell(self, field: str, load: str, clients: int) -> dict[str, list[float]]:
+        return by_cell(self._measured["http"], field).get((load, clients), {})
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from cells import Cell, by_cell, ratios, tails
 from goals import HEADER, goal_rows
 from systems import HERE
 
-Cell = tuple[str, int]  # load, clients
 OURS = ("ours", "ours fp32", "ours int8")
 THEIRS = ("Infinity", "onnxruntime fp32", "onnxruntime int8", "OpenVINO on ONNX", "original")
 
@@ -41,14 +41,6 @@ def write(measured: dict, folder: Path) -> None:
     ]
     (folder / "RESULTS.md").write_text("\n\n".join(part for part in parts if part))
     plot(rates, folder / "results.svg")
-
-
-def by_cell(rows: list[dict], field: str) -> dict[Cell, dict[str, list[float]]]:
-    """What each system reached in each round."""
-    cells: dict[Cell, dict[str, list[float]]] = {}
-    for row in rows:
-        cells.setdefault((row["load"], row["clients"]), {}).setdefault(row["system"], []).append(row[field])
-    return cells
 
 
 def systems_of(measured: dict) -> list[str]:
@@ -77,19 +69,14 @@ def ratio_rows(rates: dict[Cell, dict[str, list[float]]]) -> list[list[str]]:
     ]
 
 
-def ratios(cell: dict[str, list[float]], a: str, b: str) -> list[float]:
-    return [x / y for x, y in zip(cell.get(a, []), cell.get(b, []), strict=False) if y]
-
-
 def latency_rows(measured: dict) -> list[list[str]]:
-    alone = [row for row in measured["http"] if row["clients"] == 1]
-    p50 = by_cell(alone, "p50_ms")
+    p50 = by_cell([row for row in measured["http"] if row["clients"] == 1], "p50_ms")
     rows = []
     for cell, by_system in p50.items():
         row = [cell[0]]
         for name in systems_of(measured):
-            tails = [r["p99_ms"] / r["p50_ms"] for r in alone if r["load"] == cell[0] and r["system"] == name]
-            row.append(f"{median(by_system[name]):.1f}, × {median(tails):.1f}" if by_system.get(name) else "")
+            tail = tails(measured["http"], cell[0], name)
+            row.append(f"{median(by_system[name]):.1f}, × {median(tail):.1f}" if tail else "")
         rows.append(row)
     return rows
 
