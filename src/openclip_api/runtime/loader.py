@@ -111,7 +111,8 @@ def _choose_engine(
     if options.device in ("cuda", "mps"):
         return TorchEngine(checkpoint, options.device, options.precision)
     device = "cpu" if options.device == "auto" else options.device
-    check_device(device)
+    if device != "cpu":  # or OpenVINO would look for GPUs and load their drivers, at each start
+        check_device(device)
     check_precision(options.precision, device)
     try:
         towers = build_towers(checkpoint.config, checkpoint.preprocess, weights)
