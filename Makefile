@@ -20,10 +20,10 @@ demo: .venv/runtime ## start on the built-in model, print a first request
 serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-32 laion2b_s34b_b79k)
 	$(BIN)/openclip-api serve
 
-quick: .venv/test ## the inner loop: no process, no network, less than a minute
+quick: .venv/test ## the inner loop: no process, no network, two to three minutes
 	$(BIN)/python -m pytest --quick -q
 
-test: .venv/test ## the tests: offline, without torch
+test: .venv/test ## the tests: offline, without torch, some 15 minutes
 	$(BIN)/python -m pytest
 
 check: .venv/check ## format, lint, types, import directions, dead code

@@ -36,8 +36,8 @@ SECONDS = 10  # for one image; 40 megapixels of progressive JPEG, all noise, too
 BASE_BYTES = 1_000_000_000  # address space of a child without an image; most of it is never touched
 LENGTH = struct.Struct("<I")
 IMAGE_SIZE = struct.Struct("<II")
-# A heap that keeps the blocks of one image for the next: glibc would give each of more than 128 KB back to the system
-# and have it zeroed again, 0.2 of the 2.1 core-ms of a small JPEG. Larger blocks, and a longer free end, go back.
+# The heap keeps one image's blocks for the next. By default glibc returns each block of more than 128 KB to the system,
+# which zeroes it again: 0.2 of the 2.1 core-ms of a small JPEG. Blocks of this size and more still go back.
 HEAP = {"MALLOC_MMAP_THRESHOLD_": "8000000", "MALLOC_TRIM_THRESHOLD_": "8000000"}  # bytes
 PIPE_BYTES = 1 << 18  # 224 x 224 pixels fit: a pipe of the usual 64 KB wakes both sides for each part of them
 OK, INVALID, LARGE, SHORT, CRASHED = range(5)  # how a try ended
