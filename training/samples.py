@@ -23,7 +23,6 @@ class Source:
     url: str
     licence: str
     licence_url: str
-    change: str = "drawn as a bitmap on a plain background"
 
 
 SOURCES = {
@@ -127,9 +126,8 @@ def attribution() -> str:
     lines = [
         "# Where the sample pictures come from",
         "",
-        "`samples.json` names the source of each picture. All were "
-        + SOURCES["noto"].change
-        + "; nothing else was changed.",
+        "`samples.json` names the source of each picture. We drew each SVG as a bitmap of 160 x 160 pixels and up",
+        "to 128 colours, on a plain background. We changed nothing else.",
         "",
         "| set | author | licence | pictures |",
         "|---|---|---|---|",
@@ -141,9 +139,9 @@ def attribution() -> str:
         )
     lines += [
         "",
-        "The pictures in `unseen/` are by OpenMoji, whose art the built-in model was never trained on. They, and",
-        "changed versions of them, may be shared under CC BY-SA 4.0 only. The rest of the repository is no",
-        "adaptation of them.",
+        "The pictures in `unseen/` are by OpenMoji. The built-in model was not trained on OpenMoji's art. You may",
+        "share these pictures, and changed versions of them, only under CC BY-SA 4.0. That licence does not cover",
+        "the rest of the repository, which is not an adaptation of them.",
         "",
         "Fluent Emoji: Copyright (c) Microsoft Corporation. The terms of the MIT licence are those in `LICENSE`.",
         "",

@@ -148,7 +148,7 @@ class Settings(BaseSettings):
     image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(lower)] = Field(
         "natural",
         description="how images are read: natural (upright, transparency on white, sRGB; docs/api.md), or "
-        "open_clip (exactly as open_clip and version 0.1 read them)",
+        "open_clip (as open_clip reads them, and exactly so with JPEG_SCALING=off)",
     )
     image_formats: Annotated[list[str], NoDecode, BeforeValidator(format_names)] = Field(
         [],

@@ -8,17 +8,15 @@ import sys
 
 import pytest
 
-from ..support.protocol_pages import ROOT, WRITTEN_URL, blocks
+from ..support.protocol_pages import ROOT, WRITTEN_HOST, asking, blocks
 
 PYTHON, NODE = blocks("python"), blocks("js")
 NPM = ROOT / ".venv-clients" / "npm"
 
 
 def check(command: list[str], cwd: object, code: str, url: str, expected: str | None) -> None:
-    assert WRITTEN_URL in code
-    done = subprocess.run(
-        command, cwd=cwd, input=code.replace(WRITTEN_URL, url), capture_output=True, text=True, timeout=120
-    )
+    assert WRITTEN_HOST in code
+    done = subprocess.run(command, cwd=cwd, input=asking(url, code), capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert expected is not None
     assert done.stdout == expected

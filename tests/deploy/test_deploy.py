@@ -69,14 +69,20 @@ def test_a_space_listens_where_the_image_does():
 
 
 def test_docker_s_command_fits_the_image_and_compose():
-    (run,) = re.findall(r"^ {4}docker run (.*)", GUIDE, re.MULTILINE)
-    volume = re.findall(r"-v \S+:(\S+)", run)[0]
+    runs = re.findall(r"^ {4}docker run (.*)", GUIDE.replace("\\\n", ""), re.MULTILINE)
+    assert len(runs) == 4
+    volumes = {re.findall(r"-v openclip-cache:(\S+)", run)[0] for run in runs}
+    (volume,) = volumes
     assert f" HF_HOME={volume} " in DOCKERFILE
-    (ports,) = re.findall(r"-p (\S+)", run)
+    assert all(f"{volume}/" in path for run in runs for path in re.findall(r"(?:--store |STORE=)(\S+)", run))
+    (ports,) = {ports for run in runs for ports in re.findall(r"-p (\S+)", run)}
     assert ports == f"127.0.0.1:{PORT}:{PORT}"
     service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["openclip-api"]
     assert service["ports"] == [ports]
     assert [mount.partition(":")[2] for mount in service["volumes"]] == [volume]
+    (passed_on,) = re.findall(r"compose.yaml passes on (.*?)\.", GUIDE, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", passed_on)) == set(service["environment"])
+    assert {name.lower() for name in service["environment"]} - set(Settings.model_fields) == {"hf_token"}
 
 
 @pytest.mark.process

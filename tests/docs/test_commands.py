@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support.protocol_pages import ROOT, WRITTEN_URL
+from ..support.protocol_pages import ROOT, WRITTEN_URL, asking
 from ..support.server_process import OURS, ServerProcess
 from ..support.tiny_checkpoint import write_tiny_checkpoint
 
@@ -33,7 +33,16 @@ ELSEWHERE = {
     "make test": "this",
     "make serve": "a download",
     "MODEL_NAME=ViT-L-14 MODEL_PRETRAINED=datacomp_xl_s13b_b90k make serve": "a download",
+    "WORKERS=2 docker compose up": "no container engine; test_deploy.py",
     "docker compose up": "no container engine; test_deploy.py",
+    "MODEL_NAME=ViT-B-32 MODEL_PRETRAINED=/models/epoch_32.pt docker compose up": "no container engine; test_deploy.py",
+    "docker run -p 127.0.0.1:7860:7860 -v openclip-cache:/cache -v /home/me/models:/models:ro -e MODEL_NAME=ViT-B-32 "
+    "-e MODEL_PRETRAINED=/models/epoch_32.pt openclip-api": "a file of one's own; image/ runs such a command",
+    "docker build -t openclip-api --build-arg EXTRAS=heic,search .": "make image",
+    "docker run --rm -v openclip-cache:/cache -v ~/Pictures:/photos:ro openclip-api openclip-api index /photos "
+    "--store /cache/photos.lance": "no container engine",
+    "docker run -p 127.0.0.1:7860:7860 -v openclip-cache:/cache -v ~/Pictures:/photos:ro -e STORE=/cache/photos.lance "
+    "-e ALLOWED_HOSTS=localhost openclip-api": "no container engine",
     "docker build -t openclip-api .": "make image",
     "docker run -p 127.0.0.1:7860:7860 -e MODEL_NAME=ViT-B-32 -v openclip-cache:/cache openclip-api":
         "a download; make image runs it",
@@ -55,8 +64,11 @@ ELSEWHERE = {
     "CACHE_DIR=/srv/models HF_HUB_OFFLINE=1 openclip-api serve": "another machine; checkpoints/test_hub.py",
     "pip install '.[bulk]'": "installs; the tests' own venv has it",
     "pip install '.[heic,jxl,raw]'": "installs; the tests' own venv has them",
-    "pip install '.[search]'": "installs; the tests' own venv has it",
+    "pip install '.[search,heic]'": "installs; the tests' own venv has them",
+    "python3 -m venv .venv && . .venv/bin/activate": "the tests run in such a venv",
     "openclip-api photos ~/Pictures": "goes on until Ctrl-C; search/test_index_process.py",
+    "MODEL_NAME=xlm-roberta-base-ViT-B-32 openclip-api photos ~/Pictures --store languages.lance":
+        "a download, and goes on until Ctrl-C",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",
     "openclip-api embed photos/ --server http://10.0.0.5:7860 --server http://10.0.0.6:7860 --out vectors":
@@ -128,13 +140,20 @@ def test_it_serves(folder: Path, command: str, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("command", ASKING)
 def test_it_is_answered(folder: Path, server: ServerProcess, command: str):
-    answer = run(command.replace(WRITTEN_URL, str(server.http.base_url).rstrip("/")), folder)
+    answer = run(asking(str(server.http.base_url), command), folder)
     assert answer.startswith("{")
 
 
 @pytest.mark.parametrize("command", FILES)
 def test_it_ends_well(folder: Path, command: str):
     run(command, folder)
+
+
+def test_the_api_page_s_python(folder: Path, server: ServerProcess):
+    after = (ROOT / "docs" / "api.md").read_text().partition("\n### Try again\n")[2]
+    code = "\n".join(re.findall(r"^ {4}(.*)", after, re.MULTILINE))
+    (folder / "again.py").write_text(asking(str(server.http.base_url), code))
+    assert run("python3 again.py", folder) == "2\n"
 
 
 def test_the_readme_s_python(folder: Path):

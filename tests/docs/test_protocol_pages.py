@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ..support.protocol_pages import ROOT, WRITTEN_URL, blocks
+from ..support.protocol_pages import ROOT, asking, blocks
 from ..support.server_process import ServerProcess
 
 SHELL = blocks("sh")
@@ -51,7 +51,7 @@ def test_the_table_of_clients_names_those_that_are_run():
 @pytest.mark.parametrize("name", SHELL)
 def test_a_command_works_as_written(emoji: ServerProcess, tmp_path: Path, name: str):
     written, _ = SHELL[name]
-    command = written.replace(WRITTEN_URL, str(emoji.http.base_url).rstrip("/"))
+    command = asking(str(emoji.http.base_url), written)
     assert command != written
     (tmp_path / ".curlrc").write_text("fail-with-body\n")  # an error status is a failure here
     done = subprocess.run(

@@ -6,8 +6,14 @@ import re
 
 from .repository import ROOT
 
-WRITTEN_URL = "http://127.0.0.1:7860"
+WRITTEN_HOST = "127.0.0.1:7860"
+WRITTEN_URL = f"http://{WRITTEN_HOST}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+
+
+def asking(url: str, code: str) -> str:
+    """The code, with a server's URL instead of the one that is written; some clients take it without its scheme."""
+    return code.replace(WRITTEN_HOST, url.removeprefix("http://").rstrip("/"))
 
 
 def blocks(language: str) -> dict[str, tuple[str, str | None]]:

@@ -108,8 +108,7 @@ class Store:
         if fingerprint != self.fingerprint:
             raise InvalidStore(
                 f"{self.path}: holds vectors of {self.model_id} with fingerprint {self.fingerprint}, "
-                f"the model here has {fingerprint}: set MODEL_NAME, PRECISION and IMAGE_READING to what they were made "
-                "with (IMAGE_READING=open_clip for a store of version 0.1)"
+                f"the model here has {fingerprint}: set MODEL_NAME, PRECISION and IMAGE_READING to those that made them"
             )
 
     def add(self, rows: pa.Table) -> None:
