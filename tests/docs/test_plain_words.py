@@ -11,7 +11,10 @@ from ..support.repository import ROOT
 MOST_WORDS = 30
 PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+    for path in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "training/README.md")),
+        *sorted(ROOT.glob("docs/**/*.md")),
+    ]
 }
 # Words that a newcomer reads twice, and what to write instead.
 PRIVATE = {
