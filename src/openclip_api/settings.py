@@ -59,18 +59,21 @@ class Settings(BaseSettings):
 
     model_name: str = Field(
         DEFAULT.name,
-        description="an OpenCLIP name, 'emoji' (built in), org/repo[@revision] of a hub or local-dir:/path",
+        description="an OpenCLIP name, 'emoji' (built in), org/repo[@revision] on Hugging Face, or local-dir:/path",
     )
     model_pretrained: str | None = Field(
         None,
         description="a tag of that name, the path of a weights file, or tag:/path "
         f"(default: {DEFAULT.tag} for {DEFAULT.name}, otherwise the name's only tag)",
     )
-    model_id: str | None = Field(None, description="the model's name in answers (default: made from the model)")
+    model_id: str | None = Field(
+        None, description=f"the model's name in answers (default: made from the model, such as {DEFAULT_MODEL_ID})"
+    )
     models: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
-        description="several models in one server, each as name:tag, comma-separated; the first is the default; "
-        "replaces MODEL_NAME, MODEL_PRETRAINED and MODEL_ID",
+        description="several models in one server, comma-separated, each as name or name:tag, such as "
+        f"{DEFAULT.name}:{DEFAULT.tag},emoji; the first is the default; replaces MODEL_NAME, MODEL_PRETRAINED and "
+        "MODEL_ID",
     )
     max_loaded_models: int = Field(
         0,
@@ -86,20 +89,23 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices(*PORT_NAMES),
         description="port to listen on; 0 picks a free one; SAGEMAKER_BIND_TO_PORT and AIP_HTTP_PORT override it",
     )
-    cache_dir: Path | None = Field(None, description="folder for downloads (default: the hub's own cache, HF_HOME)")
+    cache_dir: Path | None = Field(
+        None, description="folder for downloads (default: Hugging Face's own, ~/.cache/huggingface/hub or HF_HOME/hub)"
+    )
     device: Annotated[Literal["auto", "cpu", "gpu", "npu", "cuda", "mps"], BeforeValidator(lower)] = Field(
         "auto", description="device to compute on: auto, cpu, Intel's gpu or npu, or with the torch extra cuda or mps"
     )
     precision: Annotated[Literal["auto", "fp32", "bf16", "int8"], BeforeValidator(lower)] = Field(
         "auto",
-        description="auto (16 bits if the device supports it, otherwise fp32), fp32, bf16, or int8 (docs/tuning.md)",
+        description="auto (bf16 or fp16 if the device computes in it, otherwise fp32), fp32, bf16, or int8 "
+        "(docs/tuning.md)",
     )
     threads: int = Field(0, ge=0, le=4096, description="CPU cores to use; 0 for all that affinity and quota allow")
     workers: Annotated[Literal["auto"] | int, BeforeValidator(worker_count)] = Field(
         1,
         description="processes that share port and cores, each with its own model: a number, or auto (docs/scaling.md)",
     )
-    max_batch: int = Field(16, ge=1, le=65_536, description="most items in one forward pass")
+    max_batch: int = Field(16, ge=1, le=65_536, description="most items that are computed at once")
     max_queue: int = Field(
         4096, ge=1, le=MAX_COUNT, description="most items in flight at once; above it, requests get 429"
     )
@@ -107,7 +113,8 @@ class Settings(BaseSettings):
         512,
         gt=0,
         le=MAX_MEGABYTES,
-        description="most megabytes of request bodies, and of items in flight; above it, requests get 429",
+        description="most megabytes of all request bodies together, and again of all items in flight to one model; "
+        "above it, requests get 429",
     )
     text_cache_mb: float = Field(
         16,
@@ -167,7 +174,8 @@ class Settings(BaseSettings):
         20, gt=0, le=MAX_SECONDS, description="most seconds after SIGTERM to answer the requests already accepted"
     )
     self_check: bool = Field(
-        True, description="embed one image and one text at start; stop if a vector has NaN, only zeros or a wrong shape"
+        True,
+        description="embed one image and one text at start; stop if a vector has NaN, only zeros or a wrong length",
     )
     api_key: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
@@ -178,7 +186,7 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated)] = Field(
         ["*"],
         description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
-        "they may search the store and see its pictures only if you set this",
+        "search and its pictures are closed to other sites until you set this, even to *",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],

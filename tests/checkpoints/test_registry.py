@@ -64,6 +64,7 @@ AMBIGUOUS = {"RN50", "RN50x4", "RN50x16", "RN50x64", "RN101", "ViT-B-16", "ViT-B
 def test_the_names_for_which_a_bare_file_is_ambiguous():
     assert {name for name in registry.names() if registry.ambiguity(name, Path("x.pt"))} == AMBIGUOUS
     assert "MODEL_PRETRAINED=dfn5b:x.pt" in str(registry.ambiguity("ViT-H-14-quickgelu", Path("x.pt")))
-    assert "write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:x.pt; if ViT-B-32 is right, " in str(
-        registry.ambiguity("ViT-B-32", Path("x.pt"))
+    assert registry.ambiguity("ViT-B-32", Path("x.pt")) == (
+        "MODEL_PRETRAINED x.pt: the file does not say how it was trained, so it is read as ViT-B-32 with GELU. "
+        "Write MODEL_PRETRAINED=openai:x.pt if it was trained like openai (with QuickGELU), or laion2b_e16:x.pt if not"
     )

@@ -70,6 +70,8 @@ ELSEWHERE = {
     "MODEL_NAME=xlm-roberta-base-ViT-B-32 openclip-api photos ~/Pictures --store languages.lance":
         "a download, and goes on until Ctrl-C",
     "pip install '.[quantize]'": "installs NNCF; parity/test_quantize.py has it",
+    "pip install '.[torch]'": "installs torch; parity/test_torch_engine.py has it",
+    "DEVICE=cuda openclip-api serve": "a GPU; parity/test_gpu.py",
     "openclip-api quantize --images photos/ --texts queries.txt": "needs NNCF; parity/test_quantize.py",
     "openclip-api embed photos/ --server http://10.0.0.5:7860 --server http://10.0.0.6:7860 --out vectors":
         "two other machines; bulk/test_servers.py has two servers",

@@ -31,5 +31,5 @@ def test_each_status_and_type_of_an_answer_is_there():
 
 def test_each_error_of_a_start_and_of_a_run_is_there():
     for rows, kind in ((STARTS, StartupError), (RUNS, RunError)):
-        listed = {row.split(" | ")[0].strip("`") for row in rows[1:]}
+        listed = {row.split(" | ")[1].strip("`") for row in rows[1:]}
         assert {error.__name__ for error in subclasses(kind)} == listed

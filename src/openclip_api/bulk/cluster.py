@@ -151,9 +151,9 @@ class Cluster:
             self._model = model
         if model != self._model:
             raise ClusterFailed(
-                f"node {actor.node} computes {model.id} in {model.precision} with fingerprint {model.fingerprint}, "
-                f"another node in {self._model.precision} with {self._model.fingerprint}: they need the same files, "
-                "and set PRECISION if their processors differ"
+                f"node {actor.node} computes with fingerprint {model.fingerprint} ({model.precision}), another node "
+                f"with {self._model.fingerprint} ({self._model.precision}). Give all nodes the same model files, and "
+                "set PRECISION if their processors differ"
             )
         actor.starting = None
         self._failed_starts = 0

@@ -100,17 +100,14 @@ def ambiguity(name: str, path: Path) -> str | None:
     others = [entry for entry in entries if (entry.config.quick_gelu, entry.preprocess) != bare]
     if not others:
         return None
-    quick, usual = f"{name}-quickgelu", others[0]
-    same_preprocessing = usual.preprocess == bare[1]
-    facts = "QuickGELU" if usual.config.quick_gelu != bare[0] else "another preprocessing"
-    listed = ", ".join(entry.tag for entry in others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
-    other_name = f"MODEL_NAME={quick}, or " if same_preprocessing and quick in _table() else ""
+    usual = others[0]
+    theirs = "with QuickGELU" if usual.config.quick_gelu != bare[0] else "with another preprocessing"
     right = next((entry.tag for entry in entries if entry not in others), None)
-    confirm = f"; if {name} is right, write MODEL_PRETRAINED={right}:{path}" if right else ""
+    confirm = f", or {right}:{path} if not" if right else ""
     return (
-        f"MODEL_PRETRAINED {path}: the file does not say how its weights were trained. {name} is "
-        f"built with {'QuickGELU' if bare[0] else 'GELU'} and its own preprocessing; its tags {listed} have {facts}. "
-        f"For weights like theirs, write {other_name}MODEL_PRETRAINED={usual.tag}:{path}{confirm}"
+        f"MODEL_PRETRAINED {path}: the file does not say how it was trained, so it is read as {name} with "
+        f"{'QuickGELU' if bare[0] else 'GELU'}. Write MODEL_PRETRAINED={usual.tag}:{path} if it was trained like "
+        f"{usual.tag} ({theirs}){confirm}"
     )
 
 

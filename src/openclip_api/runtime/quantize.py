@@ -58,8 +58,8 @@ class Fidelity:
 
     def __str__(self) -> str:
         return (
-            f"{self.items} held out: cosine to fp32 {self.mean_cosine:.4f} in the mean, {self.least_cosine:.4f} at "
-            f"least, recall@10 {self.recall_at_10:.3f}"
+            f"{self.items} held out: mean cosine to fp32 {self.mean_cosine:.4f}, lowest {self.least_cosine:.4f}, "
+            f"recall@10 {self.recall_at_10:.3f}"
         )
 
 

@@ -107,8 +107,8 @@ class Store:
         """Raises InvalidStore if the vectors are of another model than the one with this fingerprint."""
         if fingerprint != self.fingerprint:
             raise InvalidStore(
-                f"{self.path}: holds vectors of {self.model_id} with fingerprint {self.fingerprint}, "
-                f"the model here has {fingerprint}: set MODEL_NAME, PRECISION and IMAGE_READING to those that made them"
+                f"{self.path}: holds vectors of {self.model_id} with fingerprint {self.fingerprint}, but the model "
+                f"here has {fingerprint}. Set MODEL_NAME, PRECISION and IMAGE_READING as when the store was made"
             )
 
     def add(self, rows: pa.Table) -> None:

@@ -58,7 +58,9 @@ class SearchRequest(Like):
     offset: int = Field(
         0, ge=0, le=MAX_RESULTS, description=f"how many of the first results to skip; with k at most {MAX_RESULTS}"
     )
-    min_score: float | None = Field(None, ge=-1, le=1, allow_inf_nan=False, description="the least cosine of a result")
+    min_score: float | None = Field(
+        None, ge=-1, le=1, allow_inf_nan=False, description="the lowest cosine that a result may have"
+    )
     filter: dict[str, Any] = Field(
         {}, description='{"price": {"lt": 10}, "brand": ["a", "b"]}: all must hold; eq, ne, lt, le, gt, ge'
     )
