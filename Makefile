@@ -23,7 +23,7 @@ serve: .venv/runtime ## start on MODEL_NAME and MODEL_PRETRAINED (default ViT-B-
 quick: .venv/test ## the inner loop: no process, no network, two to three minutes
 	$(BIN)/python -m pytest --quick -q
 
-test: .venv/test ## the tests: offline, without torch, some 15 minutes
+test: .venv/test ## the tests: offline, without torch, about 15 minutes
 	$(BIN)/python -m pytest
 
 check: .venv/check ## format, lint, types, import directions, dead code
@@ -43,37 +43,37 @@ clients: .venv/test .venv-clients/installed ## the protocols' own clients agains
 page: .venv/test .venv-page/installed ## the page in headless Chromium, with axe; screenshots in build/page
 	.venv-page/bin/python -m pytest --confcutdir=tests/page -o filterwarnings= tests/page
 
-recipes: .venv-recipes/installed ## docs/recipes.md and docs/examples against PostgreSQL, Chroma, Qdrant, pandas and datasets
+recipes: .venv-recipes/installed ## run docs/recipes.md and docs/examples against PostgreSQL, Chroma, Qdrant, pandas and datasets
 	.venv-recipes/bin/python -m pytest --confcutdir=tests/recipes -o filterwarnings= tests/recipes
 
-recall: .venv/test ## recall@10 of the index over 100,000 vectors against exact search
+recall: .venv/test ## measure recall@10 of search's index over 100,000 vectors; a few minutes
 	$(BIN)/python -m pytest -m recall -s tests/search
 
-ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on this machine, nodes killed, in some six minutes
+ray: .venv-ray/installed ## embed and serve on a Ray cluster of several nodes on this machine, some of them killed; about six minutes
 	RAY_USAGE_STATS_ENABLED=0 .venv-ray/bin/python -m pytest -o filterwarnings= tests/ray
 
 FAULTS = $(addprefix tests/,$(addprefix server/,test_stop.py test_log.py test_connection.py middleware shared/test_image_urls.py) inputs/test_decoder_processes.py)
-chaos: .venv/test ## faults and overload, in some eight minutes; writes benchmarks/CHAOS.md unless WORKERS=2
+chaos: .venv/test ## break and overload real processes; about eight minutes; writes benchmarks/CHAOS.md unless WORKERS=2
 	CHAOS_WRITE=$(if $(WORKERS),,1) TEST_WORKERS=$(WORKERS) $(BIN)/python -m pytest -m 'not fuzz and not cost' tests/chaos $(FAULTS)
 
 fuzz: .venv/test .venv-fuzz/installed ## mutated images and checkpoints, generated requests; FUZZ_IMAGES, FUZZ_CHECKPOINTS, FUZZ_TORCH_FILES, FUZZ_EXAMPLES, FUZZ_SEED
 	$(BIN)/python -m pytest -m 'not chaos and not cost' -s tests/fuzz
 
-cost: .venv/test ## what hostile requests cost, against a bound; FUZZ_SECONDS, FUZZ_ALL, FUZZ_SIZE, FUZZ_SEED
+cost: .venv/test ## measure hostile requests of up to 1 MB against a bound; FUZZ_SECONDS, FUZZ_ALL, FUZZ_SIZE, FUZZ_SEED
 	$(BIN)/python -m pytest -m cost -s tests/fuzz
 
-hostile: .venv/test ## the same for the largest requests that a server reads, 30 MB each
+hostile: .venv/test ## measure the largest hostile requests that a server reads, 30 MB each
 	$(BIN)/python -m pytest -m cost -s tests/chaos/test_hostile.py
 
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
 # The programs come from the system; where it has none and this is root, from Debian.
-deployment: .venv/test .venv-deployment/installed ## what is in deploy/ against nginx, Prometheus and validators
+deployment: .venv/test .venv-deployment/installed ## check what is in deploy/ with nginx, Prometheus and validators
 	command -v nginx promtool systemd-analyze || { $(DEBIAN_INSTALL) nginx-light prometheus systemd; }
 	$(BIN)/python -m pytest -m deployment tests/deploy
 
-sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX bill of what the image installs; look for known faults
+sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX list of packages in the image; look for known faults
 	mkdir -p build
 	$(PYTHON) -m venv --clear build/sbom
 	build/sbom/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
@@ -90,18 +90,18 @@ image: .venv/test ## build the container image and run it as docker and Kubernet
 parity: .venv-parity/installed ## equality with open_clip, in a venv with torch
 	.venv-parity/bin/python -m pytest parity
 
-golden: .venv-parity/installed ## write the golden files of the tests anew
+golden: .venv-parity/installed ## write the golden files of the tests again
 	.venv-parity/bin/python -m parity.write_golden
 
-data: .venv-parity/installed ## write registry.json and the BPE merges anew from open_clip
+data: .venv-parity/installed ## write registry.json and the BPE merges again from open_clip
 	.venv-parity/bin/python parity/write_data.py
 
-bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv-onnx/installed $(BENCH)/.venv-original/installed $(BENCH)/.venv-quantize/installed ## side by side with others (needs wrk; BENCH_OPTIONS=--short to try)
+bench: $(BENCH)/.venv/installed $(BENCH)/.venv-infinity/installed $(BENCH)/.venv-onnx/installed $(BENCH)/.venv-original/installed $(BENCH)/.venv-quantize/installed ## measure this server beside others (needs wrk; BENCH_OPTIONS=--short to try)
 	@command -v wrk >/dev/null || { echo 'the load generator wrk is needed: apt-get install wrk'; exit 1; }
 	$(BENCH)/.venv/bin/python $(BENCH)/run.py $(BENCH_OPTIONS)
 
 RESOLVE = uv pip compile --universal --python-version 3.10 --no-header --no-annotate --upgrade pyproject.toml
-lock: ## resolve both lock files anew for all supported Pythons (needs uv)
+lock: ## resolve both lock files again for all supported Pythons (needs uv)
 	$(RESOLVE) --generate-hashes --output-file requirements.lock
 	$(RESOLVE) --extra test --extra check --extra search --extra site --constraint requirements.lock --output-file requirements-dev.lock
 

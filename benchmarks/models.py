@@ -164,14 +164,14 @@ def page(rows: list[dict]) -> str:
     ]
     return f"""# The models
 
-Written by `benchmarks/models.py`, {time.strftime("%Y-%m-%d")}; anew, one model after the other, with
+Written by `benchmarks/models.py` on {time.strftime("%Y-%m-%d")}. To measure all models again, one after the other:
 
     make .venv/runtime .venv-parity/installed
     .venv/bin/python benchmarks/models.py
 
-{cpu()}, {rows[0]["precision"]}, random weights at full size.
-Items a second of the engine alone, the best of the rounds, each the median of {SECONDS:.0f} seconds;
-a short text has three to six words. Beside it what the process then holds in memory.
+Measured on {cpu()}, in {rows[0]["precision"]}, with random weights at full size. The figures are
+items per second of the engine alone: the best of the rounds, each the median of {SECONDS:.0f} seconds. A short text has
+three to six words. The last column is the memory that the process then holds.
 
 {table(header, cells)}
 """
