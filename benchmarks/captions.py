@@ -6,16 +6,25 @@ import random
 from collections.abc import Callable
 
 WORDS = """red blue green yellow black white grey brown pink purple orange golden silver dark pale bright
+old new small large wooden leather cotton plastic steel striped folded painted used vintage cheap heavy
 sofa chair table lamp car bicycle cat dog horse house tree mountain river beach boat train phone laptop camera shirt
 standing lying seen photographed left waiting hanging shown found placed parked resting
 on a beach|in the snow|at night|in a kitchen|by the window|under a tree|in an old town|in the rain|at sunset"""
-COLOURS, THINGS, ACTIONS = map(str.split, WORDS.splitlines()[:3])
-PLACES = WORDS.splitlines()[3].split("|")
+COLOURS, KINDS, THINGS, ACTIONS = map(str.split, WORDS.splitlines()[:4])
+PLACES = WORDS.splitlines()[4].split("|")
 
 
 def short_captions(count: int, seed: int = 0) -> list[str]:
-    """Three to six words each: 5 to 10 of CLIP's tokens with the two special ones."""
-    return _distinct(count, seed, lambda r: f"{r.choice(COLOURS)} {r.choice(THINGS)} {_or_nothing(r, PLACES)}".strip())
+    """Three to seven words each: 5 to 9 of CLIP's tokens with the two special ones. At most 51,200."""
+    captions = [
+        f"{colour} {kind} {thing} {place}".strip()
+        for colour in COLOURS
+        for kind in KINDS
+        for thing in THINGS
+        for place in ("", *PLACES)
+    ]
+    random.Random(seed).shuffle(captions)
+    return captions[:count]
 
 
 def long_captions(count: int, seed: int = 0) -> list[str]:

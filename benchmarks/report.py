@@ -115,9 +115,10 @@ def table(header: list[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def processor() -> tuple[str, list[str]]:
-    """Its name, and which of the units that matter here it has."""
+    """Its name and family, and which of the units that matter here it has."""
     text = Path("/proc/cpuinfo").read_text()
-    name = next(line for line in text.splitlines() if line.startswith("model name")).partition(":")[2].strip()
+    facts = dict(map(str.strip, line.split(":", 1)) for line in text.splitlines() if ":" in line)
+    name = f"{facts['model name']}, family {facts['cpu family']}"
     units = ("amx_int8", "amx_bf16", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
     return name, [unit for unit in units if unit in text]
 
