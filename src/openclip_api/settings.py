@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     jpeg_scaling: Annotated[Literal["auto", "on", "off"], BeforeValidator(lower)] = Field(
         "auto",
         description="decode large JPEGs at a smaller size, which is faster: on, off (exactly open_clip's pixels), "
-        "or auto (on for transformers unless the precision is fp32)",
+        "or auto (on for vision transformers, unless the precision is fp32)",
     )
     image_reading: Annotated[Literal["natural", "open_clip"], BeforeValidator(lower)] = Field(
         "natural",
@@ -190,7 +190,7 @@ class Settings(BaseSettings):
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
         [],
-        description="host names that clients use for this server, comma-separated; * for any "
+        description="host names that clients use for this server, without ports, comma-separated; * for any "
         "(default: only this machine's names if HOST is loopback, otherwise any)",
     )
     aip_health_route: Annotated[str | None, AfterValidator(route)] = Field(

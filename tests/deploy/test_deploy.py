@@ -77,7 +77,9 @@ def test_docker_s_command_fits_the_image_and_compose():
     assert all(f"{volume}/" in path for run in runs for path in re.findall(r"(?:--store |STORE=)(\S+)", run))
     (ports,) = {ports for run in runs for ports in re.findall(r"-p (\S+)", run)}
     assert ports == f"127.0.0.1:{PORT}:{PORT}"
-    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]["openclip-api"]
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    assert compose["volumes"]["cache"]["name"] == "openclip-cache"
+    service = compose["services"]["openclip-api"]
     assert service["ports"] == [ports]
     assert [mount.partition(":")[2] for mount in service["volumes"]] == [volume]
     (passed_on,) = re.findall(r"compose.yaml passes on (.*?)\.", GUIDE, re.DOTALL)

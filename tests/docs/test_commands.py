@@ -24,7 +24,9 @@ from ..support.tiny_checkpoint import write_tiny_checkpoint
 pytestmark = pytest.mark.process
 
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-PROGRAMS = "curl|docker|kubectl|make|openclip-api|pip|python3|ray|rsync|serve|taskset|cp|rm|systemctl|journalctl|/"
+PROGRAMS = (
+    "curl|docker|kubectl|make|openclip-api|pip|printf|python3|ray|rsync|serve|taskset|cp|rm|systemctl|journalctl|/"
+)
 COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*(?:{PROGRAMS})\b")
 
 # What a test cannot do here, and why; what it can is in the tests below.
@@ -35,6 +37,9 @@ ELSEWHERE = {
     "MODEL_NAME=ViT-L-14 MODEL_PRETRAINED=datacomp_xl_s13b_b90k make serve": "a download",
     "WORKERS=2 docker compose up": "no container engine; test_deploy.py",
     "docker compose up": "no container engine; test_deploy.py",
+    "docker compose build": "no container engine",
+    "docker compose run --rm openclip-api openclip-api index /photos --store /cache/photos.lance":
+        "no container engine",
     "MODEL_NAME=ViT-B-32 MODEL_PRETRAINED=/models/epoch_32.pt docker compose up": "no container engine; test_deploy.py",
     "docker run -p 127.0.0.1:7860:7860 -v openclip-cache:/cache -v /home/me/models:/models:ro -e MODEL_NAME=ViT-B-32 "
     "-e MODEL_PRETRAINED=/models/epoch_32.pt openclip-api": "a file of one's own; image/ runs such a command",
@@ -51,6 +56,7 @@ ELSEWHERE = {
     "python3 -m venv /opt/openclip-api": "root's folders; test_package.py installs into a venv",
     "/opt/openclip-api/bin/pip install --require-hashes -r requirements.lock": "root's folders; make image",
     "/opt/openclip-api/bin/pip install --no-deps .": "root's folders",
+    "/opt/openclip-api/bin/pip install -c requirements-dev.lock '.[search,heic]'": "root's folders",
     "cp deploy/openclip-api.service /etc/systemd/system/": "root's folders; test_deploy.py verifies the unit",
     "systemctl enable --now openclip-api": "no systemd",
     "journalctl -u openclip-api -f": "no systemd",
