@@ -25,6 +25,7 @@ def write(measured: dict, folder: Path) -> None:
     parts = [
         f"# Results\n\nWritten by `make bench`, {measured['started']} to {measured['ended'][-5:]}. {about_the_run()}",
         "## Goals\n\n" + table(HEADER, goal_rows(measured)),
+        "[What stands in the way](FRONT_END.md#goals-that-are-not-reached) of those that are not reached.",
         "## Requests a second\n\nMedian (least to greatest of the rounds); one item in each request.",
         table(["load", "clients", *systems_of(measured)], rate_rows(measured, rates)),
         "## Core-milliseconds an answer\n\nUser and system time of the server: on a busy machine the rates above "
