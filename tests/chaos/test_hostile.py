@@ -5,6 +5,7 @@ Small ones, and many more kinds of them, are in tests/fuzz; so is the proof that
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -23,7 +24,8 @@ pytestmark = [
 ]
 
 SIZE = 30_000_000  # bytes; MAX_BODY_MB is 32
-KEPT_MB = 80  # after all of a kind: vectors of texts, decoders that have started, and what an allocator keeps
+# After all of a kind, in each worker: vectors of texts, decoders that have started, and what an allocator keeps.
+KEPT_MB = 80 * int(os.environ.get("TEST_WORKERS") or 1)
 RUNS = [("process", kind) for kind in LARGEST_KINDS] + [("thread", "images")]
 
 
