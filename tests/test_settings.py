@@ -138,6 +138,37 @@ def test_a_list_that_names_nothing_is_no_open_door(name: str, value: str):
     assert_refused(name, value)
 
 
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("allowed_hosts", ["clip.example:7860", "http://clip.example", "clip.example/", "*.example", "a b"]),
+        (
+            "cors_origins",
+            ["shop.example", "https://shop.example/", "https://shop.example/page", "https://", "*.example"],
+        ),
+    ],
+)
+def test_a_name_that_no_request_has_is_refused(name: str, values: list[str]):
+    for value in values:
+        assert_refused(name, value)
+        assert_refused(name, f"a.example,{value}" if name == "url_hosts" else f"*,{value}")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("url_hosts", "Img.example,10.0.0.1,2001:db8::1"),
+        ("allowed_hosts", "*"),
+        ("allowed_hosts", "Clip.example,clip_2.example.,10.0.0.1,::1"),
+        ("cors_origins", "*"),
+        ("cors_origins", ""),
+        ("cors_origins", "https://shop.example,http://localhost:3000,http://[::1]:3000,chrome-extension://abc,null"),
+    ],
+)
+def test_names_that_requests_have(name: str, value: str):
+    assert getattr(read_settings(**{name: value}), name) == [part for part in value.split(",") if part]
+
+
 def assert_refused(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting) as caught:
         read_settings(**{name: value})

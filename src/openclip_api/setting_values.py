@@ -19,6 +19,8 @@ ENV_FILE = ".env"
 LONGEST_SHOWN = 100  # characters of a wrong value
 OWN_PATHS = ("/openapi.json",)
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.~:@-]+")
+_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?", re.ASCII | re.IGNORECASE)
 MAX_WORKERS = 128
 PORT_NAMES = ("sagemaker_bind_to_port", "aip_http_port", "port")  # the first that is there counts
 
@@ -49,6 +51,33 @@ def checked_endpoints(value: list[str]) -> list[str]:
         if any(_is_never_asked(host) for host, _ in url.endpoints(entry)):
             raise ValueError("name a host of your own network; a cloud's metadata service is never allowed")
     return value
+
+
+def checked_hosts(value: list[str]) -> list[str]:
+    """Names and addresses as a URL has them, without the port."""
+    if not all(_HOST.fullmatch(entry) or _is_address(entry) for entry in value):
+        raise ValueError("name each host as clip.example, without https:// and without a port")
+    return value
+
+
+def checked_hosts_or_any(value: list[str]) -> list[str]:
+    checked_hosts([entry for entry in value if entry != "*"])
+    return value
+
+
+def checked_origins(value: list[str]) -> list[str]:
+    """As an Origin header has them."""
+    if not all(map(_ORIGIN.fullmatch, value)):
+        raise ValueError("name each site as https://shop.example or http://localhost:3000, without a path")
+    return value
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_never_asked(host: str) -> bool:

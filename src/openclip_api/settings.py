@@ -23,6 +23,9 @@ from .setting_values import (
     ENV_FILE,
     PORT_NAMES,
     checked_endpoints,
+    checked_hosts,
+    checked_hosts_or_any,
+    checked_origins,
     comma_separated,
     format_names,
     invalid_setting,
@@ -136,8 +139,8 @@ class Settings(BaseSettings):
     )
     max_image_megapixels: float = Field(40, gt=0, le=MAX_MEGABYTES, description="largest image, in millions of pixels")
     allow_image_urls: bool = Field(False, description="fetch images by http(s) URL, from public addresses only")
-    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
-        [], description="fetch images from these hosts only, comma-separated (default: any public host)"
+    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_hosts)] = (
+        Field([], description="fetch images from these hosts only, comma-separated (default: any public host)")
     )
     url_allow_private: Annotated[
         list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_endpoints)
@@ -183,12 +186,16 @@ class Settings(BaseSettings):
         description="API keys, comma-separated; every request must send one as 'Authorization: Bearer KEY' "
         "(default: no key is needed)",
     )
-    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated)] = Field(
-        ["*"],
-        description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
-        "search and its pictures are closed to other sites until you set this, even to *",
+    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated), AfterValidator(checked_origins)] = (
+        Field(
+            ["*"],
+            description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
+            "search and its pictures are closed to other sites until you set this, even to *",
+        )
     )
-    allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
+    allowed_hosts: Annotated[
+        list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_hosts_or_any)
+    ] = Field(
         [],
         description="host names that clients use for this server, without ports, comma-separated; * for any "
         "(default: only this machine's names if HOST is loopback, otherwise any)",
