@@ -107,7 +107,7 @@ def test_a_bare_file_that_may_be_of_another_kind_is_told_of_at_the_start(tiny: P
     with ServerProcess(ready=False, MODEL_NAME="vit-b-32", MODEL_PRETRAINED=str(path)) as server:
         assert server.wait() == 1
         *_, warning, error = server.output.splitlines()
-    assert f"write MODEL_NAME=ViT-B-32-quickgelu, or MODEL_PRETRAINED=openai:{path}; if ViT-B-32 is right, " in warning
+    assert f"Write MODEL_PRETRAINED=openai:{path} if it was trained like openai (with QuickGELU), " in warning
     # the tiny model is none of that name: the error names the file and the tensor
     assert f"{path}: tensor 'visual.conv1.weight' has shape [32, 3, 16, 16]" in error
 
