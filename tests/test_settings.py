@@ -142,6 +142,7 @@ def test_a_list_that_names_nothing_is_no_open_door(name: str, value: str):
     ("name", "values"),
     [
         ("allowed_hosts", ["clip.example:7860", "http://clip.example", "clip.example/", "*.example", "a b"]),
+        ("url_hosts", ["img.example:8080", "https://img.example", "img.example/photos", "*.img.example", "*"]),
         (
             "cors_origins",
             ["shop.example", "https://shop.example/", "https://shop.example/page", "https://", "*.example"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 
 from .errors import InvalidSetting
 from .fetch import url
+from .fetch.host_names import address_of, is_name
 from .fetch.public_address import is_own
 from .inputs.formats import table_names
 
@@ -19,7 +19,6 @@ ENV_FILE = ".env"
 LONGEST_SHOWN = 100  # characters of a wrong value
 OWN_PATHS = ("/openapi.json",)
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9_.~:@-]+")
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?", re.ASCII)
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://([\w.-]+|\[[0-9a-f:.]+\])(:\d+)?", re.ASCII | re.IGNORECASE)
 MAX_WORKERS = 128
 PORT_NAMES = ("sagemaker_bind_to_port", "aip_http_port", "port")  # the first that is there counts
@@ -55,7 +54,7 @@ def checked_endpoints(value: list[str]) -> list[str]:
 
 def checked_hosts(value: list[str]) -> list[str]:
     """Names and addresses as a URL has them, without the port."""
-    if not all(_HOST.fullmatch(entry) or _is_address(entry) for entry in value):
+    if not all(is_name(entry.removesuffix(".")) or address_of(entry) for entry in value):
         raise ValueError("name each host as clip.example, without https:// and without a port")
     return value
 
@@ -72,19 +71,9 @@ def checked_origins(value: list[str]) -> list[str]:
     return value
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _is_never_asked(host: str) -> bool:
-    try:
-        return not is_own(host, ipaddress.ip_address(host))
-    except ValueError:  # a name
-        return False
+    address = address_of(host)
+    return address is not None and not is_own(host, address)
 
 
 def route(value: str | None) -> str | None:

@@ -5,7 +5,6 @@ A value comes from a command-line flag, else the environment, else a `.env` file
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -16,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from .checkpoints.sources import DEFAULT, Pair, Source, read_source
 from .engines.cores import available_cores
 from .errors import InvalidSetting
+from .fetch.host_names import address_of
 from .fetch.url import Endpoint, endpoints
 from .inputs.formats import SAFE_FORMATS, chosen_formats, is_installed
 from .runtime.load_options import LoadOptions
@@ -41,6 +41,9 @@ DEFAULT_MODEL_ID = "OpenCLIP-ViT-B-32-laion2B"
 MAX_MEGABYTES = 1e6  # numbers beyond these are mistakes, and would overflow further on
 MAX_SECONDS = 1e6
 MAX_COUNT = 10**9
+
+Parts = Annotated[list[str], NoDecode, BeforeValidator(comma_separated)]
+SomeParts = Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)]
 
 
 class ServedModel(NamedTuple):
@@ -72,7 +75,7 @@ class Settings(BaseSettings):
     model_id: str | None = Field(
         None, description=f"the model's name in answers (default: made from the model, such as {DEFAULT_MODEL_ID})"
     )
-    models: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
+    models: SomeParts = Field(
         [],
         description="several models in one server, comma-separated, each as name or name:tag, such as "
         f"{DEFAULT.name}:{DEFAULT.tag},emoji; the first is the default; replaces MODEL_NAME, MODEL_PRETRAINED and "
@@ -139,12 +142,10 @@ class Settings(BaseSettings):
     )
     max_image_megapixels: float = Field(40, gt=0, le=MAX_MEGABYTES, description="largest image, in millions of pixels")
     allow_image_urls: bool = Field(False, description="fetch images by http(s) URL, from public addresses only")
-    url_hosts: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_hosts)] = (
-        Field([], description="fetch images from these hosts only, comma-separated (default: any public host)")
+    url_hosts: Annotated[SomeParts, AfterValidator(checked_hosts)] = Field(
+        [], description="fetch images from these hosts only, comma-separated (default: any public host)"
     )
-    url_allow_private: Annotated[
-        list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_endpoints)
-    ] = Field(
+    url_allow_private: Annotated[SomeParts, AfterValidator(checked_endpoints)] = Field(
         [],
         description="hosts of your own network to fetch images from as well, comma-separated, "
         "with the port if it is not 80 or 443",
@@ -180,22 +181,18 @@ class Settings(BaseSettings):
         True,
         description="embed one image and one text at start; stop if a vector has NaN, only zeros or a wrong length",
     )
-    api_key: Annotated[list[str], NoDecode, BeforeValidator(some_comma_separated)] = Field(
+    api_key: SomeParts = Field(
         [],
         repr=False,
         description="API keys, comma-separated; every request must send one as 'Authorization: Bearer KEY' "
         "(default: no key is needed)",
     )
-    cors_origins: Annotated[list[str], NoDecode, BeforeValidator(comma_separated), AfterValidator(checked_origins)] = (
-        Field(
-            ["*"],
-            description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
-            "search and its pictures are closed to other sites until you set this, even to *",
-        )
+    cors_origins: Annotated[Parts, AfterValidator(checked_origins)] = Field(
+        ["*"],
+        description="sites (origins) whose pages may call the server, comma-separated; * for any, empty for none; "
+        "search and its pictures are closed to other sites until you set this, even to *",
     )
-    allowed_hosts: Annotated[
-        list[str], NoDecode, BeforeValidator(some_comma_separated), AfterValidator(checked_hosts_or_any)
-    ] = Field(
+    allowed_hosts: Annotated[SomeParts, AfterValidator(checked_hosts_or_any)] = Field(
         [],
         description="host names that clients use for this server, without ports, comma-separated; * for any "
         "(default: only this machine's names if HOST is loopback, otherwise any)",
@@ -293,10 +290,8 @@ class Settings(BaseSettings):
 
 
 def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = address_of(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def read_settings(**flags: Any) -> Settings:

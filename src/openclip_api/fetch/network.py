@@ -12,6 +12,7 @@ from functools import partial
 import httpcore2
 
 from ..errors import InvalidInput
+from .host_names import address_of
 from .public_address import Address, is_own
 from .url import Endpoint
 
@@ -51,10 +52,8 @@ class CheckedNetwork(httpcore2.AsyncNetworkBackend):
         return await self._backend.connect_tcp(str(addresses[-1]), port)
 
     async def _addresses(self, host: str, port: int) -> list[Address]:
-        try:
-            return [ipaddress.ip_address(host)]
-        except ValueError:
-            pass
+        if (own := address_of(host)) is not None:
+            return [own]
         try:
             return [ipaddress.ip_address(address) for address in await self._resolve(host, port)]
         except (

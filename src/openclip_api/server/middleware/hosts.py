@@ -6,15 +6,14 @@ server then have the same origin, and the page may read all answers.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...fetch.host_names import address_of, is_name
 from ..shared.answer import error_response
 
-NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 PORT = re.compile(r":\d*$")
 
 
@@ -48,12 +47,8 @@ class Hosts:
 
 
 def _is_host(name: str) -> bool:
-    return not name or bool(NAME.fullmatch(name)) or _is_address(name)
+    return not name or is_name(name) or _is_address(name)
 
 
 def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
+    return address_of(name.removeprefix("[").removesuffix("]")) is not None
