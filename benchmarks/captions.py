@@ -47,10 +47,6 @@ def mixed_captions(count: int, seed: int = 0) -> list[str]:
     return captions
 
 
-def _or_nothing(r: random.Random, words: list[str]) -> str:
-    return r.choice(words) if r.random() < 0.6 else ""
-
-
 def _distinct(count: int, seed: int, make: Callable[[random.Random], str]) -> list[str]:
     """A number at the end of what would come twice keeps them apart, as article numbers do."""
     r = random.Random(seed)

@@ -171,7 +171,7 @@ Written by `benchmarks/models.py` on {time.strftime("%Y-%m-%d")}. To measure all
 
 Measured on {cpu()}, in {rows[0]["precision"]}, with random weights at full size. The figures are
 items per second of the engine alone: the best of the rounds, each the median of {SECONDS:.0f} seconds. A short text has
-three to six words. The last column is the memory that the process then holds.
+three to seven words. The last column is the memory that the process then holds.
 
 {table(header, cells)}
 """

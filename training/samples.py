@@ -14,6 +14,7 @@ from PIL import Image
 from render import draw, iconify_svg
 
 SIZE = 160  # pixels
+COLOURS = 128  # at most
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def draw_samples() -> list[dict[str, str]]:
         picture = Image.new("RGBA", (SIZE, SIZE), paper)
         margin = SIZE // 16
         picture.alpha_composite(draw(iconify_svg(icons, icon), SIZE - 2 * margin), (margin, margin))
-        picture.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
         entries.append(
             {
                 "file": str(path.relative_to(SAMPLES)),
@@ -126,8 +127,9 @@ def attribution() -> str:
     lines = [
         "# Where the sample pictures come from",
         "",
-        "`samples.json` names the source of each picture. We drew each SVG as a bitmap of 160 x 160 pixels and up",
-        "to 128 colours, on a plain background. We changed nothing else.",
+        "`samples.json` names the source of each picture. We drew each SVG as a bitmap of "
+        f"{SIZE} x {SIZE} pixels and up",
+        f"to {COLOURS} colours, on a plain background. We changed nothing else.",
         "",
         "| set | author | licence | pictures |",
         "|---|---|---|---|",

@@ -5,7 +5,6 @@ Small ones, and many more kinds of them, are in tests/fuzz; so is the proof that
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ..support.cost_table import Row
 from ..support.hostile import LARGEST_KINDS
 from ..support.hostile.target import hostile_target, write_store
 from ..support.process_tree import resident_mb
+from ..support.server_process import TEST_WORKERS
 from .conftest import Report
 
 pytestmark = [
@@ -25,7 +25,7 @@ pytestmark = [
 
 SIZE = 30_000_000  # bytes; MAX_BODY_MB is 32
 # After all of a kind, in each worker: vectors of texts, decoders that have started, and what an allocator keeps.
-KEPT_MB = 80 * int(os.environ.get("TEST_WORKERS") or 1)
+KEPT_MB = 80 * TEST_WORKERS
 RUNS = [("process", kind) for kind in LARGEST_KINDS] + [("thread", "images")]
 
 

@@ -21,17 +21,19 @@ OURS = re.compile(
     r"(MODEL|HF|MAX|CORS|AIP|SAGEMAKER)_|MODELS$|HOST$|PORT$|DEVICE$|PRECISION$|THREADS$|WORKERS$|SELF_CHECK$|CACHE_DIR$|LOG_LEVEL$|LOG_FORMAT$|REQUEST_TIMEOUT$|BODY_TIMEOUT$|GRACE_SECONDS$|API_KEY$|STORE$|ALLOW_IMAGE_URLS$|ALLOWED_HOSTS$|DECODE$|URL_|TEXT_CACHE_MB$|JPEG_SCALING$|IMAGE_"
 )
 
+TEST_WORKERS = int(os.environ.get("TEST_WORKERS") or 1)
+
 
 class ServerProcess:
     """A command that serves (by default this package) on a free port; ready=False does not wait for the model.
 
-    TEST_WORKERS in the environment is how many workers each has: `WORKERS=2 make clients`, and `make chaos`.
+    Each has TEST_WORKERS workers, as the environment says: `WORKERS=2 make clients`, and `make chaos`.
     """
 
     def __init__(self, *command: str, ready: bool = True, **settings: Any) -> None:
         environment = {key: value for key, value in os.environ.items() if not OURS.match(key)}
         environment |= {"PORT": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
-        environment["WORKERS"] = os.environ.get("TEST_WORKERS") or "1"
+        environment["WORKERS"] = str(TEST_WORKERS)
         environment |= {key: str(value) for key, value in settings.items()}
         self.process = subprocess.Popen(
             command or (sys.executable, "-m", "openclip_api", "serve"),
