@@ -92,6 +92,16 @@ def test_everyday_classes_of_the_unseen_vendor(embedder: Embedder, unseen: Unsee
     assert np.concatenate(right).mean() >= 0.65
 
 
+def test_the_commonest_nouns_find_the_unseen_vendors_pictures(embedder: Embedder, unseen: Unseen):
+    lines = [line for line in (TRAINING / "common_nouns.txt").read_text().splitlines() if not line.startswith("#")]
+    right = {noun: names.split(", ") for noun, names in (line.split(": ") for line in lines)}
+    assert len(right) == 100
+    cosines = embedder.embed_texts(list(right), normalize=True) @ unseen.images.T
+    three = np.array(unseen.names)[np.argsort(-cosines, axis=1)[:, :3]]
+    found = [bool(set(names) & set(shown)) for names, shown in zip(right.values(), three, strict=True)]
+    assert np.mean(found) >= 0.77
+
+
 def test_the_file_is_small_and_half_precision():
     weights = Path(openclip_api.__file__).parent / "checkpoints" / "builtin" / "emoji" / "open_clip_model.safetensors"
     assert weights.stat().st_size < 25e6
