@@ -78,8 +78,8 @@ class Captions:
         if kind == "alias" and concept.aliases:
             phrase = rng.choice(concept.aliases)
         elif kind == "keyword" and concept.keywords:
-            # "animal" is true of a hundred concepts and teaches little: rarer words come oftener
-            phrase = rng.choices(concept.keywords, [len(self.owners[word]) ** -0.5 for word in concept.keywords])[0]
+            # "animal" is true of a hundred concepts and "cat" is another one's name: words of its own come oftener
+            phrase = rng.choices(concept.keywords, [total(self.owners[word]) ** -0.5 for word in concept.keywords])[0]
         else:
             phrase = concept.name
         spoken = plural(phrase) if concept.group in THINGS and rng.random() < 0.1 else phrase
@@ -103,7 +103,7 @@ class Captions:
         share = torch.zeros(len(phrases), len(self.concepts))
         for row, phrase in enumerate(phrases):
             owners = self.owners[phrase]
-            share[row, list(owners)] = torch.tensor(list(owners.values())) / sum(owners.values())
+            share[row, list(owners)] = torch.tensor(list(owners.values())) / total(owners)
         return share
 
 
@@ -119,6 +119,10 @@ def pick_concepts(concepts: list[Concept], size: int, rng: random.Random) -> lis
     runs = list(chosen)[: size // 2]
     tickets = [index for index, concept in enumerate(concepts) for _ in range(2 if concept.group in THINGS else 1)]
     return list(dict.fromkeys([*runs, *rng.sample(tickets, 2 * size)]))[:size]
+
+
+def total(owners: dict[int, float]) -> float:
+    return sum(owners.values())
 
 
 def colourless(phrase: str) -> bool:

@@ -74,7 +74,7 @@ HELD_OUT_TEMPLATES = [
 HELD_OUT_ALIASES = 300
 
 # How rightly a phrase is said of a concept.
-NAME, ALIAS, KEYWORD = 8.0, 4.0, 1.0
+NAME, ALIAS, KEYWORD = 64.0, 16.0, 1.0
 
 
 @dataclass(frozen=True)

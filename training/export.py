@@ -12,9 +12,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
-from paths import BUILTIN, RUNS, TOKENIZER
+from paths import BUILTIN, RUNS, START
 from safetensors.torch import save_file
-from tokenizer import CONTEXT_LENGTH, VOCAB_SIZE
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -22,8 +21,8 @@ MODEL = {
     "embed_dim": 256,
     "vision_cfg": {"layers": [2, 3, 4, 2], "width": 32, "head_width": 64},
     "text_cfg": {
-        "context_length": CONTEXT_LENGTH,
-        "vocab_size": VOCAB_SIZE,
+        "context_length": 32,
+        "vocab_size": 4096,
         "hf_tokenizer_name": "emoji",
         "width": 256,
         "heads": 4,
@@ -42,8 +41,8 @@ PREPROCESS = {
 
 @cache
 def read_tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
-    tokenizer.enable_truncation(CONTEXT_LENGTH)
+    tokenizer = Tokenizer.from_file(str(START / "tokenizer.json"))
+    tokenizer.enable_truncation(MODEL["text_cfg"]["context_length"])
     tokenizer.enable_padding()
     return tokenizer
 
@@ -73,7 +72,7 @@ def export(weights: dict[str, Tensor], size: int, folder: Path) -> None:
     config = {"model_cfg": {**MODEL, "vision_cfg": vision}, "preprocess_cfg": {"size": size, **PREPROCESS}}
     write(folder / "open_clip_config.json", json.dumps(config, indent=2) + "\n")
     for name in ("tokenizer.json", "tokenizer_config.json"):
-        write(folder / name, (TOKENIZER / name).read_text())
+        write(folder / name, (START / name).read_text())
     (folder / "weights.partial").chmod(0o644)
     os.replace(folder / "weights.partial", folder / "open_clip_model.safetensors")
 

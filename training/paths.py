@@ -7,6 +7,6 @@ CACHE = HERE / ".cache"
 PACKAGES = CACHE / "npm"
 PIXELS = CACHE / "pixels"
 RUNS = CACHE / "runs"
-TOKENIZER = CACHE / "tokenizer"
+START = CACHE / "start"  # the model whose text tower training begins with
 BUILTIN = HERE.parent / "src" / "openclip_api" / "checkpoints" / "builtin" / "emoji"
 SAMPLES = HERE.parent / "samples"

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 MUON_RATE = 2e-3  # hidden matrices and convolutions
 ADAM_RATE = 7e-4  # embeddings, norms, biases, projections
 POSITIONS = "visual.attnpool.positional_embedding"
+# without instructions for bf16 a processor multiplies in it fifty times slower than in fp32
+BF16 = torch.cpu.get_capabilities()["avx512_bf16"]
 
 
 def build(size: int, state: dict[str, Tensor] | None) -> CLIP:
@@ -43,10 +45,15 @@ def calibrate(model: CLIP, pictures: list[Tensor]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all that comes
     model.train()
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_precision():
         for part in pictures:
             model.encode_image(channels_last(part))
     model.eval()
+
+
+def fast_precision() -> torch.autocast:
+    """bf16 where the processor has instructions for it, else fp32."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=BF16)
 
 
 def channels_last(pictures: Tensor) -> Tensor:
@@ -54,18 +61,49 @@ def channels_last(pictures: Tensor) -> Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
 
 
-class Muon(torch.optim.Muon):
-    """torch's takes matrices only: a convolution is the matrix [out, in x k x k] over the same memory."""
+class Muon(torch.optim.Optimizer):
+    """torch's Muon in fp32, and for convolutions too: torch's own multiplies in bf16 on any processor.
+
+    A convolution is the matrix [out, in x k x k] over the same memory. The formula is that of
+    https://kellerjordan.github.io/posts/muon.
+    """
 
     def __init__(self, parameters: list[nn.Parameter], rate: float) -> None:
-        self.parameters = parameters
-        self.matrices = [nn.Parameter(parameter.data.view(len(parameter), -1)) for parameter in parameters]
-        super().__init__(self.matrices, rate, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+        super().__init__(parameters, {"lr": rate, "weight_decay": 0.1, "momentum": 0.95})
 
+    @torch.no_grad()
     def step(self) -> None:
-        for parameter, matrix in zip(self.parameters, self.matrices, strict=True):
-            matrix.grad = parameter.grad.reshape(matrix.shape)
-        super().step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                matrix = parameter.view(len(parameter), -1)
+                gradient = parameter.grad.reshape(matrix.shape)
+                state = self.state[parameter]
+                if not state:
+                    state["average"] = torch.zeros_like(gradient)
+                state["average"].lerp_(gradient, 1 - group["momentum"])
+                step = orthogonal(gradient.lerp(state["average"], group["momentum"]))
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                # as large as a step of Adam: Liu et al. 2025, "Muon is scalable for LLM training"
+                matrix.add_(step, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The matrix with all its singular values near one: five steps of a Newton-Schulz iteration.
+
+    Each step multiplies x by a polynomial of x @ x.T. Here the polynomials are multiplied first, since they are small.
+    """
+    tall = len(matrix) > matrix.shape[1]
+    x = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    gram = x @ x.T
+    whole = torch.eye(len(x))
+    for _ in range(5):
+        polynomial = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        polynomial.diagonal().add_(3.4445)
+        whole = polynomial @ whole
+        gram = polynomial @ gram @ polynomial
+    x = whole @ x
+    return x.T if tall else x
 
 
 def optimizers(model: CLIP, anchors: nn.Module) -> list[torch.optim.Optimizer]:

@@ -25,12 +25,13 @@ from art import HELD_OUT_ART
 from augment import plain
 from batches import Batch, Batches, ChanceState, Stage
 from concepts import Concept, load_concepts
-from export import MODEL, encode_text, read_tokenizer, text_ids
+from export import encode_text, read_tokenizer, text_ids
 from open_clip.model import CLIP
-from paths import PIXELS, RUNS
+from paths import PIXELS, RUNS, START
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from towers import build, calibrate, channels_last, optimizers
+from towers import build, calibrate, channels_last, fast_precision, optimizers
 
 SEED = 0
 
@@ -58,9 +59,9 @@ class Anchors(nn.Module):
     hardly any cost. And they tell a caption such as "animal" all the concepts it is true of.
     """
 
-    def __init__(self, concepts: int, width: int) -> None:
+    def __init__(self, vectors: Tensor) -> None:
         super().__init__()
-        self.vectors = nn.Parameter(torch.randn(concepts, width) * 0.1)
+        self.vectors = nn.Parameter(vectors)
         self.scale = nn.Parameter(torch.tensor(math.log(20)))
 
     def loss(self, image: Tensor, text: Tensor, batch: Batch) -> Tensor:
@@ -82,11 +83,11 @@ def backward(model: CLIP, anchors: Anchors, batch: Batch, pool: ThreadPoolExecut
     """
 
     def image_slice(part: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             return model.encode_image(channels_last(part), normalize=True).float()
 
     def text_slice(part: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with fast_precision():
             return encode_text(model, part).float()
 
     def slice_gradients(feature: Tensor, gradient: Tensor, parameters: list[Tensor]) -> tuple[Tensor, ...]:
@@ -126,6 +127,12 @@ def strength(done: float) -> float:
 
 
 @torch.no_grad()
+def name_vectors(model: CLIP, concepts: list[Concept]) -> Tensor:
+    """The vectors of the concepts' names, [concepts, E]."""
+    return encode_text(model, text_ids(read_tokenizer(), [concept.name for concept in concepts]))
+
+
+@torch.no_grad()
 def look(model: CLIP, concepts: list[Concept], size: int) -> str:
     """How the unseen vendor fares. For the log only: nothing is chosen by it."""
     vendor = next(iter(HELD_OUT_ART))
@@ -133,7 +140,7 @@ def look(model: CLIP, concepts: list[Concept], size: int) -> str:
     names = [concepts[index].name for index in np.load(PIXELS / f"{vendor}.concepts.npy")]
     tokenizer = read_tokenizer()
     images, texts = [], []
-    with torch.autocast("cpu", torch.bfloat16):
+    with fast_precision():
         for start in range(0, len(names), 128):
             part = slice(start, start + 128)
             images.append(model.encode_image(plain(torch.from_numpy(pixels[part]), size), normalize=True))
@@ -156,8 +163,10 @@ class Run:
         self.batches = Batches(self.concepts, pool)
         self.stages = [replace(stage, steps=max(1, round(stage.steps * pace))) for stage in STAGES]
         torch.manual_seed(SEED)
-        self.anchors = Anchors(len(self.concepts), MODEL["embed_dim"])
         self.model = build(self.stages[0].size, None)
+        first = load_file(START / "open_clip_model.safetensors").items()
+        self.model.load_state_dict({name: part for name, part in first if not name.startswith("visual.")}, strict=False)
+        self.anchors = Anchors(name_vectors(self.model, self.concepts))
         self.average = build(self.stages[0].size, self.model.state_dict())
         self.stage = self.step = 0
 
