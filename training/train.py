@@ -137,15 +137,14 @@ def look(model: CLIP, concepts: list[Concept], size: int) -> str:
     """How the unseen vendor fares. For the log only: nothing is chosen by it."""
     vendor = next(iter(HELD_OUT_ART))
     pixels = np.load(PIXELS / f"{vendor}.npy")
-    names = [concepts[index].name for index in np.load(PIXELS / f"{vendor}.concepts.npy")]
-    tokenizer = read_tokenizer()
-    images, texts = [], []
+    shown = np.load(PIXELS / f"{vendor}.concepts.npy")
     with fast_precision():
-        for start in range(0, len(names), 128):
-            part = slice(start, start + 128)
-            images.append(model.encode_image(plain(torch.from_numpy(pixels[part]), size), normalize=True))
-            texts.append(encode_text(model, text_ids(tokenizer, names[part])))
-    scores = torch.cat(texts).float() @ torch.cat(images).float().T
+        texts = name_vectors(model, concepts)[shown]
+        images = [
+            model.encode_image(plain(torch.from_numpy(pixels[start : start + 128]), size), normalize=True)
+            for start in range(0, len(pixels), 128)
+        ]
+    scores = texts.float() @ torch.cat(images).float().T
     rank = (scores > scores.diag()[:, None]).sum(1)
     return f"{vendor}: recall@1 {(rank < 1).float().mean():.3f} recall@10 {(rank < 10).float().mean():.3f}"
 
@@ -165,7 +164,8 @@ class Run:
         torch.manual_seed(SEED)
         self.model = build(self.stages[0].size, None)
         first = load_file(START / "open_clip_model.safetensors").items()
-        self.model.load_state_dict({name: part for name, part in first if not name.startswith("visual.")}, strict=False)
+        text_tower = {name: tensor for name, tensor in first if not name.startswith("visual.")}
+        self.model.load_state_dict({**self.model.state_dict(), **text_tower})
         self.anchors = Anchors(name_vectors(self.model, self.concepts))
         self.average = build(self.stages[0].size, self.model.state_dict())
         self.stage = self.step = 0
