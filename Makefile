@@ -5,6 +5,8 @@ INSTALL = -m pip install --quiet --disable-pip-version-check -c requirements-dev
 DEBIAN_INSTALL = apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends
 BENCH = benchmarks
 BENCH_OPTIONS =
+# Succeeds where each of these programs is there. Given several names, `command -v` of some shells looks for the first alone.
+all_there = $(foreach program,$(1),command -v $(program) &&) true
 SOURCES = src tests parity benchmarks training main.py
 
 .PHONY: help demo serve quick test clients page recipes recall ray check site package image deployment sbom chaos fuzz cost hostile parity golden data lock clean
@@ -68,9 +70,9 @@ hostile: .venv/test ## measure the largest hostile requests that a server reads,
 package: .venv/test ## the Dockerfile's steps: the wheel in an empty venv answers a request
 	$(BIN)/python -m pytest -m package
 
-# The programs come from the system; where it has none and this is root, from Debian.
+# The programs come from the system; where it lacks one and this is root, from Debian.
 deployment: .venv/test .venv-deployment/installed ## check what is in deploy/ with nginx, Prometheus and validators
-	command -v nginx promtool systemd-analyze || { $(DEBIAN_INSTALL) nginx-light prometheus systemd; }
+	$(call all_there,nginx promtool systemd-analyze) || { $(DEBIAN_INSTALL) nginx-light prometheus systemd; }
 	$(BIN)/python -m pytest -m deployment tests/deploy
 
 sbom: .venv-deployment/installed ## write build/sbom.json, the CycloneDX list of packages in the image; look for known faults
