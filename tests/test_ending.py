@@ -98,12 +98,53 @@ def test_ctrl_c_is_one_line_at_any_moment(tmp_path: Path, command: str):
             assert code in (0, 1, -signal.SIGINT)
 
 
-def test_ctrl_c_while_a_module_is_imported(capsys: pytest.CaptureFixture[str]):
-    def run() -> int:
-        raise ImportError("initialization failed") from KeyboardInterrupt()
+LOST = {
+    "by a destructor": "Destroyed()",
+    "by what Rust formats": "PydanticCustomError('kind', '{name}', {'name': Formatted()}).message()",
+    "by a module that goes on": "import goes_on",
+    "by a module that fails": "import fails",
+    "as another error": "SchemaValidator(literal_schema([Formatted()]))",
+}
+INTERRUPTS = """
+from signal import SIGINT, raise_signal
+from pydantic_core import PydanticCustomError, SchemaValidator
+from pydantic_core.core_schema import literal_schema
+class Destroyed:
+    def __del__(self): raise_signal(SIGINT)
+class Formatted:
+    def __repr__(self): raise_signal(SIGINT)
+    __str__ = __repr__
+"""
+TRIES = "from signal import SIGINT, raise_signal\ntry: raise_signal(SIGINT)\nexcept BaseException: "
 
-    assert exit_code(run, goes_on=False) == 130
-    assert capsys.readouterr().err == "openclip-api: interrupted; run the same command again to start over\n"
+
+@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize(("goes_on", "what"), [(False, "start over"), (True, "continue")])
+def test_an_interrupt_that_an_extension_would_swallow_ends_the_command(
+    tmp_path: Path, lost: str, goes_on: bool, what: str
+):
+    (tmp_path / "goes_on.py").write_text(f"{TRIES}pass")
+    (tmp_path / "fails.py").write_text(f"{TRIES}raise ImportError('initialization failed')")
+    (tmp_path / "interrupts.py").write_text(
+        f"{INTERRUPTS}\ndef run() -> int:\n    {LOST[lost]}\n    print('it went on')\n    return 0"
+    )
+    program = f"from openclip_api.ending import *; import interrupts; end(exit_code(interrupts.run, {goes_on}))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout == ""
+    assert ended.stderr == f"openclip-api: interrupted; run the same command again to {what}\n"
+    assert ended.returncode == 130
+
+
+def test_the_hooks_are_as_before_after_a_command():
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    assert exit_code(lambda: 0, goes_on=False) == 0
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
 
 
 def test_a_module_that_is_not_there_is_a_fault():

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 
 from .errors import RunError, StartupError
@@ -25,9 +26,9 @@ def open_output() -> None:
 
 
 def leave_on_ctrl_c() -> None:
-    """Until `run` of exit_code: while modules are imported, an exception would become a traceback or another error."""
+    """Until `run` of exit_code there is nothing to clean up."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: _leave())
+        signal.signal(signal.SIGINT, lambda *_: _leave(STARTS_AGAIN))
 
 
 def exit_code(run: Callable[[], int], goes_on: bool) -> int:
@@ -35,17 +36,15 @@ def exit_code(run: Callable[[], int], goes_on: bool) -> int:
 
     goes_on: whether the same command does the rest, where it was interrupted.
     """
+    line = GOES_ON if goes_on else STARTS_AGAIN
     try:
-        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = run()
+        with _Interrupts(line):
+            code = run()
         sys.stdout.flush()
     except (StartupError, RunError) as error:
         _say(str(error))
-    except (KeyboardInterrupt, ImportError) as error:
-        if not _is_interrupt(error):
-            raise
-        _say(GOES_ON if goes_on else STARTS_AGAIN)
+    except KeyboardInterrupt:
+        _say(line)
         return INTERRUPTED
     except BrokenPipeError:  # as of `| head`: that is no error of this command
         return NOBODY_READS
@@ -54,6 +53,50 @@ def exit_code(run: Callable[[], int], goes_on: bool) -> int:
     else:
         return code
     return 1
+
+
+class _Interrupts:
+    """Ctrl-C while a command runs is a KeyboardInterrupt, so that the command closes what it has open.
+
+    Where extensions would swallow that or make another error of it, the process ends at once.
+    """
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+        self._came = False
+
+    def __enter__(self) -> None:
+        self._handler, self._hook = signal.getsignal(signal.SIGINT), sys.unraisablehook
+        if self._handler is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._interrupt)
+        sys.unraisablehook = self._unraisable
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        """Raises KeyboardInterrupt for an error that came of one."""
+        signal.signal(signal.SIGINT, self._handler)
+        sys.unraisablehook = self._hook
+        if self._came and error is not None:
+            raise KeyboardInterrupt from error
+
+    def _interrupt(self, _: int, frame: FrameType | None) -> None:
+        if _is_importing(frame):  # a module may do without one that could not be imported
+            _leave(self._line)
+        self._came = True
+        raise KeyboardInterrupt
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python calls this for an error in a destructor, or in a function of an extension that cannot fail."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            _leave(self._line)
+        self._hook(unraisable)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def end(code: int) -> NoReturn:
@@ -67,13 +110,8 @@ def end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _is_interrupt(error: BaseException) -> bool:
-    """A module in C++ that is interrupted while it is imported makes an ImportError of it."""
-    return isinstance(error, KeyboardInterrupt) or isinstance(error.__cause__, KeyboardInterrupt)
-
-
-def _leave() -> NoReturn:
-    _say(STARTS_AGAIN)
+def _leave(line: str) -> NoReturn:
+    _say(line)
     os._exit(INTERRUPTED)
 
 
