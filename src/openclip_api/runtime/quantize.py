@@ -22,7 +22,6 @@ from ..checkpoints.checkpoint import find
 from ..checkpoints.damage import refusing
 from ..checkpoints.sources import Source
 from ..checkpoints.weight_files import weights_sha256
-from ..engines.calibration import calibrate
 from ..engines.openvino import OpenVinoEngine
 from ..errors import FailedCalibration, InvalidSetting, MissingExtra, RequestError
 from ..inputs.formats import installed_formats
@@ -102,6 +101,8 @@ def quantize(
 
 def _calibrated(towers: Towers, inputs: dict[str, Batch], folder: Path, say: Callable[[str], None]) -> Path:
     """Work in a folder beside the final one, so that a server that starts meanwhile finds all graphs or none."""
+    from ..engines.calibration import calibrate  # before there is a folder: Ctrl-C during an import cleans up nothing
+
     with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as working:
         held_back, found = {}, {}
         for tower, batch in inputs.items():
