@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def test_a_good_server_passes():
 )
 def test_a_planted_fault_is_seen(fault: str, size: int, told: str):
     assert told in complaints(fault, size)
+
+
+def test_a_request_may_take_what_a_plain_one_takes_here_and_no_more():
+    with Target(lambda: FakeServer(FAKE_FAULT="slow"), BOUND, pauses=(0, 0.5)) as target:
+        assert "s of CPU" in target.judge(a_text(40_000))[1][0]
+        assert "s of CPU" in target.judge(replace(a_text(40_000), plain=a_text(10_000)))[1][0]
+        assert target.judge(replace(a_text(40_000), plain=a_text(40_000)))[1] == []
 
 
 @pytest.mark.parametrize(

@@ -115,13 +115,17 @@ def by_form(texts: list[str]) -> Request:
     return form(entries("textual"), field(b"text", texts[0].encode()))
 
 
-def many_short(name: str, count: int = MOST, seconds: float = 0.004) -> Case:
-    """Texts that are each of an equal part of the size. seconds: what one may take."""
+FULL = "a " * 100  # tokens: more than a text can have
+
+
+def many_short(name: str, count: int = MOST, left: str = FULL) -> Case:
+    """Texts that are each of an equal part of the size. left: at least as much as cleaning leaves of one."""
+    plain = post_json("/embeddings", {"text": [f"{i} {left}" for i in range(count)]})
 
     def make(size: int) -> Request:
         writing = WRITINGS[name]
         texts = [f"{i} " + writing(max(1, size // count // 3)) for i in range(count)]
-        return replace(post_json("/embeddings", {"text": texts}), computing=count * seconds)
+        return replace(post_json("/embeddings", {"text": texts}), plain=plain)
 
     return Case(f"/embeddings, {count} texts: {name}", make)
 
@@ -130,7 +134,7 @@ MANY_SHORT = ["newlines", "combining marks in falling class", "emoji joined"]
 SHORT_TEXTS = [
     *(_text_case(name, "/embeddings", lambda texts: post_json("/embeddings", {"text": texts})) for name in WRITINGS),
     *map(many_short, MANY_SHORT),
-    many_short("newlines", LARGEST, 0.0005),
+    many_short("newlines", LARGEST, left=""),
 ]
 TEXTS = [
     *SHORT_TEXTS,
