@@ -37,8 +37,9 @@ def ours(name: str, precision: str, **settings: str) -> System:
 
 
 def ours_on(device: str) -> System:
-    """open_clip on a GPU behind our server; its venv needs the torch extra. Written where there was no GPU to try."""
-    command = (str(HERE / ".venv-original/bin/python"), "-m", "openclip_api", "serve", "--port", "{port}")
+    """open_clip on a GPU behind our server, in the venv of `original` or, where that is not made, in this one."""
+    python = HERE / ".venv-original/bin/python"
+    command = (str(python) if python.exists() else sys.executable, "-m", "openclip_api", "serve", "--port", "{port}")
     environment = ours("", "auto").environment | {"DEVICE": device, "MAX_BATCH": "64"}
     return System(f"ours on {device}", command, "native", "/embeddings", "/ready", environment)
 

@@ -65,6 +65,15 @@ def test_both_engines_give_the_same_vectors(tmp_path: Path, agree: Agree) -> Non
         agree("torch against openvino / image", ours._engine.encode_images(pixels), engine.encode_images(pixels))
 
 
+def test_fp32_is_not_rounded_to_tf32(tmp_path: Path) -> None:
+    """torch would let cuDNN do so; what others in the process chose is put back."""
+    engine = TorchEngine(find(f"local-dir:{save_random_model(tmp_path / 'plain', CONFIG)}"), "cpu", "fp32")
+    seen = []
+    engine._model.encode_image = lambda x: seen.append(torch.backends.cudnn.allow_tf32) or torch.ones(len(x), 24)
+    engine.encode_images(np.zeros((1, 32, 32, 3), np.uint8))
+    assert (seen, torch.backends.cudnn.allow_tf32) == ([False], True)
+
+
 def test_transformers_layout_runs_on_torch_too(tmp_path: Path, agree: Agree) -> None:
     """It is written as open_clip's for that: this proves the config and the names as well."""
     folder = save(Case(), tmp_path / "clip")

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib.util
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +59,25 @@ class TorchEngine:
         self._std = torch.tensor(checkpoint.preprocess.std, device=self.device).reshape(3, 1, 1)
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Vectors:
-        with self._torch.inference_mode():
+        with self._exactly():
             x = self._torch.from_numpy(pixels).to(self.device).permute(0, 3, 1, 2)  # [B, 3, size, size]
             x = ((x.float() / 255 - self._mean) / self._std).to(self._dtype)
             return self._vectors(self._model.encode_image(x))
 
     def encode_texts(self, ids: NDArray[np.int32]) -> Vectors:
-        with self._torch.inference_mode():
+        with self._exactly():
             return self._vectors(self._model.encode_text(self._torch.from_numpy(ids).long().to(self.device)))
 
     def close(self) -> None:
         del self._model
         if self.device == "cuda":
             self._torch.cuda.empty_cache()
+
+    @contextmanager
+    def _exactly(self) -> Iterator[None]:
+        """No gradients, and fp32 is fp32: torch lets cuDNN round the inputs of convolutions to the ten bits of TF32."""
+        with self._torch.inference_mode(), self._torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
 
     @staticmethod
     def _vectors(features: Any) -> Vectors:
