@@ -1,6 +1,7 @@
 """Turn flat art into pictures such as people have: any background, place, size, colour and hand.
 
-All steps work on a whole batch of tensors at once; one loop over pictures would cost more than the model.
+All steps work on a whole batch of tensors at once; one loop over pictures would cost more than the model. Which
+pictures a step changes is drawn on the CPU: asking a GPU which they are would wait for all that it has still to do.
 """
 
 import torch
@@ -18,15 +19,15 @@ def augment(art: Tensor, monochrome: Tensor, size: int, strength: float, keep: T
     Gives float [N, 3, size, size], normalised.
     """
     art = art.float()
-    if chance(1)[0] and art.shape[-1] >= 2 * size:
+    if rows(1) and art.shape[-1] >= 2 * size:
         art = F.avg_pool2d(art, 2)  # half of the batches keep the sharp edges that plain resizing gives
     art = move(art, size).mul_(1 / 255)
     colour, alpha = art[:, :3], art[:, 3:]
     easy = (colour + 1 - alpha).clamp(0, 1)
     colour = torch.where((monochrome & ~keep).view(-1, 1, 1, 1), ink(alpha), colour)
     colour = torch.where(keep.view(-1, 1, 1, 1), colour, jitter(colour, alpha))
-    inked = chance(len(art), 0.35).nonzero()[:, 0]
-    if len(inked):
+    inked = rows(len(art), 0.35)
+    if inked:
         colour[inked], alpha[inked] = outline(colour[inked], alpha[inked])
     back = background(len(art), size)
     # ink on a background as dark as itself would show nothing
@@ -51,6 +52,11 @@ def chance(n: int, probability: float = 0.5) -> Tensor:
     return torch.rand(n) < probability
 
 
+def rows(n: int, probability: float = 0.5) -> list[int]:
+    """Which of n it happens to."""
+    return (torch.rand(n, device="cpu") < probability).nonzero()[:, 0].tolist()
+
+
 def some(n: int, probability: float) -> Tensor:
     return chance(n, probability).view(n, 1, 1, 1)
 
@@ -68,8 +74,8 @@ def move(art: Tensor, size: int) -> Tensor:
     room = 0.7 * (1 - scale).abs() + 0.04
     cos, sin = angle.cos() / scale, angle.sin() / scale
     shift_x, shift_y = (room * (2 * torch.rand(n) - 1) / scale for _ in "xy")
-    rows = torch.stack([cos * stretch, -sin * stretch, shift_x, sin / stretch, cos / stretch, shift_y], dim=1)
-    grid = F.affine_grid(rows.view(n, 2, 3), [n, 4, size, size], align_corners=False)
+    matrices = torch.stack([cos * stretch, -sin * stretch, shift_x, sin / stretch, cos / stretch, shift_y], dim=1)
+    grid = F.affine_grid(matrices.view(n, 2, 3), [n, 4, size, size], align_corners=False)
     return F.grid_sample(art, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
@@ -92,7 +98,7 @@ def jitter(colour: Tensor, alpha: Tensor) -> Tensor:
     colour = torch.einsum("nij,njhw->nihw", mix, colour)
     contrast = uniform(n, 0.7, 1.3)
     colour = (colour - 0.5 * alpha) * contrast + (0.5 + uniform(n, -0.12, 0.12)) * alpha
-    posterised = chance(n, 0.08).nonzero()[:, 0]
+    posterised = rows(n, 0.08)
     levels = uniform(len(posterised), 2, 6).round()
     colour[posterised] = (colour[posterised] * levels).round() / levels
     return torch.minimum(colour.clamp(min=0), alpha)
@@ -101,7 +107,7 @@ def jitter(colour: Tensor, alpha: Tensor) -> Tensor:
 def outline(colour: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Ink the edges, on some almost nothing else: vendors differ most in whether they draw lines or surfaces."""
     n = len(colour)
-    radius = 5 if alpha.shape[-1] > 64 and chance(1)[0] else 3
+    radius = 5 if alpha.shape[-1] > 64 and rows(1) else 3
     full = torch.cat([colour + 1 - alpha, alpha], 1)
     edge = ((widest(full, radius) + widest(-full, radius)).amax(1, keepdim=True) * 3 - 0.45).clamp(0, 1)
     paper = colour + (alpha - colour) * uniform(n, 0.65, 1.0)
@@ -140,7 +146,7 @@ def background(n: int, size: int) -> Tensor:
 def spoil(picture: Tensor) -> Tensor:
     """What cameras and JPEG do: noise, blur, coarse colours."""
     n = len(picture)
-    noisy, blurred, coarse = (chance(n, probability).nonzero()[:, 0] for probability in (0.3, 0.12, 0.12))
+    noisy, blurred, coarse = (rows(n, probability) for probability in (0.3, 0.12, 0.12))
     picture[noisy] += 0.06 * torch.rand(len(noisy), 1, 1, 1) * torch.randn_like(picture[noisy])
     picture[blurred] = F.avg_pool2d(picture[blurred], 3, 1, 1, count_include_pad=False)
     grey = luma(picture[coarse])

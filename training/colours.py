@@ -16,12 +16,12 @@ COLOURS = {
     "white": (0.96, 0.96, 0.96),
     "grey": (0.55, 0.55, 0.57),
 }
-LUMA = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+LUMA = (0.299, 0.587, 0.114)
 
 
 def luma(colour: Tensor) -> Tensor:
     """[N, 3, H, W] → [N, 1, H, W], how light."""
-    return (colour * LUMA).sum(1, keepdim=True)
+    return sum(weight * colour[:, channel : channel + 1] for channel, weight in enumerate(LUMA))
 
 
 def named(colours: list[str | None]) -> Tensor:
@@ -31,10 +31,10 @@ def named(colours: list[str | None]) -> Tensor:
 
 def tint(art: Tensor, lines: Tensor, colours: list[str | None]) -> Tensor:
     """art: uint8 [N, 4, H, W], premultiplied; lines: bool [N]. The same, those with a colour in shades of it alone."""
-    rows = named(colours).nonzero()[:, 0]
-    if not len(rows):
+    rows = [row for row, colour in enumerate(colours) if colour]
+    if not rows:
         return art
-    colour = torch.tensor([COLOURS[colours[row]] for row in rows.tolist()]).view(-1, 3, 1, 1)
+    colour = torch.tensor([COLOURS[colours[row]] for row in rows]).view(-1, 3, 1, 1)
     colour = (colour + 0.05 * torch.randn_like(colour)).clamp(0, 1)
     alpha = art[rows, 3:].float() / 255
     light = luma(art[rows, :3].float() / 255)

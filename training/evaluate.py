@@ -130,15 +130,20 @@ def report_common_nouns(emoji: Emoji) -> None:
         print("    not:", "; ".join(f"{noun} → {', '.join(names)}" for noun, names in missed) or "none")
 
 
-def report_colours(emoji: Emoji) -> None:
-    """Things of the unseen vendor in six colours each, among all its pictures: "red sofa" shall find the red sofa."""
+def painted_things(emoji: Emoji) -> tuple[list[tuple[str, int, str]], Tensor]:
+    """Things of the unseen vendor in six colours each: word, row and colour; and the pictures' vectors."""
     pixels = np.load(PIXELS / f"{VENDOR}.npy", mmap_mode="r")
     rows = {emoji.concepts[concept].name: row for row, concept in enumerate(emoji.shown)}
-    asked = [(word, rows[name], colour) for word, name in COLOURED_THINGS.items() for colour in PAINTS]
-    art = torch.from_numpy(np.stack([pixels[row] for _, row, _ in asked]))
+    things = [(word, rows[name], colour) for word, name in COLOURED_THINGS.items() for colour in PAINTS]
+    art = torch.from_numpy(np.stack([pixels[row] for _, row, _ in things]))
     torch.manual_seed(0)  # for the same shades each time
-    painted = tint(art, torch.zeros(len(art), dtype=torch.bool), [colour for _, _, colour in asked])
-    images = emoji.encode_images([on_paper(picture.numpy(), "white") for picture in painted])
+    painted = tint(art, torch.zeros(len(art), dtype=torch.bool), [colour for _, _, colour in things])
+    return things, emoji.encode_images([on_paper(picture.numpy(), "white") for picture in painted])
+
+
+def report_colours(emoji: Emoji) -> None:
+    """Painted things among all other pictures: "red sofa" shall find the red sofa."""
+    asked, images = painted_things(emoji)
     others = [row for row in range(len(emoji.shown)) if row not in {row for _, row, _ in asked}]
     texts = emoji.encode_texts([f"{colour} {word}" for word, _, colour in asked])
     scores = texts @ torch.cat([images, emoji.images[others]]).T
@@ -204,7 +209,15 @@ def report_elsewhere(folder: Path) -> None:
 
 def write_vectors(emoji: Emoji) -> None:
     names = np.array([emoji.concepts[concept].name for concept in emoji.shown])
-    np.savez_compressed(VECTORS, names=names, images=emoji.images.numpy().astype(np.float16))
+    things, painted = painted_things(emoji)
+    np.savez_compressed(
+        VECTORS,
+        names=names,
+        images=emoji.images.numpy().astype(np.float16),
+        painted_names=names[[row for _, row, _ in things]],
+        painted_queries=np.array([f"{colour} {word}" for word, _, colour in things]),
+        painted=painted.numpy().astype(np.float16),
+    )
 
 
 if __name__ == "__main__":

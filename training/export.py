@@ -87,6 +87,6 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, default=RUNS / "emoji", help="the run's folder")
     parser.add_argument("--folder", type=Path, default=BUILTIN)
     options = parser.parse_args()
-    saved = torch.load(options.run / "checkpoint.pt", weights_only=False)
+    saved = torch.load(options.run / "checkpoint.pt", map_location="cpu")
     export(saved["average"], saved["size"], options.folder)
     print(f"weights of stage {saved['stage']} step {saved['step']} → {options.folder}")

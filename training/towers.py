@@ -1,5 +1,7 @@
 """The model in training: both towers, their optimizers, and the same weights for another size of picture."""
 
+from collections import defaultdict
+
 import torch
 import torch.nn.functional as F
 from export import MODEL
@@ -10,10 +12,10 @@ MUON_RATE = 2e-3  # hidden matrices and convolutions
 ADAM_RATE = 7e-4  # embeddings, norms, biases, projections
 POSITIONS = "visual.attnpool.positional_embedding"
 # without instructions for bf16 a processor multiplies in it fifty times slower than in fp32
-BF16 = torch.cpu.get_capabilities()["avx512_bf16"]
+BF16 = {"cpu": torch.cpu.get_capabilities().get("avx512_bf16", False), "cuda": True}
 
 
-def build(size: int, state: dict[str, Tensor] | None) -> CLIP:
+def build(size: int, state: dict[str, Tensor] | None, device: torch.device) -> CLIP:
     vision = {**MODEL["vision_cfg"], "image_size": size}
     model = CLIP(MODEL["embed_dim"], vision, MODEL["text_cfg"])
     for norm in norms(model):
@@ -21,7 +23,7 @@ def build(size: int, state: dict[str, Tensor] | None) -> CLIP:
     if state is not None:
         grid = size // 32
         model.load_state_dict({**state, POSITIONS: resized(state[POSITIONS], grid)})
-    return model
+    return model.to(device)
 
 
 def norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -45,15 +47,15 @@ def calibrate(model: CLIP, pictures: list[Tensor]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all that comes
     model.train()
-    with fast_precision():
+    with fast_precision(pictures[0].device):
         for part in pictures:
             model.encode_image(channels_last(part))
     model.eval()
 
 
-def fast_precision() -> torch.autocast:
+def fast_precision(device: torch.device) -> torch.autocast:
     """bf16 where the processor has instructions for it, else fp32."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=BF16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=BF16[device.type])
 
 
 def channels_last(pictures: Tensor) -> Tensor:
@@ -74,6 +76,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
+            alike = defaultdict(list)  # by their shorter side
             for parameter in group["params"]:
                 matrix = parameter.view(len(parameter), -1)
                 gradient = parameter.grad.reshape(matrix.shape)
@@ -81,29 +84,31 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["average"] = torch.zeros_like(gradient)
                 state["average"].lerp_(gradient, 1 - group["momentum"])
-                step = orthogonal(gradient.lerp(state["average"], group["momentum"]))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                # as large as a step of Adam: Liu et al. 2025, "Muon is scalable for LLM training"
-                matrix.add_(step, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+                step = gradient.lerp(state["average"], group["momentum"])
+                alike[min(matrix.shape)].append((matrix, step))
+            for pairs in alike.values():
+                for (matrix, _), step in zip(pairs, orthogonal([step for _, step in pairs]), strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                    # as large as a step of Adam: Liu et al. 2025, "Muon is scalable for LLM training"
+                    matrix.add_(step, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix with all its singular values near one: five steps of a Newton-Schulz iteration.
+def orthogonal(matrices: list[Tensor]) -> list[Tensor]:
+    """Matrices of one shorter side, with all their singular values near one: five steps of a Newton-Schulz iteration.
 
     Each step multiplies x by a polynomial of x @ x.T. Here the polynomials are multiplied first, since they are small.
     """
-    tall = len(matrix) > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
-    gram = x @ x.T
-    whole = torch.eye(len(x))
+    wide = [matrix.T if len(matrix) > matrix.shape[1] else matrix for matrix in matrices]
+    wide = [x / x.norm().clamp(min=1e-7) for x in wide]
+    gram = torch.stack([x @ x.T for x in wide])
+    whole = torch.eye(len(wide[0]), device=gram.device).expand_as(gram)
     for _ in range(5):
-        polynomial = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
-        polynomial.diagonal().add_(3.4445)
+        polynomial = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        polynomial.diagonal(dim1=1, dim2=2).add_(3.4445)
         whole = polynomial @ whole
         gram = polynomial @ gram @ polynomial
-    x = whole @ x
-    return x.T if tall else x
+    steps = zip(matrices, (part @ x for part, x in zip(whole, wide, strict=True)), strict=True)
+    return [step.T if len(matrix) > matrix.shape[1] else step for matrix, step in steps]
 
 
 def optimizers(model: CLIP, anchors: nn.Module) -> list[torch.optim.Optimizer]:
