@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from report import processor, table
 from safetensors import safe_open
 
 import openclip_api
-from openclip_api.checkpoints.checkpoint import BUILTIN
+from openclip_api.checkpoints.sources import BUILTIN
 
 HERE = Path(__file__).parent
 WITH_TORCH = HERE.parent / ".venv-parity" / "bin" / "python"
@@ -65,10 +64,10 @@ def measure(name: str, folder: str) -> dict[str, object]:
         pixels = np.random.default_rng(0).integers(0, 256, (8, info.image_size, info.image_size, 3), np.uint8)
         ids = np.stack([tokenizer(text).ids for text in short_captions(8)])
         measured = {
-            "image": rate(partial(engine.encode_images, pixels[:1]), SECONDS),
-            "images": 8 * rate(partial(engine.encode_images, pixels), SECONDS),
-            "text": rate(partial(engine.encode_texts, ids[:1]), SECONDS),
-            "texts": 8 * rate(partial(engine.encode_texts, ids), SECONDS),
+            "image": rate(engine.encode_images, [pixels[:1]], SECONDS),
+            "images": 8 * rate(engine.encode_images, [pixels], SECONDS),
+            "text": rate(engine.encode_texts, [ids[:1]], SECONDS),
+            "texts": 8 * rate(engine.encode_texts, [ids], SECONDS),
             "resident_mb": resident_mb(),
         }
     return {
