@@ -30,6 +30,7 @@ BUSY = 0.25  # cores: a machine on which others take more is a busy one
 TICK = 0.02  # seconds, to which the machine's own figures are exact
 PAUSES = (0, 0.5, 2, 5, 10)  # seconds before each time that a request is measured again
 RESET, NO_ANSWER = 0, -1  # in place of a status
+NOISE = 1.5  # on a shared machine one request takes up to a third more processor time than a moment before
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Target:
             told.append(f"given up after {cost.cpu:.1f} s of CPU")
         elif cost.status >= 500 and cost.status != 504 and not (cost.status == 503 and cost.retry_after):
             told.append(f"status {cost.status}")
-        most = bound.cpu(cost.size) + cost.computing
+        most = bound.cpu(cost.size) + NOISE * cost.computing
         if cost.cpu > most:
             told.append(f"{cost.cpu:.2f} s of CPU for {size}, more than {most:.2f}")
         if cost.memory > bound.memory(cost.size):
