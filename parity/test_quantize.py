@@ -64,7 +64,7 @@ def test_a_calibrated_model_is_found_and_keeps_close_to_fp32(
     assert {path.name for path in folder.iterdir()} == {
         "image.xml", "image.bin", "text.xml", "text.bin", "fidelity.json"
     }  # fmt: skip
-    assert all(0 < largest_weight(folder / f"{tower}.xml") < 64 for tower in ("image", "text"))
+    assert all(0 < largest_weight(folder / f"{tower}.xml") <= 64 for tower in ("image", "text"))
     assert json.loads((folder / "fidelity.json").read_text())["image"]["recall_at_10"] >= 0.9
     with (
         closing(load("emoji", precision="int8", **options)) as calibrated,

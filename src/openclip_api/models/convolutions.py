@@ -75,7 +75,7 @@ def apply(x: Node, kernel: Kernel, stride: int = 1, groups: int = 1) -> Node:
     """With the padding that keeps the size of the map at stride 1: kernels are odd."""
     weight = kernel.weight.astype(np.float32)
     y = convolve(x, weight, stride, weight.shape[-1] // 2, groups)
-    return op.add(y, op.constant(kernel.bias.astype(np.float32)[:, None, None]))
+    return op.add(y, op.constant(kernel.bias.astype(np.float32)[None, :, None, None]))  # NNCF asks for all four axes
 
 
 def conv(
@@ -83,7 +83,7 @@ def conv(
 ) -> Node:
     """torch.nn.Conv2d with bias: [B, n_in, H, W] → [B, n_out, H', W']."""
     y = convolve(x, w.tensor("weight", n_out, n_in // groups, size, size), stride, padding, groups)
-    return op.add(y, reshape(constant(w.tensor("bias", n_out)), n_out, 1, 1))
+    return op.add(y, reshape(constant(w.tensor("bias", n_out)), 1, n_out, 1, 1))
 
 
 def convolve(x: Node, weight: NDArray[np.generic], stride: int, padding: int, groups: int) -> Node:
