@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bare import rate
 from captions import short_captions
 from front_end import core_milliseconds
 from loads import Load, bodies_file
@@ -91,9 +92,8 @@ def engine_rates(folder: Path, device: str, seconds: float) -> Iterator[dict]:
         encoders = (("images", embedder._engine.encode_images, pixels), ("texts", embedder._engine.encode_texts, ids))
         for kind, encode, inputs in encoders:
             for batch in BATCHES:
-                run = partial(encode, inputs[:batch])
-                spent = seconds_a_run(run, seconds)
-                card = card_seconds(run) if batch in PROFILED else None
+                spent = 1 / rate(encode, [inputs[:batch]], seconds)
+                card = card_seconds(partial(encode, inputs[:batch])) if batch in PROFILED else None
                 yield {
                     "precision": embedder.info.precision, "kind": kind, "batch": batch, "ms": 1e3 * spent,
                     "a second": batch / spent, "card ms": "" if card is None else 1e3 * card,
@@ -104,17 +104,6 @@ def engine_rates(folder: Path, device: str, seconds: float) -> Iterator[dict]:
 
 def loaded(folder: Path, device: str, **options: object) -> Embedder:
     return openclip_api.load(f"local-dir:{folder}", device=device, **options)
-
-
-def seconds_a_run(run: Callable[[], object], seconds: float) -> float:
-    """Seconds that a run takes, after three that do not count."""
-    for _ in range(3):
-        run()
-    runs, started = 0, time.perf_counter()
-    while (spent := time.perf_counter() - started) < seconds:
-        run()
-        runs += 1
-    return spent / runs
 
 
 def card_seconds(run: Callable[[], object]) -> float | None:
@@ -132,7 +121,7 @@ def card_seconds(run: Callable[[], object]) -> float | None:
 
 def embedder_rates(folder: Path, device: str, seconds: float, images: list[bytes], texts: list[str]) -> Iterator[dict]:
     for max_batch in (64, 256):
-        for processes in (0, (os.cpu_count() or 1) + 1):  # as the server's ISOLATE_DECODING=false and true
+        for processes in (0, (os.cpu_count() or 1) + 1):  # as the server's DECODE=thread and process
             embedder = loaded(folder, device, max_batch=max_batch, decode_processes=processes)
             runs = [(JPEGS, embedder.embed_images, images)]
             if not processes:
