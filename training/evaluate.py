@@ -141,9 +141,8 @@ def painted_things(emoji: Emoji) -> tuple[list[tuple[str, int, str]], Tensor]:
     return things, emoji.encode_images([on_paper(picture.numpy(), "white") for picture in painted])
 
 
-def report_colours(emoji: Emoji) -> None:
+def report_colours(emoji: Emoji, asked: list[tuple[str, int, str]], images: Tensor) -> None:
     """Painted things among all other pictures: "red sofa" shall find the red sofa."""
-    asked, images = painted_things(emoji)
     others = [row for row in range(len(emoji.shown)) if row not in {row for _, row, _ in asked}]
     texts = emoji.encode_texts([f"{colour} {word}" for word, _, colour in asked])
     scores = texts @ torch.cat([images, emoji.images[others]]).T
@@ -207,9 +206,8 @@ def report_elsewhere(folder: Path) -> None:
         print(f"{vendor} on {paper}, {len(names)} concepts: text → image", recall(names, emoji.images))
 
 
-def write_vectors(emoji: Emoji) -> None:
+def write_vectors(emoji: Emoji, things: list[tuple[str, int, str]], painted: Tensor) -> None:
     names = np.array([emoji.concepts[concept].name for concept in emoji.shown])
-    things, painted = painted_things(emoji)
     np.savez_compressed(
         VECTORS,
         names=names,
@@ -228,9 +226,10 @@ if __name__ == "__main__":
     report_recall(emoji)
     report_everyday(emoji)
     report_common_nouns(emoji)
-    report_colours(emoji)
+    things, painted = painted_things(emoji)
+    report_colours(emoji, things, painted)
     report_queries(emoji)
     report_samples(emoji)
     report_elsewhere(folder)
     if folder == BUILTIN:
-        write_vectors(emoji)
+        write_vectors(emoji, things, painted)
